@@ -1,0 +1,37 @@
+"""MAGVIT, the masked generative video transformer, as a Keras 3 library.
+
+Public names are imported on first use, so that light parts (readers, worker processes)
+do not load Keras and a backend.
+"""
+
+import importlib
+from typing import Any
+
+from magvit_keras._select_backend import select_backend
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "VideoTokenizer": "magvit_keras.tokenizer.video_tokenizer",
+    "MaskedTransformer": "magvit_keras.transformer.masked_transformer",
+    "Magvit": "magvit_keras.magvit",
+    "TASKS": "magvit_keras.commit.tasks",
+    "load_run": "magvit_keras.run",
+}
+_ROOMS = ("commit", "convert", "data", "decoding", "layers", "presets", "tokenizer", "visualize")
+
+__all__ = [*_PUBLIC, *_ROOMS]
+
+select_backend()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"magvit_keras.{name}")
+    raise AttributeError(f"module 'magvit_keras' has no attribute {name!r}; known names: {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Video data: the built-in Moving Shapes and folders of videos."""

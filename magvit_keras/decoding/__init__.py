@@ -1,0 +1,1 @@
+"""Non-autoregressive decoding (Algorithm 1)."""

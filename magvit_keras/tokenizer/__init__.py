@@ -1,0 +1,1 @@
+"""The 3D-VQ tokenizer (Sec. 3.1)."""
