@@ -1,1 +1,33 @@
-"""Video data: the built-in Moving Shapes and folders of videos."""
+"""Video data: the built-in Moving Shapes and folders of videos.
+
+Everything here is NumPy, and PyAV where files are decoded; names are imported on first use, so that
+decoding processes load neither Keras nor a backend.
+"""
+
+import importlib
+from typing import Any
+
+_PUBLIC = {
+    "MovingShapes": "magvit_keras.data.moving_shapes",
+    "VideoFolder": "magvit_keras.data.video_folder",
+    "ScanReport": "magvit_keras.data.video_folder",
+    "Source": "magvit_keras.data.source",
+    "Subset": "magvit_keras.data.source",
+    "UnreadableVideo": "magvit_keras.data.source",
+    "UnreadableVideoWarning": "magvit_keras.data.source",
+    "Loader": "magvit_keras.data.loader",
+    "read_video": "magvit_keras.data.decode",
+    "write_video": "magvit_keras.data.encode",
+}
+
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'magvit_keras.data' has no attribute {name!r}; known names: {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

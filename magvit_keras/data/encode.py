@@ -1,0 +1,87 @@
+"""Writing clips as video files with PyAV."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+from fractions import Fraction
+
+import numpy as np
+
+from magvit_keras.data.decode import import_av
+
+# extension -> codec, pixel format, options of the encoder; near-lossless, since the files are training data
+_H264 = ("libx264", "yuv420p", {"crf": "14", "preset": "veryfast", "threads": "1"})
+FORMATS = {
+    "mp4": _H264,
+    "mov": _H264,
+    "mkv": _H264,
+    "avi": ("mpeg4", "yuv420p", {"qscale": "2", "threads": "1"}),
+    "webm": ("libvpx-vp9", "yuv420p", {"crf": "18", "b": "0", "deadline": "realtime", "cpu-used": "8", "threads": "1"}),
+    "gif": ("gif", "rgb8", {}),
+}
+
+
+def check_extension(extension: str) -> str:
+    """Returns the extension in lower case and without its dot.
+
+    Raises:
+        ValueError: no encoder is known for it.
+    """
+    plain = str(extension).lower().lstrip(".")
+    if plain not in FORMATS:
+        raise ValueError(f"cannot write .{plain} videos; expected one of {', '.join(FORMATS)}")
+    return plain
+
+
+def write_video(path: str | os.PathLike, clip: np.ndarray, fps: float = 8) -> pathlib.Path:
+    """Writes one clip; the format follows the extension of the path.
+
+    The file appears under its name when it is complete, so that a killed process leaves no half video.
+
+    Args:
+        path: ends in .mp4, .mov, .mkv (H.264), .avi (XVID), .webm (VP9) or .gif.
+        clip: uint8 (T, H, W, 3). Odd heights and widths are kept.
+        fps: frames per second.
+
+    Returns:
+        The path.
+
+    Raises:
+        ImportError: PyAV is not installed.
+        ValueError: the clip has another shape or type, or the extension is unknown.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> from magvit_keras.data import read_video, write_video
+        >>> path = write_video(tempfile.mkdtemp() + "/clip.mp4", np.zeros((5, 32, 48, 3), np.uint8), fps=8)
+        >>> read_video(path).shape
+        (5, 32, 48, 3)
+    """
+    av, path, clip = import_av(), pathlib.Path(path), np.asarray(clip)
+    extension = check_extension(path.suffix)
+    if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[-1] != 3 or 0 in clip.shape:
+        raise ValueError(f"clip: expected uint8 (T, H, W, 3), received {clip.dtype} {clip.shape}")
+    if not fps > 0:
+        raise ValueError(f"fps={fps!r}: expected a number above 0")
+    codec, pixel_format, options = FORMATS[extension]
+    height, width = clip.shape[1:3]
+    if codec == "libx264" and (height % 2 or width % 2):
+        pixel_format = "yuv444p"  # 4:2:0 halves the colour planes, and H.264 then wants even sizes
+    # The extension stays at the end: it tells FFmpeg the container.
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.{extension}")
+    try:
+        with av.open(str(partial), "w", format="matroska" if extension == "mkv" else None) as container:
+            stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1000), options=options)
+            stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+            if extension == "avi":
+                stream.codec_context.codec_tag = "XVID"
+            for frame in clip:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+            container.mux(stream.encode())
+        os.replace(partial, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            partial.unlink()
+    return path

@@ -1,0 +1,279 @@
+"""The base of every video source: indexing, unreadable files, subsets, arrays and loaders."""
+
+from __future__ import annotations
+
+import abc
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from magvit_keras.data.loader import Loader
+
+ON_ERROR = ("skip", "raise")
+_NAMES_IN_A_WARNING = 20
+
+
+class UnreadableVideo(ValueError):
+    """A video that cannot be decoded: broken, truncated, too large, or no video at all.
+
+    Args:
+        path: the file.
+        reason: what went wrong, in words.
+    """
+
+    def __init__(self, path: str, reason: str):
+        super().__init__(f"cannot read the video {path}: {reason}")
+        self.path, self.reason = str(path), reason
+
+    def __reduce__(self):
+        return type(self), (self.path, self.reason)  # exceptions travel between processes
+
+
+class UnreadableVideoWarning(UserWarning):
+    """Some videos were skipped, each replaced by the next readable one."""
+
+
+class Source(abc.ABC):
+    """Video clips with labels, by index. Readers of further datasets derive from this class.
+
+    A subclass defines `__len__`, `class_names` and `read(index, epoch)`; the rest comes from here. `read` depends on
+    its arguments and on the source's own seed alone, so that any process can read any clip in any order.
+
+    Attributes:
+        on_error: `"skip"` replaces an unreadable video by the next readable one and warns; `"raise"` raises.
+    """
+
+    on_error = "skip"
+
+    # --- what a reader defines ---
+
+    @abc.abstractmethod
+    def __len__(self) -> int:
+        """The number of clips."""
+
+    @property
+    @abc.abstractmethod
+    def class_names(self) -> list[str]:
+        """The names of the classes; the label of a clip is its position in this list."""
+
+    @abc.abstractmethod
+    def read(self, index: int, epoch: int) -> dict:
+        """Reads one clip.
+
+        Args:
+            index: `0 <= index < len(self)`.
+            epoch: the pass over the data; random windows and crops are drawn anew in each.
+
+        Returns:
+            `{"video": uint8 (T, H, W, 3), "label": int}`.
+
+        Raises:
+            UnreadableVideo: the file is broken. Nothing else should be raised for a bad file.
+        """
+
+    def name(self, index: int) -> str:
+        """What messages call the clip: its path where it has one."""
+        return f"clip {index}"
+
+    def for_evaluation(self) -> Source:
+        """The same clips without random windows, crops and flips."""
+        return self
+
+    # --- what every source has ---
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes."""
+        return len(self.class_names)
+
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """The videos found to be unreadable so far, `{name: reason}`."""
+        return {self.name(index): reason for index, reason in sorted(self._failures.items())}
+
+    def __getitem__(self, index: int) -> dict:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"clip {index} of {len(self)}")
+        sample, found = self.sample(index % len(self), epoch=0)
+        self.report(found)
+        return sample
+
+    def __iter__(self) -> Iterator[dict]:
+        return (self[index] for index in range(len(self)))
+
+    def sample(self, index: int, epoch: int = 0, known: Mapping[int, str] | None = None) -> tuple[dict, dict[int, str]]:
+        """Reads one clip, or the next readable one after it.
+
+        Args:
+            index: `0 <= index < len(self)`.
+            epoch: the pass over the data.
+            known: `{index: reason}` of videos that are not worth another try; by default, what `report` was told.
+
+        Returns:
+            The clip, and `{index: reason}` of the unreadable videos met for the first time.
+        """
+        known = self._failures if known is None else known
+        found: dict[int, str] = {}
+        for candidate in ((index + step) % len(self) for step in range(len(self))):
+            if candidate in known:
+                if self.on_error == "raise":
+                    raise UnreadableVideo(self.name(candidate), known[candidate])
+                continue
+            try:
+                return self.read(candidate, epoch), found
+            except UnreadableVideo as error:
+                if self.on_error == "raise":
+                    raise
+                found[candidate] = error.reason
+        failures = {**known, **found}
+        first = next(iter(failures))
+        raise UnreadableVideo(
+            self.name(first), f"{failures[first]} (and no other of the {len(self)} videos is readable)"
+        )
+
+    def report(self, failures: Mapping[int, str]) -> None:
+        """Remembers unreadable videos and warns about the new ones: one warning that counts and names them."""
+        new = {index: reason for index, reason in failures.items() if index not in self._failures}
+        if not new:
+            return
+        self._failures.update(new)
+        lines = [f"  {self.name(index)}: {reason}" for index, reason in list(new.items())[:_NAMES_IN_A_WARNING]]
+        if len(new) > _NAMES_IN_A_WARNING:
+            lines.append(f"  and {len(new) - _NAMES_IN_A_WARNING} more")
+        warnings.warn(
+            f"{len(new)} of {len(self)} videos could not be read; the next readable one takes the place of each:\n"
+            + "\n".join(lines),
+            UnreadableVideoWarning,
+            stacklevel=3,
+        )
+
+    def arrays(self, limit: int | None = None) -> dict[str, np.ndarray]:
+        """Loads the clips into memory.
+
+        Args:
+            limit: the number of clips from the front; all by default.
+
+        Returns:
+            `{"video": uint8 (N, T, H, W, 3), "label": int32 (N,)}`, which `model.fit` takes as it is.
+        """
+        count = len(self) if limit is None else min(_count("limit", limit), len(self))
+        labels, videos, found = np.empty(count, np.int32), None, {}
+        for index in range(count):
+            sample, new = self.sample(index, 0, {**self._failures, **found})
+            found.update(new)
+            if videos is None:  # filled in place: a list of clips would need the memory twice
+                videos = np.empty((count, *sample["video"].shape), np.uint8)
+            videos[index], labels[index] = sample["video"], sample["label"]
+        self.report(found)
+        return {"video": videos, "label": labels}
+
+    def take(self, count: int) -> Subset:
+        """The first `count` clips (all of them where there are fewer)."""
+        return Subset(self, range(min(_count("count", count), len(self))))
+
+    def split(self, fraction: float, seed: int = 0) -> tuple[Subset, Subset]:
+        """Holds out clips for validation.
+
+        Args:
+            fraction: the part to hold out, between 0 and 1; at least one clip goes to each side.
+            seed: chooses which clips.
+
+        Returns:
+            The clips to train on, and the held-out ones with `for_evaluation` applied. The two share no clip.
+
+        Raises:
+            ValueError: `fraction` is not between 0 and 1, or there are fewer than two clips.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"fraction={fraction!r}: expected a number between 0 and 1, for example 0.1")
+        if len(self) < 2:
+            raise ValueError(f"cannot split {len(self)} clip(s) in two: expected at least 2")
+        order = np.random.default_rng([seed, len(self)]).permutation(len(self))
+        held = min(max(1, round(fraction * len(self))), len(self) - 1)
+        kept, out = sorted(order[held:].tolist()), sorted(order[:held].tolist())
+        return Subset(self, kept), Subset(self.for_evaluation(), out)
+
+    def loader(
+        self,
+        batch_size: int,
+        shuffle: bool = True,
+        seed: int = 0,
+        workers: int = 0,
+        drop_remainder: bool = True,
+        steps_per_epoch: int | None = None,
+    ) -> Loader:
+        """Batches for `model.fit`; see `magvit_keras.data.Loader` for the arguments."""
+        from magvit_keras.data.loader import Loader  # Keras is loaded here and not before
+
+        return Loader(self, batch_size, shuffle, seed, workers, drop_remainder, steps_per_epoch)
+
+    @property
+    def _failures(self) -> dict[int, str]:
+        # Made on first use, so that a subclass need not call super().__init__().
+        return self.__dict__.setdefault("_failures_by_index", {})
+
+
+class Subset(Source):
+    """Some of the clips of a source, in a given order.
+
+    Args:
+        source: where the clips come from.
+        indices: which clips, each `0 <= index < len(source)`.
+
+    Example:
+        >>> from magvit_keras.data import MovingShapes, Subset
+        >>> odd = Subset(MovingShapes(10, num_frames=4, size=(16, 16)), range(1, 10, 2))
+        >>> len(odd)
+        5
+    """
+
+    def __init__(self, source: Source, indices: Sequence[int]):
+        self.source, self.indices = source, [int(index) for index in indices]
+        self.on_error = source.on_error
+        bad = [index for index in self.indices if not 0 <= index < len(source)]
+        if bad:
+            raise ValueError(f"index {bad[0]} is outside a source of {len(source)} clips")
+        if not self.indices:
+            raise ValueError("a subset needs at least one clip; received no index")
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def class_names(self) -> list[str]:
+        """The classes of the whole source."""
+        return self.source.class_names
+
+    def read(self, index: int, epoch: int) -> dict:
+        """Reads the clip of the underlying source."""
+        return self.source.read(self.indices[index], epoch)
+
+    def name(self, index: int) -> str:
+        """The name that the underlying source gives."""
+        return self.source.name(self.indices[index])
+
+    def for_evaluation(self) -> Subset:
+        """The same clips without random windows, crops and flips."""
+        return Subset(self.source.for_evaluation(), self.indices)
+
+
+def _count(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name}={value!r}: expected a whole number, 1 or more")
+    return int(value)
+
+
+def check_clip_shape(num_frames: int, size: tuple[int, int], smallest: int = 8) -> tuple[int, tuple[int, int]]:
+    """Validates the length and size of clips, `(frames, (height, width))`."""
+    if isinstance(size, (int, np.integer)) and not isinstance(size, bool):
+        size = (size, size)
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
+        raise ValueError(f"size={size!r}: expected (height, width) in pixels, for example (64, 64)")
+    height, width = _count("height", size[0]), _count("width", size[1])
+    if min(height, width) < smallest:
+        raise ValueError(f"size={tuple(size)}: expected at least {smallest} x {smallest} pixels")
+    return _count("num_frames", num_frames), (height, width)
