@@ -1,0 +1,106 @@
+"""JAX: pure functions over variable values, stateless scopes, jit."""
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+
+_COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def is_traced(x: Any) -> bool:
+    """True while JAX traces `x`."""
+    return isinstance(x, jax.core.Tracer)
+
+
+def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Stride-1 convolution without padding, channels last, over 2 or 3 axes."""
+    rank = kernel.ndim - 2
+    if all(size == 1 for size in kernel.shape[:rank]):
+        return jnp.matmul(x, kernel.reshape(kernel.shape[rank:]))
+    if rank == 3 and jax.default_backend() == "cpu":
+        return _convolve_3d_by_slices(x, kernel)
+    layout = "NDHWC"[:1] + "DHW"[3 - rank :] + "C"
+    dimensions = jax.lax.conv_dimension_numbers(x.shape, kernel.shape, (layout, layout[1:-1] + "IO", layout))
+    return jax.lax.conv_general_dilated(x, kernel, (1,) * rank, "VALID", dimension_numbers=dimensions)
+
+
+def _convolve_3d_by_slices(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    # XLA's CPU convolution runs at a third of its 2D speed in 3D, so 3D is a sum of 2D ones over shifted frames.
+    b, t, h, w, c = x.shape
+    depth = kernel.shape[0]
+    frames = t - depth + 1
+    dimensions = ("NHWC", "HWIO", "NHWC")
+    total = None
+    for offset in range(depth):
+        part = x[:, offset : offset + frames].reshape(b * frames, h, w, c)  # (B*T', H, W, C)
+        part = jax.lax.conv_general_dilated(part, kernel[offset], (1, 1), "VALID", dimension_numbers=dimensions)
+        total = part if total is None else total + part
+    return total.reshape(b, frames, *total.shape[1:])
+
+
+def value_and_gradients(
+    loss_fn: Callable[[], tuple[Any, Any]], variables: Sequence[keras.Variable], state: Sequence[keras.Variable]
+) -> tuple[Any, Any, list]:
+    """`loss_fn() -> (loss, aux)`; returns loss, aux and d loss / d variables; `state` is read and moved."""
+
+    def pure(values: list, state_values: list) -> tuple[Any, tuple[Any, list]]:
+        mapping = [*zip(variables, values, strict=True), *zip(state, state_values, strict=True)]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            loss, aux = loss_fn()
+            moved = [scope.get_current_value(v) for v in state]
+        return loss, (aux, moved)
+
+    before = [v.value for v in state]
+    (loss, (aux, after)), gradients = jax.value_and_grad(pure, has_aux=True)([v.value for v in variables], before)
+    for variable, value in zip(state, after, strict=True):
+        variable.assign(value)
+    return loss, aux, gradients
+
+
+def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> Any:
+    """`fn(*arrays)` under jit, compiled once per owner, key and shapes; the owner's variables are arguments."""
+    if any(is_traced(a) for a in jax.tree.leaves(arrays)):
+        return fn(*arrays)
+    cache = _COMPILED.setdefault(owner, {})
+    if key not in cache:
+        # The cached closure must not keep the owner alive: the cache is keyed weakly by it.
+        owner_ref = weakref.ref(owner)
+        fn_ref = weakref.WeakMethod(fn) if hasattr(fn, "__self__") else lambda: fn
+
+        def pure(values: list, *args: Any) -> Any:
+            with keras.StatelessScope(state_mapping=list(zip(owner_ref().variables, values, strict=True))):
+                return fn_ref()(*args)
+
+        cache[key] = jax.jit(pure)
+    return cache[key]([v.value for v in owner.variables], *arrays)
+
+
+class StepMixin:
+    """Runs the stateful steps of `SteppedModel` inside a stateless scope, as Keras' JAX trainer asks."""
+
+    def train_step(self, state: tuple, data: Any) -> tuple[dict, tuple]:
+        """One call of `training_step`; `state` = trainable, non-trainable, optimizer and metric values."""
+        groups = (
+            self.trainable_variables,
+            self.non_trainable_variables,
+            self.optimizer.variables,
+            self.metrics_variables,
+        )
+        return _stateless(self.training_step, groups, state, data)
+
+    def test_step(self, state: tuple, data: Any) -> tuple[dict, tuple]:
+        """One call of `evaluation_step`; `state` = trainable, non-trainable and metric values."""
+        groups = (self.trainable_variables, self.non_trainable_variables, self.metrics_variables)
+        return _stateless(self.evaluation_step, groups, state, data)
+
+
+def _stateless(step: Callable, groups: tuple, state: tuple, data: Any) -> tuple[dict, tuple]:
+    mapping = [pair for group, values in zip(groups, state, strict=True) for pair in zip(group, values, strict=True)]
+    with keras.StatelessScope(state_mapping=mapping) as scope:
+        logs = step(data)
+        state = tuple([scope.get_current_value(v) for v in group] for group in groups)
+    return logs, state

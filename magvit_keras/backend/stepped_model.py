@@ -1,0 +1,96 @@
+"""A keras.Model whose train step is written once, as plain stateful code, for all backends."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+if keras.config.backend() == "jax":
+    from magvit_keras.backend.jax import StepMixin, value_and_gradients
+elif keras.config.backend() == "tensorflow":
+    from magvit_keras.backend.tensorflow import StepMixin, value_and_gradients
+else:
+    from magvit_keras.backend.torch import StepMixin, value_and_gradients
+
+
+class SteppedModel(StepMixin, keras.Model):
+    """Base of the trainable models: a subclass says what its losses are, `fit` and `evaluate` do the rest.
+
+    A subclass implements `losses_and_logs(data, training)` and lists in `log_names` the values it logs. A model
+    with other needs (two optimizers, say) overrides `training_step` instead.
+    """
+
+    #: Names of the values that `losses_and_logs` returns, in the order of the progress bar.
+    log_names: Sequence[str] = ("loss",)
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._trackers = {name: keras.metrics.Mean(name=name) for name in self.log_names}
+
+    def losses_and_logs(self, data: Any, training: bool) -> tuple[Any, dict[str, Any]]:
+        """Returns the scalar to minimise and a dict with one value, or (sum, count) pair, for each log name."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its losses are.")
+
+    def training_step(self, data: Any) -> dict[str, Any]:
+        """Gradients of `losses_and_logs`, one optimizer step, logs."""
+
+        def scaled_loss() -> tuple[Any, dict[str, Any]]:
+            loss, logs = self.losses_and_logs(data, training=True)
+            return self.optimizer.scale_loss(loss), logs
+
+        variables = self.trainable_variables
+        _, logs, gradients = value_and_gradients(scaled_loss, variables, self.non_trainable_variables)
+        self.optimizer.apply(gradients, variables)
+        return self.track(logs)
+
+    def evaluation_step(self, data: Any) -> dict[str, Any]:
+        """The logs of `losses_and_logs`, without a step."""
+        _, logs = self.losses_and_logs(data, training=False)
+        return self.track(logs)
+
+    def track(self, logs: dict[str, Any]) -> dict[str, Any]:
+        """Adds the values to the running means of this epoch and returns the means."""
+        for name, value in logs.items():
+            if isinstance(value, tuple):
+                total, count = value
+                mean = total / keras.ops.maximum(count, 1e-8)
+                self._trackers[name].update_state(mean, sample_weight=count)
+            else:
+                self._trackers[name].update_state(value)
+        return {name: tracker.result() for name, tracker in self._trackers.items()}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The model's own running means; those of sub-models (which train apart) are left out."""
+        return list(self._trackers.values())
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """`keras.Model.fit`, after a look at the first batch, so that bad input fails before any long work."""
+        return super().fit(self._checked(x), *args, **kwargs)
+
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.evaluate`, after a look at the first batch."""
+        return super().evaluate(self._checked(x), *args, **kwargs)
+
+    def check_batch(self, batch: Any) -> None:
+        """Raises ValueError where a batch does not fit the model; called with the first one."""
+
+    def _checked(self, x: Any) -> Any:
+        if x is None:
+            raise ValueError(f"{type(self).__name__} needs data: arrays, a data set or a loader; received None.")
+        if isinstance(x, keras.utils.PyDataset):
+            self.check_batch(x[0])
+        elif hasattr(x, "__next__"):  # a generator can be read once only, so what was looked at is put back
+            first = next(x)
+            self.check_batch(first)
+            return _chain(first, x)
+        elif isinstance(x, dict | tuple | list) or hasattr(x, "shape"):
+            self.check_batch(x)
+        else:
+            self.check_batch(next(iter(x)))
+        return x
+
+
+def _chain(first: Any, rest: Any) -> Any:
+    yield first
+    yield from rest

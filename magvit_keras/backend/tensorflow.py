@@ -1,0 +1,61 @@
+"""TensorFlow: gradient tapes and tf.function."""
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+_COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def is_traced(x: Any) -> bool:
+    """True while a graph is being built."""
+    return not tf.executing_eagerly()
+
+
+def convolve(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Stride-1 convolution without padding, channels last, over 2 or 3 axes."""
+    rank = len(kernel.shape) - 2
+    if all(size == 1 for size in kernel.shape[:rank]):
+        return ops.matmul(x, ops.reshape(kernel, kernel.shape[rank:]))
+    return ops.conv(x, kernel, strides=1, padding="valid", data_format="channels_last")
+
+
+def value_and_gradients(
+    loss_fn: Callable[[], tuple[Any, Any]], variables: Sequence[keras.Variable], state: Sequence[keras.Variable]
+) -> tuple[Any, Any, list]:
+    """`loss_fn() -> (loss, aux)`; returns loss, aux and d loss / d variables; `state` moves by itself."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([v.value for v in variables])
+        loss, aux = loss_fn()
+        # Under a distribution strategy the optimizer sums the gradients of the replicas.
+        scaled = loss / tf.distribute.get_strategy().num_replicas_in_sync
+    gradients = tape.gradient(scaled, [v.value for v in variables], unconnected_gradients="zero")
+    return loss, aux, [tf.convert_to_tensor(g) for g in gradients]
+
+
+def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> Any:
+    """`fn(*arrays)` as a tf.function, traced once per owner, key and shapes."""
+    if is_traced(None):
+        return fn(*arrays)
+    cache = _COMPILED.setdefault(owner, {})
+    if key not in cache:
+        # The cached closure must not keep the owner alive: the cache is keyed weakly by it.
+        ref = weakref.WeakMethod(fn) if hasattr(fn, "__self__") else lambda: fn
+        cache[key] = tf.function(lambda *args: ref()(*args))
+    return cache[key](*[tf.nest.map_structure(tf.convert_to_tensor, a) for a in arrays])
+
+
+class StepMixin:
+    """Hands Keras' TensorFlow trainer the stateful steps of `SteppedModel`."""
+
+    def train_step(self, data: Any) -> dict:
+        """One call of `training_step`."""
+        return self.training_step(data)
+
+    def test_step(self, data: Any) -> dict:
+        """One call of `evaluation_step`."""
+        return self.evaluation_step(data)

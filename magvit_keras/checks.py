@@ -1,0 +1,72 @@
+"""Checks of what users hand in, made before any long work."""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+
+def video_of(batch: Any) -> Any:
+    """The clips of a batch: the batch itself, its "video" entry, or the first of a tuple."""
+    if isinstance(batch, tuple | list):
+        batch = batch[0]
+    if isinstance(batch, dict):
+        if "video" not in batch:
+            raise ValueError(f'A batch given as a dict needs the key "video"; received the keys {sorted(batch)}.')
+        batch = batch["video"]
+    return batch
+
+
+def check_video(video: Any, divisor: tuple[int, int, int], name: str = "video") -> None:
+    """Raises ValueError unless `video` is (B, T, H, W, 3), divisible, and in [0, 1] or uint8.
+
+    Args:
+        video: the clips, concrete.
+        divisor: what time, height and width must be divisible by.
+        name: how the message calls the argument.
+    """
+    shape = tuple(video.shape)
+    if len(shape) != 5 or shape[-1] != 3:
+        raise ValueError(
+            f"{name} must be (batch, time, height, width, 3), channels last; received the shape {shape}. "
+            "A single clip needs a batch axis: clip[None]."
+        )
+    if shape[0] == 0:
+        raise ValueError(f"{name} holds no clip; received the shape {shape}.")
+    for axis, size, by in zip(("time", "height", "width"), shape[1:4], divisor, strict=True):
+        if size % by or size < by:
+            raise ValueError(
+                f"{name} has {axis} {size}, which is not a multiple of {by}, the tokenizer's downsampling along "
+                f"{axis}; received the shape {shape}."
+            )
+    check_range(video, name)
+
+
+def check_range(pixels: Any, name: str = "video") -> None:
+    """Raises ValueError unless the pixels are uint8, or floats in [0, 1]."""
+    array = pixels if isinstance(pixels, np.ndarray) else ops.convert_to_numpy(pixels)
+    if array.dtype == np.uint8:
+        return
+    if array.dtype.kind not in "fV":  # bfloat16 has kind V
+        raise ValueError(f"{name} must be uint8, or floats in [0, 1]; received {array.dtype}.")
+    low, high = float(array.min()), float(array.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(f"{name} holds values that are not finite (NaN or infinity).")
+    if low < -1e-3 or high > 1 + 1e-3:
+        hint = "Divide by 255, or pass uint8." if high > 2 else "From [-1, 1] it is (x + 1) / 2."
+        raise ValueError(f"{name} must be in [0, 1]; received values from {low:.4g} to {high:.4g}. {hint}")
+
+
+def check_positive(**sizes: int) -> None:
+    """Raises ValueError unless every size is an int of at least 1."""
+    for name, value in sizes.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"{name} must be an integer of at least 1; received {value!r}.")
+
+
+def to_float(video: Any, dtype: str = "float32") -> Any:
+    """uint8 clips scaled to [0, 1]; floats unchanged."""
+    video = ops.convert_to_tensor(video)
+    if str(video.dtype).endswith("uint8"):
+        return ops.cast(video, dtype) / 255.0
+    return ops.cast(video, dtype)

@@ -1,0 +1,61 @@
+"""The residual block of the tokenizer's encoder and decoder."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from magvit_keras.layers.convolution import Convolution
+from magvit_keras.layers.group_norm import GroupNorm
+
+
+@keras.saving.register_keras_serializable("magvit_keras")
+class ResidualBlock(keras.layers.Layer):
+    """GroupNorm, swish, convolution, twice; a 1x1 convolution on the shortcut where the width changes.
+
+    Args:
+        filters: width of the output.
+        rank: 3 for clips, 2 for frames.
+        padding: of the convolutions.
+
+    Reference:
+        MAGVIT, Sec. 3.1 and Fig. 8 of the appendix.
+    """
+
+    def __init__(self, filters: int, rank: int = 3, padding: str = "reflect", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.rank = rank
+        self.padding = padding
+        options = {"rank": rank, "padding": padding, "use_bias": False, "dtype": self.dtype_policy}
+        self.norm_1 = GroupNorm(dtype=self.dtype_policy, name="norm_1")
+        self.conv_1 = Convolution(filters, 3, name="conv_1", **options)
+        self.norm_2 = GroupNorm(dtype=self.dtype_policy, name="norm_2")
+        self.conv_2 = Convolution(filters, 3, name="conv_2", **options)
+        self.shortcut = None
+
+    def build(self, input_shape: tuple) -> None:
+        """Builds the parts; the shortcut only where it is needed."""
+        inner = (*input_shape[:-1], self.filters)
+        self.norm_1.build(input_shape)
+        self.conv_1.build(input_shape)
+        self.norm_2.build(inner)
+        self.conv_2.build(inner)
+        if input_shape[-1] != self.filters:
+            options = {"rank": self.rank, "use_bias": False, "dtype": self.dtype_policy}
+            self.shortcut = Convolution(self.filters, 1, name="shortcut", **options)
+            self.shortcut.build(input_shape)
+
+    def call(self, x: Any) -> Any:
+        """(B, ..., in) -> (B, ..., filters)."""
+        residual = self.conv_1(ops.silu(self.norm_1(x)))
+        residual = self.conv_2(ops.silu(self.norm_2(residual)))
+        return residual + (x if self.shortcut is None else self.shortcut(x))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """The shape is kept, the channels become `filters`."""
+        return (*input_shape[:-1], self.filters)
+
+    def get_config(self) -> dict:
+        """Every constructor argument."""
+        return {**super().get_config(), "filters": self.filters, "rank": self.rank, "padding": self.padding}

@@ -1,0 +1,125 @@
+"""Vector quantization of the latents (Sec. 3.1)."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from magvit_keras.checks import check_positive
+
+
+@keras.saving.register_keras_serializable("magvit_keras")
+class VectorQuantizer(keras.layers.Layer):
+    """Replaces each latent vector by the nearest of `codebook_size` learned codes.
+
+    Computes in float32 under every precision policy: the distances decide which code is nearest.
+
+    Args:
+        codebook_size: number of codes K.
+        embedding_dim: width of a code.
+        commitment_cost: weight of pulling the latents towards their codes.
+        entropy_loss_weight: weight of the entropy loss, which spreads the use of the codes; 0 leaves it out.
+        entropy_temperature: temperature of the soft assignment in the entropy loss.
+
+    Example:
+        >>> quantized, ids, losses = VectorQuantizer(16, 8)(np.zeros((1, 2, 4, 4, 8), "float32"))
+        >>> ids.shape
+        (1, 2, 4, 4)
+
+    Reference:
+        MAGVIT, Sec. 3.1; the entropy loss as in MaskGIT (CVPR 2022).
+    """
+
+    def __init__(
+        self,
+        codebook_size: int = 1024,
+        embedding_dim: int = 256,
+        commitment_cost: float = 0.25,
+        entropy_loss_weight: float = 0.1,
+        entropy_temperature: float = 0.01,
+        **kwargs: Any,
+    ):
+        check_positive(codebook_size=codebook_size, embedding_dim=embedding_dim)
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.codebook_size = codebook_size
+        self.embedding_dim = embedding_dim
+        self.commitment_cost = commitment_cost
+        self.entropy_loss_weight = entropy_loss_weight
+        self.entropy_temperature = entropy_temperature
+
+    def build(self, input_shape: tuple) -> None:
+        """Makes the codebook (K, D)."""
+        bound = (3.0 / self.codebook_size) ** 0.5
+        self.codebook = self.add_weight(
+            shape=(self.codebook_size, self.embedding_dim),
+            initializer=keras.initializers.RandomUniform(-bound, bound),
+            name="codebook",
+        )
+
+    def distances(self, x: Any) -> Any:
+        """Squared Euclidean distances (B, ..., K) of latents (B, ..., D) to all codes."""
+        squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
+        return squares - 2.0 * ops.matmul(x, ops.transpose(self.codebook)) + ops.sum(ops.square(self.codebook), axis=-1)
+
+    def ids(self, x: Any) -> Any:
+        """The nearest code (B, ...) int32 of latents (B, ..., D); the first of equally near ones."""
+        return ops.cast(ops.argmin(self.distances(ops.cast(x, "float32")), axis=-1), "int32")
+
+    def lookup(self, ids: Any) -> Any:
+        """The codes (B, ..., D) of ids (B, ...) in [0, K)."""
+        # On TensorFlow the gradient of a lookup in the variable itself is sparse; a lookup in a product is dense.
+        return ops.take(self.codebook * 1.0, ids, axis=0)
+
+    def call(self, x: Any) -> tuple[Any, Any, dict[str, Any]]:
+        """Quantizes latents (B, ..., D).
+
+        Returns:
+            The codes with the gradient passed straight through (B, ..., D), their ids (B, ...) int32, and the
+            losses `commitment`, `codebook` and `entropy`, weighted.
+        """
+        distances = self.distances(x)
+        ids = ops.cast(ops.argmin(distances, axis=-1), "int32")
+        quantized = self.lookup(ids)
+        losses = {
+            "commitment": self.commitment_cost * ops.mean(ops.square(ops.stop_gradient(quantized) - x)),
+            "codebook": ops.mean(ops.square(quantized - ops.stop_gradient(x))),
+            "entropy": ops.zeros(()),
+        }
+        if self.entropy_loss_weight:
+            losses["entropy"] = self.entropy_loss_weight * entropy_loss(distances, self.entropy_temperature)
+        return x + ops.stop_gradient(quantized - x), ids, losses
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """Shapes of the codes, the ids and the three losses."""
+        return input_shape, input_shape[:-1], {"commitment": (), "codebook": (), "entropy": ()}
+
+    def get_config(self) -> dict:
+        """Every constructor argument."""
+        return {
+            **super().get_config(),
+            "codebook_size": self.codebook_size,
+            "embedding_dim": self.embedding_dim,
+            "commitment_cost": self.commitment_cost,
+            "entropy_loss_weight": self.entropy_loss_weight,
+            "entropy_temperature": self.entropy_temperature,
+        }
+
+
+def entropy_loss(distances: Any, temperature: float = 0.01) -> Any:
+    """Mean entropy of the soft assignments minus the entropy of their mean.
+
+    Low where each latent is sure of its code and all codes are used equally.
+
+    Args:
+        distances: (..., K) squared distances of the latents to the codes.
+        temperature: the soft assignment is softmax(-distances / temperature).
+
+    Returns:
+        A scalar.
+    """
+    affinity = ops.reshape(-distances / temperature, (-1, distances.shape[-1]))  # (N, K)
+    probabilities = ops.softmax(affinity, axis=-1)
+    mean = ops.mean(probabilities, axis=0)
+    entropy_of_mean = -ops.sum(mean * ops.log(mean + 1e-5))
+    mean_entropy = -ops.mean(ops.sum(probabilities * ops.log_softmax(affinity, axis=-1), axis=-1))
+    return mean_entropy - entropy_of_mean
