@@ -1,0 +1,176 @@
+"""Non-autoregressive decoding by COMMIT (Sec. 3.2, Algorithm 1)."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from keras import ops
+
+from magvit_keras.commit.masking import CONDITION_MODES, lowest_scores, num_to_mask
+from magvit_keras.decoding.noise import gumbel, hash_uniform
+from magvit_keras.decoding.sampling import filter_logits, log_probability, sample_tokens
+from magvit_keras.decoding.schedules import decoding_progress, mask_ratios
+
+# Streams of the hash, so that the two kinds of noise are independent.
+_CONFIDENCE_STREAM, _TOKEN_STREAM = 1, 2
+
+
+class DecodingSteps(NamedTuple):
+    """All that happened in `decode(..., return_steps=True)` (Fig. 3); K steps, each (K,B,N) but `ids`.
+
+    Attributes:
+        ids: (B,N) int32, the result.
+        inputs: int32, what the network was given at each step.
+        predicted: int32, all tokens after each step.
+        unknown: bool, positions that were predicted at each step.
+        confidence: float32, log-probability of the tokens predicted at each step; infinite where known before.
+    """
+
+    ids: Any
+    inputs: Any
+    predicted: Any
+    unknown: Any
+    confidence: Any
+
+
+def decode(
+    predict_logits: Callable[[Any], Any],
+    condition_ids: Any,
+    ispad: Any,
+    *,
+    mask_id: int,
+    num_steps: int = 12,
+    schedule: str = "cosine",
+    temperature: Any = 4.5,
+    token_temperature: Any = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    guidance_scale: Any = 0.0,
+    predict_unconditional: Callable[[Any], Any] | None = None,
+    seed: Any = 0,
+    noise: Callable[[Any, tuple], Any] | None = None,
+    token_noise: Callable[[Any, tuple], Any] | None = None,
+    condition_mode: str = "commit",
+    return_steps: bool = False,
+) -> Any:
+    """Non-autoregressive decoding by COMMIT (Algorithm 1).
+
+    Every step predicts all unknown tokens at once and keeps those of highest confidence. The places of
+    unknown tokens show the condition token where it says something, else `[MASK]`, so the tokens of the
+    condition are refined together with the rest. It runs eagerly and inside a compiled program: the loop is
+    one node, shapes are static, and the noise is a hash that keeps no state.
+
+    Args:
+        predict_logits: takes (B,N) int32 ids, returns (B,N,V) logits over the codebook.
+        condition_ids: (B,N) int32 tokens z~ of the condition clip; any values where `ispad`.
+        ispad: (B,N) bool or broadcastable to it, True where z~ shows padding only.
+        mask_id: row of `[MASK]`.
+        num_steps: K.
+        schedule: a mask schedule, see `schedules.get_schedule`.
+        temperature: of the Gumbel noise on the confidence; falls to 0 with the last step. A float or a scalar tensor.
+        token_temperature: of the tokens; 0 takes the most likely one. A float or a scalar tensor.
+        top_k: draw from the k most likely tokens only.
+        top_p: draw from the most likely tokens of total probability p only.
+        guidance_scale: g in logits + g (logits - unconditional logits); needs `predict_unconditional`.
+        predict_unconditional: as `predict_logits`, but blind to the class; it is given ids with `[MASK]`
+            in place of condition tokens. None turns guidance off, whatever the scale.
+        seed: Python int, or int32 tensor, scalar or (B,), see `noise.hash_uniform`.
+        noise: replaces the noise on the confidence: takes (step, (B,N)), returns Gumbel noise.
+        token_noise: replaces the noise on the tokens: takes (step, (B,N,V)), returns Gumbel noise.
+        condition_mode: "commit"; "latent" keeps the condition tokens as they are, and "prefix" ignores them (Table 5).
+        return_steps: whether to return every step.
+
+    Returns:
+        (B,N) int32 tokens in [0,V), or `DecodingSteps`.
+
+    Raises:
+        ValueError: unknown schedule or condition mode, fewer than 1 step, or top_k, top_p out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras import ops
+        >>> from magvit_keras.decoding.commit_decoding import decode
+        >>> truth = np.array([[3, 1, 2, 0, 1, 3]])
+        >>> def oracle(ids):
+        ...     return 50.0 * ops.one_hot(truth, 4)
+        >>> ids = decode(oracle, np.zeros((1, 6)), np.ones((1, 6)), mask_id=4, num_steps=3)
+        >>> np.asarray(ids).tolist()
+        [[3, 1, 2, 0, 1, 3]]
+
+    Reference: Algorithm 1 of the MAGVIT paper. As the authors' code, it takes the floor of the number of tokens
+        to mask, and masks everything again when a single token is unknown before the last step.
+    """
+    if condition_mode not in CONDITION_MODES:
+        raise ValueError(f"Unknown condition mode {condition_mode!r}; known ones: {', '.join(CONDITION_MODES)}.")
+    condition_ids = ops.cast(condition_ids, "int32")
+    batch, length = condition_ids.shape
+    ispad = ops.broadcast_to(ops.cast(ispad, "bool"), (batch, length))
+    is_latent = condition_mode in ("latent", "latent_input")
+    shows_condition = ops.logical_not(ispad) if condition_mode == "commit" else ops.zeros((batch, length), "bool")
+
+    # Constants of the program, from NumPy: equal on every backend.
+    ratios = ops.convert_to_tensor(mask_ratios(num_steps, length, schedule))  # gamma((t+1)/K)
+    cooling = ops.convert_to_tensor(np.float32(1) - decoding_progress(num_steps))  # 1 - (t+1)/K
+    step_numbers = ops.reshape(ops.arange(num_steps, dtype="int32"), (-1, 1, 1))
+
+    may_change = ispad if is_latent else ops.ones((batch, length), "bool")
+    num_changing = ops.sum(ops.cast(may_change, "int32"), axis=1)  # (B,)
+
+    def confidence_noise(step):
+        if noise is not None:
+            return noise(step, (batch, length))
+        return gumbel(hash_uniform(seed, step, (batch, length), _CONFIDENCE_STREAM))
+
+    def tokens_noise(step, shape):
+        if token_noise is not None:
+            return token_noise(step, shape)
+        if _is_zero(token_temperature) or top_k == 1:
+            return None  # the most likely token: nothing to draw
+        return gumbel(hash_uniform(seed, step, shape, _TOKEN_STREAM))
+
+    def predict(ids, unknown):
+        logits = ops.cast(predict_logits(ids), "float32")  # (B,N,V)
+        if predict_unconditional is None:
+            return logits
+        blind = ops.cast(predict_unconditional(unknown), "float32")
+        return logits + guidance_scale * (logits - blind)
+
+    def one_step(step, state):
+        ids, unknown, history = state
+        unconditional = ops.where(unknown, mask_id, ids)
+        inputs = ops.where(ops.logical_and(unknown, shows_condition), condition_ids, unconditional)  # z-bar
+        logits = predict(inputs, unconditional)
+        drawn = sample_tokens(
+            filter_logits(logits, top_k, top_p),
+            token_temperature,
+            tokens_noise(step, (batch, length, logits.shape[-1])),
+        )
+        ids = ops.where(unknown, drawn, ids)  # z-hat
+        log_p = log_probability(logits, ids)
+        confidence = ops.where(unknown, log_p, float("inf"))
+        score = log_p
+        if not _is_zero(temperature):
+            score = score + temperature * ops.take(cooling, step) * confidence_noise(step)
+        score = ops.where(unknown, score, float("inf"))  # s; the known ones stay known
+        # At least one token becomes known in every step.
+        limit = ops.sum(ops.cast(unknown, "int32"), axis=1) - 1
+        count = num_to_mask(ops.take(ratios, step), num_changing, limit)
+        still_unknown = ops.logical_and(lowest_scores(score, count), may_change)
+        if return_steps:
+            now = step_numbers == step
+            made = (inputs, ids, unknown, confidence)
+            history = tuple(ops.where(now, new[None], old) for new, old in zip(made, history, strict=True))
+        return ids, still_unknown, history
+
+    ids = ops.where(may_change, 0, condition_ids)
+    history = ()
+    if return_steps:
+        steps = (num_steps, batch, length)
+        history = tuple(ops.zeros(steps, dtype) for dtype in ("int32", "int32", "bool", "float32"))
+    ids, _, history = ops.fori_loop(0, num_steps, one_step, (ids, may_change, history))
+    return DecodingSteps(ids, *history) if return_steps else ids
+
+
+def _is_zero(value: Any) -> bool:
+    """Whether a Python number is 0: a constant that saves work; the value of a tensor is never asked."""
+    return isinstance(value, (int, float)) and value == 0

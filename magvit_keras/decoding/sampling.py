@@ -1,0 +1,77 @@
+"""Drawing tokens from logits: top-k, top-p and the Gumbel trick."""
+
+from typing import Any
+
+from keras import ops
+
+# Far below any logit, yet finite: differences of two of them stay defined.
+EXCLUDED = -1e7
+
+
+def filter_logits(logits: Any, top_k: int | None = None, top_p: float | None = None) -> Any:
+    """Keeps the most likely tokens and excludes the others.
+
+    Args:
+        logits: (..., V) float32.
+        top_k: keep the k most likely tokens, and those equal to the last of them.
+        top_p: keep the fewest most likely tokens whose probabilities sum to at least p, in (0,1],
+            and those equal to the last of them.
+
+    Returns:
+        (..., V) float32, -1e7 where excluded.
+
+    Raises:
+        ValueError: top_k below 1, or top_p outside (0,1].
+
+    Example:
+        >>> import numpy as np
+        >>> from magvit_keras.decoding.sampling import filter_logits
+        >>> np.asarray(filter_logits(np.array([1.0, 3.0, 2.0], "float32"), top_k=2)).tolist()
+        [-10000000.0, 3.0, 2.0]
+    """
+    if top_k is not None:
+        if top_k < 1:
+            raise ValueError(f"Expected top_k of at least 1, received {top_k}.")
+        k = min(int(top_k), logits.shape[-1])
+        descending = -ops.sort(-logits, axis=-1)
+        logits = ops.where(logits >= descending[..., k - 1 : k], logits, EXCLUDED)
+    if top_p is not None:
+        if not 0 < top_p <= 1:
+            raise ValueError(f"Expected top_p in (0, 1], received {top_p}.")
+        descending = -ops.sort(-logits, axis=-1)
+        mass = ops.cumsum(ops.softmax(descending, axis=-1), axis=-1)
+        last = ops.sum(ops.cast(mass < top_p, "int32"), axis=-1, keepdims=True)
+        last = ops.minimum(last, logits.shape[-1] - 1)
+        logits = ops.where(logits >= ops.take_along_axis(descending, last, axis=-1), logits, EXCLUDED)
+    return logits
+
+
+def sample_tokens(logits: Any, temperature: Any, noise: Any) -> Any:
+    """Draws a token from softmax(logits / temperature), by the Gumbel trick.
+
+    Args:
+        logits: (..., V) float32.
+        temperature: scalar; 0 takes the most likely token.
+        noise: Gumbel(0,1) of the shape of the logits, or None to take the most likely token.
+
+    Returns:
+        (...) int32.
+    """
+    if noise is not None:
+        # argmax(l / T + g) = argmax(l + T g), which also holds at T = 0.
+        logits = logits + temperature * noise
+    return ops.cast(ops.argmax(logits, axis=-1), "int32")
+
+
+def log_probability(logits: Any, ids: Any) -> Any:
+    """Log-probability of the given tokens, in float32.
+
+    Args:
+        logits: (..., V) float32.
+        ids: (...) int32.
+
+    Returns:
+        (...) float32.
+    """
+    chosen = ops.squeeze(ops.take_along_axis(logits, ids[..., None], axis=-1), -1)
+    return chosen - ops.logsumexp(logits, axis=-1)
