@@ -6,10 +6,15 @@ import contextlib
 import os
 import pathlib
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from magvit_keras.data.decode import import_av
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # extension -> codec, pixel format, options of the encoder; near-lossless, since the files are training data
 _H264 = ("libx264", "yuv420p", {"crf": "14", "preset": "veryfast", "threads": "1"})
@@ -17,9 +22,8 @@ FORMATS = {
     "mp4": _H264,
     "mov": _H264,
     "mkv": _H264,
-    "avi": ("mpeg4", "yuv420p", {"qscale": "2", "threads": "1"}),
+    "avi": ("mpeg4", "yuv420p", {"flags": "+qscale", "global_quality": str(2 * 118), "threads": "1"}),
     "webm": ("libvpx-vp9", "yuv420p", {"crf": "18", "b": "0", "deadline": "realtime", "cpu-used": "8", "threads": "1"}),
-    "gif": ("gif", "rgb8", {}),
 }
 
 
@@ -30,8 +34,8 @@ def check_extension(extension: str) -> str:
         ValueError: no encoder is known for it.
     """
     plain = str(extension).lower().lstrip(".")
-    if plain not in FORMATS:
-        raise ValueError(f"cannot write .{plain} videos; expected one of {', '.join(FORMATS)}")
+    if plain not in FORMATS and plain != "gif":
+        raise ValueError(f"cannot write .{plain} videos; expected one of {', '.join(FORMATS)}, gif")
     return plain
 
 
@@ -59,29 +63,56 @@ def write_video(path: str | os.PathLike, clip: np.ndarray, fps: float = 8) -> pa
         >>> read_video(path).shape
         (5, 32, 48, 3)
     """
-    av, path, clip = import_av(), pathlib.Path(path), np.asarray(clip)
+    path, clip = pathlib.Path(path), np.asarray(clip)
     extension = check_extension(path.suffix)
     if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[-1] != 3 or 0 in clip.shape:
         raise ValueError(f"clip: expected uint8 (T, H, W, 3), received {clip.dtype} {clip.shape}")
     if not fps > 0:
         raise ValueError(f"fps={fps!r}: expected a number above 0")
+    with atomic_path(path) as partial:
+        if extension == "gif":
+            _write_gif(partial, clip, fps)
+        else:
+            _encode(partial, clip, fps, extension)
+    return path
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """A path beside the wanted one, which takes its place when the block ends without an error."""
+    path = pathlib.Path(path)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")  # FFmpeg and Pillow go by the extension
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _encode(path: pathlib.Path, clip: np.ndarray, fps: float, extension: str) -> None:
+    av = import_av()
     codec, pixel_format, options = FORMATS[extension]
     height, width = clip.shape[1:3]
     if codec == "libx264" and (height % 2 or width % 2):
         pixel_format = "yuv444p"  # 4:2:0 halves the colour planes, and H.264 then wants even sizes
-    # The extension stays at the end: it tells FFmpeg the container.
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.{extension}")
-    try:
-        with av.open(str(partial), "w", format="matroska" if extension == "mkv" else None) as container:
-            stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1000), options=options)
-            stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
-            if extension == "avi":
-                stream.codec_context.codec_tag = "XVID"
-            for frame in clip:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
-            container.mux(stream.encode())
-        os.replace(partial, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            partial.unlink()
-    return path
+    with av.open(str(path), "w", format="matroska" if extension == "mkv" else None) as container:
+        stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1000), options=options)
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        if extension == "avi":
+            stream.codec_context.codec_tag = "XVID"
+        for frame in clip:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _write_gif(path: pathlib.Path, clip: np.ndarray, fps: float) -> None:
+    # Without dither: its grain would flicker from frame to frame.
+    frames = [
+        Image.fromarray(frame).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for frame in clip
+    ]
+    # GIF counts in hundredths of a second: rounding the times, not the durations, keeps the speed.
+    times = np.round(np.arange(len(clip) + 1) * 100 / fps).astype(int) * 10
+    durations = np.maximum(np.diff(times), 20).tolist()  # browsers slow anything faster down
+    frames[0].save(
+        path, save_all=True, append_images=frames[1:], duration=durations, loop=0, disposal=1, optimize=False
+    )

@@ -1,0 +1,68 @@
+"""From a video to a clip: windows in time, resizing, crops and flips. Pure functions on numbers and arrays.
+
+The conventions are those of the paper's evaluation protocol (App. B.3).
+"""
+
+import numpy as np
+
+
+def last_offset(video_frames: int, num_frames: int, stride: int = 1) -> int:
+    """The last frame at which a window of `num_frames * stride` frames may start; 0 for a short video."""
+    return max(0, video_frames - num_frames * stride)
+
+
+def random_offset(rng: np.random.Generator, video_frames: int, num_frames: int, stride: int = 1) -> int:
+    """The start of a training window, uniform over all of them."""
+    return int(rng.integers(last_offset(video_frames, num_frames, stride) + 1))
+
+
+def centre_offset(video_frames: int, num_frames: int, stride: int = 1) -> int:
+    """The start of the window in the middle, for evaluation."""
+    return last_offset(video_frames, num_frames, stride) // 2
+
+
+def linspace_offsets(video_frames: int, num_frames: int, stride: int, windows: int) -> list[int]:
+    """The starts of several windows, spread evenly from the first to the last."""
+    return np.linspace(0, last_offset(video_frames, num_frames, stride), windows).astype(int).tolist()
+
+
+def window(offset: int, video_frames: int, num_frames: int, stride: int = 1) -> list[int]:
+    """The frames of a window; a video that is too short is tiled, that is, it starts again from its first frame."""
+    return [(offset + step * stride) % video_frames for step in range(num_frames)]
+
+
+def covering_size(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
+    """The size to which a frame is scaled, its shape kept, so that it just covers the target.
+
+    For a square target this makes the short side equal to it.
+
+    Args:
+        size: (height, width) of the frame.
+        target: (height, width) of the crop that will be taken.
+
+    Returns:
+        (height, width), each at least that of the target and one of them equal to it.
+    """
+    scale = max(target[0] / size[0], target[1] / size[1])
+    return max(target[0], round(size[0] * scale)), max(target[1], round(size[1] * scale))
+
+
+def random_corner(rng: np.random.Generator, size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
+    """The top left corner of a random crop, the same for all frames of the clip."""
+    return int(rng.integers(size[0] - target[0] + 1)), int(rng.integers(size[1] - target[1] + 1))
+
+
+def centre_corner(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
+    """The top left corner of the crop in the middle."""
+    return (size[0] - target[0]) // 2, (size[1] - target[1]) // 2
+
+
+def crop(clip: np.ndarray, corner: tuple[int, int], target: tuple[int, int]) -> np.ndarray:
+    """Cuts (T, H, W, C) to the target's height and width."""
+    (top, left), (height, width) = corner, target
+    return clip[:, top : top + height, left : left + width]
+
+
+def flip(clip: np.ndarray) -> np.ndarray:
+    """Mirrors (T, H, W, C), left to right."""
+    return clip[:, :, ::-1]

@@ -1,0 +1,177 @@
+"""Batches for `model.fit`: order, prefetching and worker processes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from magvit_keras.data.source import Source, _count
+from magvit_keras.data.workers import Batch, Pool
+
+_PREFETCH = 2  # batches under way beyond the current one
+
+
+class Loader(keras.utils.PyDataset):
+    """Batches `{"video": uint8 (B, T, H, W, 3), "label": int32 (B,)}` on every backend.
+
+    The batches depend on the source, on `seed` and on `epoch` alone, not on the number of workers: set `epoch` to go
+    on where an earlier run was stopped. It counts up by itself when `fit` has taken all batches of an epoch.
+
+    Args:
+        source: any `Source`.
+        batch_size: B, the same in every batch.
+        shuffle: another order in each epoch.
+        seed: of the order.
+        workers: processes that decode; 0 decodes in the main process. About as many as free CPU cores.
+        drop_remainder: leaves out the last, smaller batch. `False` keeps it, and its shape differs.
+        steps_per_epoch: the length of an epoch in batches. Epochs then go on where the last one ended, so that all
+            clips come equally often. By default one pass over the clips.
+
+    Raises:
+        ValueError: an argument is out of range, or `batch_size` exceeds the number of clips and `steps_per_epoch` is
+            not given.
+
+    Example:
+        >>> from magvit_keras.data import MovingShapes
+        >>> loader = MovingShapes(8, num_frames=4, size=(16, 16)).loader(batch_size=4)
+        >>> len(loader), loader[0]["video"].shape, loader[0]["label"].shape
+        (2, (4, 4, 16, 16, 3), (4,))
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        batch_size: int,
+        shuffle: bool = True,
+        seed: int = 0,
+        workers: int = 0,
+        drop_remainder: bool = True,
+        steps_per_epoch: int | None = None,
+    ):
+        super().__init__(workers=1, use_multiprocessing=False)  # the processes are our own
+        self.source, self.batch_size = source, _count("batch_size", batch_size)
+        self.shuffle, self.seed, self.drop_remainder = bool(shuffle), seed, bool(drop_remainder)
+        self.steps_per_epoch = None if steps_per_epoch is None else _count("steps_per_epoch", steps_per_epoch)
+        if isinstance(workers, bool) or not isinstance(workers, (int, np.integer)) or workers < 0:
+            raise ValueError(f"workers={workers!r}: expected a number of processes, 0 or more")
+        if drop_remainder and steps_per_epoch is None and batch_size > len(source):
+            raise ValueError(
+                f"batch_size={batch_size} exceeds the {len(source)} clips of the source; expected at most "
+                f"{len(source)}, or steps_per_epoch so that clips repeat, or drop_remainder=False"
+            )
+        self._pool = Pool(source, int(workers)) if workers else None
+        self._lock = threading.RLock()  # TensorFlow asks from a thread of its own
+        self._pending: dict[tuple[int, int], Batch] = {}
+        self._found: dict[int, str] = {}
+        self._steps_of: dict[int, int] | None = None
+        self._in_epoch = False
+        self._epoch = 0
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose batches come next, from 0."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+            raise ValueError(f"epoch={value!r}: expected a whole number, 0 or more")
+        with self._lock:
+            self._epoch = int(value)
+            self._steps_of = {} if self._in_epoch else None
+
+    def __len__(self) -> int:
+        if self.steps_per_epoch is not None:
+            return self.steps_per_epoch
+        whole, rest = divmod(len(self.source), self.batch_size)
+        return whole + (not self.drop_remainder and rest > 0)
+
+    def __getitem__(self, step: int) -> dict[str, np.ndarray]:
+        with self._lock:
+            if not 0 <= step < len(self):
+                raise IndexError(f"batch {step} of {len(self)}")
+            if self._in_epoch:
+                # Within `fit`, Keras shuffles the numbers that it asks for (its shuffle=True) with Python's global
+                # random state. The n-th new number gets the n-th batch: the order stays our own, which a resumed run
+                # repeats and which can be prefetched.
+                step = self._steps_of.setdefault(step, len(self._steps_of))
+            return self._batch(step)
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        for step in range(len(self)):
+            with self._lock:
+                batch = self._batch(step)
+            yield batch
+        self._report()
+
+    def items(self, step: int, epoch: int | None = None) -> list[tuple[int, int]]:
+        """What a batch holds: (index in the source, pass over the source) of each clip."""
+        count, epoch = len(self.source), self._epoch if epoch is None else epoch
+        if self.steps_per_epoch is None:
+            positions = range(step * self.batch_size, min((step + 1) * self.batch_size, count))
+            return [(int(self._order(epoch)[position]), epoch) for position in positions]
+        first = (epoch * self.steps_per_epoch + step) * self.batch_size
+        passes = (divmod(position, count) for position in range(first, first + self.batch_size))
+        return [(int(self._order(number)[position]), number) for number, position in passes]
+
+    def on_epoch_begin(self) -> None:
+        """Called by Keras."""
+        with self._lock:
+            # An epoch that `fit(steps_per_epoch=...)` left early goes on; a single look at the first batch, by which
+            # Keras builds a model, does not count.
+            if self._steps_of is None or len(self._steps_of) <= 1:
+                self._steps_of = {}
+            self._in_epoch = True
+
+    def on_epoch_end(self) -> None:
+        """Called by Keras; reports unreadable videos and counts the epoch, where all its batches were taken."""
+        with self._lock:
+            if self._steps_of is not None and len(self._steps_of) == len(self):
+                self._epoch += 1
+                self._steps_of = None
+            self._in_epoch = False
+        self._report()
+
+    def close(self) -> None:
+        """Ends the worker processes; the next batch starts new ones."""
+        with self._lock:
+            self._pending.clear()
+            if self._pool is not None:
+                self._pool.close()
+        self._report()
+
+    def _batch(self, step: int) -> dict[str, np.ndarray]:
+        known = {**self.source._failures, **self._found}
+        items = self.items(step)
+        if self._pool is None:
+            results = [self.source.sample(*item, {**known}) for item in items]
+        else:
+            # Batches of an epoch that was left early are not wanted any more.
+            self._pending = {key: value for key, value in self._pending.items() if key[0] == self._epoch}
+            batch = self._pending.pop((self._epoch, step), None) or self._pool.submit(items, known)
+            for ahead in range(step + 1, min(step + 1 + _PREFETCH, len(self))):
+                if (self._epoch, ahead) not in self._pending:
+                    self._pending[self._epoch, ahead] = self._pool.submit(self.items(ahead), known)
+            results = self._pool.results(batch)
+        for _, found in results:
+            self._found.update(found)
+        return {
+            "video": np.stack([sample["video"] for sample, _ in results]),
+            "label": np.array([sample["label"] for sample, _ in results], np.int32),
+        }
+
+    def _order(self, number: int) -> np.ndarray:
+        if not self.shuffle:
+            return np.arange(len(self.source))
+        cached = getattr(self, "_cached_order", None)
+        if cached is None or cached[0] != number:
+            order = np.random.default_rng([self.seed, number]).permutation(len(self.source))
+            self._cached_order = cached = (number, order)
+        return cached[1]
+
+    def _report(self) -> None:
+        found, self._found = self._found, {}
+        self.source.report(found)
