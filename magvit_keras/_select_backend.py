@@ -7,33 +7,39 @@ import pathlib
 import sys
 
 # In the order of preference where nobody chose: JAX is the fastest of the three for these models.
-BACKENDS = {"jax": "jax", "tensorflow": "tensorflow", "torch": "torch"}
+BACKENDS = ("jax", "tensorflow", "torch")
+
+# Keras writes a keras.json with this backend at its first import, whichever backend is in use: in that file the name
+# tells of no choice, and to follow it would change the backend between the first run on a machine and the second.
+_KERAS_DEFAULT = "tensorflow"
 
 
 def select_backend() -> str:
     """Returns the backend that Keras will use, after checking that it is installed.
 
-    The choice is `KERAS_BACKEND`, then Keras' own configuration file, then the first installed one.
+    The choice is the backend of a Keras that is already loaded, then `KERAS_BACKEND`, then a `keras.json` that names
+    another backend than Keras' own default, then the first installed of JAX, TensorFlow and PyTorch.
 
     Raises:
         ImportError: the chosen backend, or every backend, is missing; the message names the extra to install.
-        ValueError: `KERAS_BACKEND` names no backend that this library supports.
+        ValueError: the chosen backend is none that this library supports.
     """
     if "keras" in sys.modules:
-        return sys.modules["keras"].config.backend()
-    installed = [name for name, module in BACKENDS.items() if importlib.util.find_spec(module)]
+        return _supported(sys.modules["keras"].config.backend(), "Keras is already loaded with the backend")
+    installed = [name for name in BACKENDS if _is_installed(name)]
     chosen = os.environ.get("KERAS_BACKEND")
     if not chosen:
         configured = _configured_backend()
-        chosen = configured if configured in installed else next(iter(installed), None)
-    if chosen is None:
-        raise ImportError(
-            "magvit_keras needs one of JAX, TensorFlow or PyTorch, and none is installed. "
-            "Install one with its extra, for example: pip install 'magvit-keras[jax]'."
-        )
-    if chosen not in BACKENDS:
-        raise ValueError(f"KERAS_BACKEND={chosen!r} is not supported; expected one of {', '.join(BACKENDS)}.")
-    if chosen not in installed:
+        if configured in installed and configured != _KERAS_DEFAULT:
+            chosen = configured
+        elif installed:
+            chosen = installed[0]
+        else:
+            raise ImportError(
+                "magvit_keras needs one of JAX, TensorFlow or PyTorch, and none is installed. "
+                "Install one with its extra, for example: pip install 'magvit-keras[jax]'."
+            )
+    if _supported(chosen, "KERAS_BACKEND is") not in installed:
         has = f" Installed here: {', '.join(installed)}; choose one with KERAS_BACKEND." if installed else ""
         raise ImportError(
             f"KERAS_BACKEND is {chosen!r}, but {chosen} is not installed. "
@@ -43,9 +49,21 @@ def select_backend() -> str:
     return chosen
 
 
+def _is_installed(name: str) -> bool:
+    # A folder without __init__.py has a spec too, as a namespace package, and uninstalling may leave such a folder.
+    spec = importlib.util.find_spec(name)
+    return spec is not None and spec.origin is not None
+
+
+def _supported(backend: str, origin: str) -> str:
+    if backend not in BACKENDS:
+        raise ValueError(f"{origin} {backend!r}, which is not supported; expected one of {', '.join(BACKENDS)}.")
+    return backend
+
+
 def _configured_backend() -> str | None:
     home = pathlib.Path(os.environ.get("KERAS_HOME", pathlib.Path.home() / ".keras"))
     try:
         return json.loads((home / "keras.json").read_text()).get("backend")
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):
         return None
