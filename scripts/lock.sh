@@ -31,7 +31,8 @@ touch requirements/lock.txt
 grep -v '^torch==' requirements/lock.txt > requirements/lock.txt.new || true
 mv requirements/lock.txt.new requirements/lock.txt
 
-compile lock.txt --extra jax --extra tensorflow --extra video --extra plots --extra test requirements/lock.in
+compile lock.txt --extra jax --extra tensorflow --extra video --extra plots --extra test \
+    requirements/lock.in requirements/build.in
 # The smaller environments take their versions from the large one.
 same=(--constraint requirements/lock.txt requirements/build.in)
 compile demo.txt --extra jax --extra video --extra plots "${same[@]}"

@@ -20,22 +20,21 @@ MAX_LINES = 350
 
 # What each room may import of the package, besides itself. Whatever is not listed (the command line, training runs,
 # pictures) stands on top: it may import everything, and no room may import it.
-LEAVES = {"checks", "presets"}
 MODELS = {"backend", "layers", "tokenizer", "transformer"}
 MAY_IMPORT = {
-    "checks": set(),
-    "presets": {"checks"},
     "data": set(),
     "metrics": set(),
-    "backend": LEAVES,
-    "layers": LEAVES | {"backend"},
-    "tokenizer": LEAVES | {"backend", "layers"},
-    "transformer": LEAVES | {"backend", "layers"},
-    "commit": LEAVES | {"backend"},
-    "decoding": LEAVES | {"backend", "commit"},
-    "generation": LEAVES | {"backend", "commit", "decoding"},
-    "magvit": LEAVES | MODELS | {"commit", "decoding", "generation"},
-    "convert": LEAVES | MODELS | {"magvit"},
+    "checks": set(),
+    "backend": {"checks"},
+    "layers": {"backend", "checks"},
+    "commit": {"backend", "checks"},
+    "presets": {"checks", "commit"},
+    "tokenizer": {"backend", "checks", "layers", "presets"},
+    "transformer": {"backend", "checks", "layers", "presets"},
+    "decoding": {"backend", "checks", "commit"},
+    "generation": {"backend", "checks", "commit", "decoding"},
+    "magvit": {*MODELS, "checks", "commit", "decoding", "generation", "presets"},
+    "convert": {*MODELS, "checks", "commit", "magvit", "presets"},
 }
 
 
