@@ -13,6 +13,10 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "VideoTokenizer": "magvit_keras.tokenizer.video_tokenizer",
+    "ImageTokenizer": "magvit_keras.tokenizer.image_tokenizer",
+    "VideoDiscriminator": "magvit_keras.tokenizer.discriminator",
+    "ImageDiscriminator": "magvit_keras.tokenizer.discriminator",
+    "inflate": "magvit_keras.tokenizer.inflation",
     "MaskedTransformer": "magvit_keras.transformer.masked_transformer",
     "Magvit": "magvit_keras.magvit",
     "TASKS": "magvit_keras.commit.tasks",

@@ -1,23 +1,30 @@
 """Weights of the official Flax models."""
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-from magvit_keras.convert.flax_tokenizer import tokenizer_paths
-from magvit_keras.convert.flax_transformer import transformer_paths
-from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
-from magvit_keras.transformer.masked_transformer import MaskedTransformer
+#: Class of ours -> the function that names its variables as Flax does. By name, so that loading a discriminator
+#: does not import the transformer.
+_PATHS = {
+    "VideoTokenizer": "flax_tokenizer.tokenizer_paths",
+    "ImageTokenizer": "flax_tokenizer.tokenizer_paths",
+    "VideoDiscriminator": "flax_discriminator.discriminator_paths",
+    "ImageDiscriminator": "flax_discriminator.discriminator_paths",
+    "MaskedTransformer": "flax_transformer.transformer_paths",
+}
 
 
 def load_flax_params(model: keras.Model, params: Mapping[str, Any]) -> None:
     """Copies the parameters of an official Flax model into ours.
 
     Args:
-        model: a `VideoTokenizer` or a `MaskedTransformer` of the same sizes. The authors' tokenizers
-            were trained with zero padding: `VideoTokenizer(padding="same")`.
+        model: a `VideoTokenizer`, `ImageTokenizer`, `VideoDiscriminator`, `ImageDiscriminator` or
+            `MaskedTransformer` of the same sizes. The authors' tokenizers were trained with zero padding:
+            `VideoTokenizer(padding="same")`.
         params: a nested dict, or a flat one with paths such as "encoder/Conv_0/kernel"; a leading "params" level
             is dropped.
 
@@ -28,14 +35,7 @@ def load_flax_params(model: keras.Model, params: Mapping[str, Any]) -> None:
         >>> tokenizer = VideoTokenizer(padding="same")
         >>> load_flax_params(tokenizer, checkpoint["params"])  # doctest: +SKIP
     """
-    if isinstance(model, VideoTokenizer):
-        paths = tokenizer_paths(model)
-    elif isinstance(model, MaskedTransformer):
-        paths = transformer_paths(model)
-    else:
-        raise ValueError(
-            f"load_flax_params knows VideoTokenizer and MaskedTransformer; received {type(model).__name__}."
-        )
+    paths = flax_paths(model)
     flat = flatten(params)
     missing, extra = sorted(paths.keys() - flat.keys()), sorted(flat.keys() - paths.keys())
     if missing or extra:
@@ -51,6 +51,19 @@ def load_flax_params(model: keras.Model, params: Mapping[str, Any]) -> None:
         values[path] = flat[path].reshape(variable.shape)
     for path, variable in paths.items():
         variable.assign(values[path])
+
+
+def flax_paths(model: keras.Model) -> dict[str, keras.Variable]:
+    """Flax path -> variable, for every variable of a model of this library.
+
+    Raises:
+        ValueError: the authors' code has no such model.
+    """
+    for cls in type(model).__mro__:
+        if cls.__name__ in _PATHS:
+            module, function = _PATHS[cls.__name__].split(".")
+            return getattr(importlib.import_module(f"magvit_keras.convert.{module}"), function)(model)
+    raise ValueError(f"No Flax names are known for a {type(model).__name__}; known classes: {', '.join(_PATHS)}.")
 
 
 def flatten(params: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -23,27 +23,29 @@ def coder_paths(coder: Encoder | Decoder) -> dict[str, keras.Variable]:
     between = coder.conv_up if isinstance(coder, Decoder) else []
     paths = {}
     for i, conv in enumerate([coder.conv_in, *between, coder.conv_out]):
-        paths.update(_convolution(f"Conv_{i}", conv))
+        paths.update(convolution_paths(f"Conv_{i}", conv))
     for i, block in enumerate(coder.blocks):
         paths.update(_block(f"ResBlock_{i}", block))
-    paths.update(_norm("GroupNorm_0", coder.norm_out))
+    paths.update(norm_paths("GroupNorm_0", coder.norm_out))
     return paths
 
 
 def _block(path: str, block: ResidualBlock) -> dict[str, keras.Variable]:
     paths = {
-        **_norm(f"{path}/GroupNorm_0", block.norm_1),
-        **_convolution(f"{path}/Conv_0", block.conv_1),
-        **_norm(f"{path}/GroupNorm_1", block.norm_2),
-        **_convolution(f"{path}/Conv_1", block.conv_2),
+        **norm_paths(f"{path}/GroupNorm_0", block.norm_1),
+        **convolution_paths(f"{path}/Conv_0", block.conv_1),
+        **norm_paths(f"{path}/GroupNorm_1", block.norm_2),
+        **convolution_paths(f"{path}/Conv_1", block.conv_2),
     }
-    return paths if block.shortcut is None else {**paths, **_convolution(f"{path}/Conv_2", block.shortcut)}
+    return paths if block.shortcut is None else {**paths, **convolution_paths(f"{path}/Conv_2", block.shortcut)}
 
 
-def _convolution(path: str, conv: Convolution) -> dict[str, keras.Variable]:
+def convolution_paths(path: str, conv: Convolution) -> dict[str, keras.Variable]:
+    """Flax path -> variable of a convolution, with its bias where it has one."""
     paths = {f"{path}/kernel": conv.kernel}
     return paths if conv.bias is None else {**paths, f"{path}/bias": conv.bias}
 
 
-def _norm(path: str, norm: GroupNorm) -> dict[str, keras.Variable]:
+def norm_paths(path: str, norm: GroupNorm) -> dict[str, keras.Variable]:
+    """Flax path -> variable of a group normalization."""
     return {f"{path}/scale": norm.scale, f"{path}/bias": norm.bias}
