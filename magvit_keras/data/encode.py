@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pathlib
 from fractions import Fraction
@@ -46,7 +47,7 @@ def write_video(path: str | os.PathLike, clip: np.ndarray, fps: float = 8) -> pa
 
     Args:
         path: ends in .mp4, .mov, .mkv (H.264), .avi (XVID), .webm (VP9) or .gif.
-        clip: uint8 (T, H, W, 3). Odd heights and widths are kept.
+        clip: uint8 (T, H, W, 3). Odd heights and widths are kept. A GIF stores equal neighbouring frames as one.
         fps: frames per second.
 
     Returns:
@@ -71,7 +72,7 @@ def write_video(path: str | os.PathLike, clip: np.ndarray, fps: float = 8) -> pa
         raise ValueError(f"fps={fps!r}: expected a number above 0")
     with atomic_path(path) as partial:
         if extension == "gif":
-            _write_gif(partial, clip, fps)
+            partial.write_bytes(gif_bytes(clip, fps))
         else:
             _encode(partial, clip, fps, extension)
     return path
@@ -105,14 +106,24 @@ def _encode(path: pathlib.Path, clip: np.ndarray, fps: float, extension: str) ->
         container.mux(stream.encode())
 
 
-def _write_gif(path: pathlib.Path, clip: np.ndarray, fps: float) -> None:
+def gif_bytes(clip: np.ndarray, fps: float = 8) -> bytes:
+    """Encodes a GIF that loops for ever.
+
+    Args:
+        clip: uint8 (T, H, W, 3).
+        fps: frames per second, at most 50: browsers slow anything faster down.
+
+    Returns:
+        The content of the file, the same for the same clip.
+    """
     # Without dither: its grain would flicker from frame to frame.
     frames = [
         Image.fromarray(frame).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for frame in clip
     ]
     # GIF counts in hundredths of a second: rounding the times, not the durations, keeps the speed.
-    times = np.round(np.arange(len(clip) + 1) * 100 / fps).astype(int) * 10
-    durations = np.maximum(np.diff(times), 20).tolist()  # browsers slow anything faster down
+    times = np.round(np.arange(len(clip) + 1) * 100 / min(fps, 50)).astype(int) * 10
+    file = io.BytesIO()
     frames[0].save(
-        path, save_all=True, append_images=frames[1:], duration=durations, loop=0, disposal=1, optimize=False
+        file, "GIF", save_all=True, append_images=frames[1:], duration=np.diff(times).tolist(), loop=0, optimize=False
     )
+    return file.getvalue()
