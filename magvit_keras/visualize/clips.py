@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 _TOLERANCE = 1e-3  # rounding in float16 and bfloat16
-_PAPER, _INK = 255, 40  # grey levels of gaps and captions
+_LIGHT, _DARK = (255, 40), (36, 230)  # grey levels of paper (gaps) and ink (captions)
 _MASKED = (128, 128, 128)
 _GAP = 4
 
@@ -63,7 +63,10 @@ def upscale(clips: np.ndarray, factor: int) -> np.ndarray:
 
 
 def grid(
-    clips: np.ndarray | Sequence[np.ndarray], columns: int | None = None, labels: Sequence[str] | None = None
+    clips: np.ndarray | Sequence[np.ndarray],
+    columns: int | None = None,
+    labels: Sequence[str] | None = None,
+    dark: bool = False,
 ) -> np.ndarray:
     """Lays clips out side by side, as one clip.
 
@@ -72,6 +75,7 @@ def grid(
             has ended shows its last frame.
         columns: clips in a row; by default about as many as there are rows.
         labels: a caption for each clip, drawn above it; cut with dots where it is wider than the clip.
+        dark: gaps and captions are light on dark, not dark on white.
 
     Returns:
         uint8 (T, H', W', 3).
@@ -96,18 +100,23 @@ def grid(
     header = caption_height(width) if labels is not None else 0
     rows = math.ceil(len(clips) / columns)
     cell = header + height + _GAP, width + _GAP
-    sheet = np.full((frames, rows * cell[0] - _GAP, columns * cell[1] - _GAP, 3), _PAPER, np.uint8)
+    sheet = np.full(
+        (frames, rows * cell[0] - _GAP, columns * cell[1] - _GAP, 3), (_DARK if dark else _LIGHT)[0], np.uint8
+    )
     for number, clip in enumerate(clips):
         top, left = number // columns * cell[0], number % columns * cell[1]
         if labels is not None:
-            sheet[:, top : top + header, left : left + width] = caption(str(labels[number]), width)
+            sheet[:, top : top + header, left : left + width] = caption(str(labels[number]), width, dark)
         shown = np.minimum(np.arange(frames), len(clip) - 1)
         sheet[:, top + header : top + header + height, left : left + width] = clip[shown]
     return sheet
 
 
 def strip(
-    clips: np.ndarray | Sequence[np.ndarray], max_frames: int = 8, labels: Sequence[str] | None = None
+    clips: np.ndarray | Sequence[np.ndarray],
+    max_frames: int = 8,
+    labels: Sequence[str] | None = None,
+    dark: bool = False,
 ) -> np.ndarray:
     """A film strip: one row for each clip, time from left to right.
 
@@ -115,6 +124,7 @@ def strip(
         clips: as for `grid`.
         max_frames: longer clips show this many frames, evenly spaced, the first and last among them.
         labels: a caption for each clip, drawn above its row.
+        dark: as for `grid`.
 
     Returns:
         uint8 (H', W', 3).
@@ -130,10 +140,11 @@ def strip(
         raise ValueError(f"max_frames={max_frames}: expected 1 or more")
     for clip in clip_list(clips):
         shown = np.linspace(0, len(clip) - 1, min(max_frames, len(clip))).round().astype(int)
-        rows.append(grid(clip[shown][:, None], columns=len(shown)))
+        rows.append(grid(clip[shown][:, None], columns=len(shown), dark=dark))
     widest = max(row.shape[2] for row in rows)
-    rows = [np.pad(row, ((0, 0), (0, 0), (0, widest - row.shape[2]), (0, 0)), constant_values=_PAPER) for row in rows]
-    return grid(rows, columns=1, labels=labels)[0]
+    paper = (_DARK if dark else _LIGHT)[0]
+    rows = [np.pad(row, ((0, 0), (0, 0), (0, widest - row.shape[2]), (0, 0)), constant_values=paper) for row in rows]
+    return grid(rows, columns=1, labels=labels, dark=dark)[0]
 
 
 def token_map(ids: np.ndarray, codebook_size: int) -> np.ndarray:
@@ -211,15 +222,16 @@ def caption_height(width: int) -> int:
     return _font_size(width) + 5
 
 
-def caption(text: str, width: int) -> np.ndarray:
+def caption(text: str, width: int, dark: bool = False) -> np.ndarray:
     """One line of text, uint8 (caption_height, width, 3)."""
     font = ImageFont.load_default(_font_size(width))
     if font.getlength(text) > width - 2:
         while text and font.getlength(text + "…") > width - 2:
             text = text[:-1]
         text += "…"
-    image = Image.new("RGB", (width, caption_height(width)), (_PAPER,) * 3)
-    ImageDraw.Draw(image).text((1, 1), text, fill=(_INK,) * 3, font=font)
+    paper, ink = _DARK if dark else _LIGHT
+    image = Image.new("RGB", (width, caption_height(width)), (paper,) * 3)
+    ImageDraw.Draw(image).text((1, 1), text, fill=(ink,) * 3, font=font)
     return np.asarray(image)
 
 

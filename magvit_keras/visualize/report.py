@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from magvit_keras.data.encode import atomic_path, gif_bytes
-from magvit_keras.visualize.clips import clip_list, grid, to_uint8
+from magvit_keras.visualize.clips import clip_list, grid, to_uint8, upscale
 
 _WIDE = 640  # pixels on the screen to which small pictures are enlarged, by whole factors
 _MEDIA = {".gif": "image/gif", ".png": "image/png", ".jpg": "image/jpeg", ".svg": "image/svg+xml", ".mp4": "video/mp4"}
@@ -113,8 +114,13 @@ def _content(figure: Figure, alt: str) -> str:
         Image.fromarray(picture).save(file, "PNG")
         return _image("image/png", file.getvalue(), picture.shape[1], alt)
     clips = clip_list(content)
-    sheet = clips[0] if len(clips) == 1 and figure.labels is None else grid(clips, figure.columns, figure.labels)
-    return _image("image/gif", gif_bytes(sheet, figure.fps), sheet.shape[2], alt)
+    if len(clips) > 1 or figure.labels is not None:
+        columns = figure.columns or math.ceil(math.sqrt(len(clips)))
+        # Enlarged before the captions are drawn, so that these are sharp; dark paper suits both modes of the page.
+        # One GIF, not one a clip: clips that are compared keep in step.
+        factor = max(1, _WIDE // (columns * clips[0].shape[2])) if figure.labels is not None else 1
+        clips = [grid([upscale(clip, factor) for clip in clips], columns, figure.labels, dark=True)]
+    return _image("image/gif", gif_bytes(clips[0], figure.fps), clips[0].shape[2], alt)
 
 
 def _file(path: pathlib.Path, alt: str) -> str:
