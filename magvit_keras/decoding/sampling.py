@@ -29,6 +29,7 @@ def filter_logits(logits: Any, top_k: int | None = None, top_p: float | None = N
         >>> np.asarray(filter_logits(np.array([1.0, 3.0, 2.0], "float32"), top_k=2)).tolist()
         [-10000000.0, 3.0, 2.0]
     """
+    logits = ops.convert_to_tensor(logits)
     if top_k is not None:
         if top_k < 1:
             raise ValueError(f"Expected top_k of at least 1, received {top_k}.")
@@ -57,6 +58,7 @@ def sample_tokens(logits: Any, temperature: Any, noise: Any) -> Any:
     Returns:
         (...) int32.
     """
+    logits = ops.convert_to_tensor(logits)
     if noise is not None:
         # argmax(l / T + g) = argmax(l + T g), which also holds at T = 0.
         logits = logits + temperature * noise
@@ -73,5 +75,6 @@ def log_probability(logits: Any, ids: Any) -> Any:
     Returns:
         (...) float32.
     """
+    logits = ops.convert_to_tensor(logits)
     chosen = ops.squeeze(ops.take_along_axis(logits, ids[..., None], axis=-1), -1)
     return chosen - ops.logsumexp(logits, axis=-1)

@@ -44,7 +44,7 @@ def test_a_compiled_loop_draws_the_same_bits():
 
 def test_numbers_are_uniform():
     u = np.sort(np.asarray(hash_uniform(7, 3, (4, 50000))).ravel())
-    assert 0 < u[0] and u[-1] < 1
+    assert u[0] > 0 and u[-1] < 1
     # Kolmogorov-Smirnov at one in a thousand.
     distance = np.abs(u - (np.arange(u.size) + 0.5) / u.size).max()
     assert distance < 1.95 / np.sqrt(u.size)

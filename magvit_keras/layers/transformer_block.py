@@ -1,0 +1,143 @@
+"""The BERT layer: self-attention and MLP, each followed by a residual sum and LayerNorm."""
+
+import keras
+from keras import ops
+
+from magvit_keras.layers.token_embedding import bert_initializer, layer_norm
+
+
+@keras.saving.register_keras_serializable("magvit_keras")
+class SelfAttention(keras.layers.Layer):
+    """Multi-head self-attention without a mask: every token sees all tokens.
+
+    The softmax is computed in float32. Dropout of the attention weights is shared over batch and heads,
+    as in the authors' code.
+
+    Args:
+        num_heads: number of heads; must divide the width.
+        dropout: rate on the attention weights, in [0, 1).
+        **kwargs: `keras.layers.Layer` arguments.
+
+    Reference: App. A.2 of the MAGVIT paper.
+    """
+
+    def __init__(self, num_heads: int, dropout: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.dropout_rate = dropout
+        self.dropout = keras.layers.Dropout(dropout, noise_shape=(1, 1, None, None), dtype="float32", name="dropout")
+
+    def build(self, input_shape):
+        """Creates the projections; kernels (D, heads, head_dim), of the output (heads, head_dim, D)."""
+        width = input_shape[-1]
+        if width % self.num_heads:
+            raise ValueError(f"A width of {width} does not divide into {self.num_heads} heads.")
+        self.head_dim = width // self.num_heads
+
+        def projection(name, equation, output_shape, bias_axes):
+            layer = keras.layers.EinsumDense(
+                equation,
+                output_shape=output_shape,
+                bias_axes=bias_axes,
+                kernel_initializer=bert_initializer(),
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            return layer
+
+        heads = (None, self.num_heads, self.head_dim)
+        self.query = projection("query", "bnd,dhk->bnhk", heads, "hk")
+        self.key = projection("key", "bnd,dhk->bnhk", heads, "hk")
+        self.value = projection("value", "bnd,dhk->bnhk", heads, "hk")
+        self.out = projection("out", "bnhk,hkd->bnd", (None, width), "d")
+        for layer in (self.query, self.key, self.value):
+            layer.build(input_shape)
+        self.out.build((*input_shape[:-1], self.num_heads, self.head_dim))
+        self.built = True
+
+    def call(self, x, training=None):
+        """(B,N,D) -> (B,N,D)."""
+        query = self.query(x) * self.head_dim**-0.5  # (B,N,h,k)
+        affinity = ops.einsum("bqhk,bmhk->bhqm", query, self.key(x))
+        weights = ops.softmax(ops.cast(affinity, "float32"), axis=-1)  # (B,h,N,N)
+        weights = ops.cast(self.dropout(weights, training=training), self.compute_dtype)
+        return self.out(ops.einsum("bhqm,bmhk->bqhk", weights, self.value(x)))
+
+    def compute_output_shape(self, input_shape, *args, **kwargs):
+        """The shape stays."""
+        return input_shape
+
+    def get_config(self):
+        """Every constructor argument."""
+        return {**super().get_config(), "num_heads": self.num_heads, "dropout": self.dropout_rate}
+
+
+@keras.saving.register_keras_serializable("magvit_keras")
+class TransformerBlock(keras.layers.Layer):
+    """One BERT layer, post-LN: x = norm(x + attention(x)), then x = norm(x + mlp(x)).
+
+    Args:
+        num_heads: number of attention heads; must divide the width.
+        mlp_dim: width of the MLP.
+        dropout: rate on the outputs of attention and MLP, in [0, 1).
+        attention_dropout: rate on the attention weights, in [0, 1).
+        **kwargs: `keras.layers.Layer` arguments.
+
+    Example:
+        >>> import numpy as np
+        >>> from magvit_keras.layers.transformer_block import TransformerBlock
+        >>> block = TransformerBlock(num_heads=2, mlp_dim=16)
+        >>> tuple(block(np.zeros((1, 5, 8), "float32")).shape)
+        (1, 5, 8)
+
+    Reference: App. A.2 of the MAGVIT paper; BERT.
+    """
+
+    def __init__(self, num_heads: int, mlp_dim: int, dropout: float = 0.0, attention_dropout: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.mlp_dim = mlp_dim
+        self.dropout_rate = dropout
+        self.attention_dropout_rate = attention_dropout
+        self.attention = SelfAttention(num_heads, attention_dropout, dtype=self.dtype_policy, name="attention")
+        self.attention_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="attention_dropout")
+        self.attention_norm = layer_norm("attention_norm")
+        self.mlp_in = keras.layers.Dense(
+            mlp_dim, kernel_initializer=bert_initializer(), dtype=self.dtype_policy, name="mlp_in"
+        )
+        self.mlp_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="mlp_dropout")
+        self.mlp_norm = layer_norm("mlp_norm")
+
+    def build(self, input_shape):
+        """Creates the weights."""
+        self.attention.build(input_shape)
+        self.attention_norm.build(input_shape)
+        self.mlp_in.build(input_shape)
+        self.mlp_out = keras.layers.Dense(
+            input_shape[-1], kernel_initializer=bert_initializer(), dtype=self.dtype_policy, name="mlp_out"
+        )
+        self.mlp_out.build((*input_shape[:-1], self.mlp_dim))
+        self.mlp_norm.build(input_shape)
+        self.built = True
+
+    def call(self, x, training=None):
+        """(B,N,D) -> (B,N,D)."""
+        attended = self.attention_dropout(self.attention(x, training=training), training=training)
+        x = ops.cast(self.attention_norm(x + attended), self.compute_dtype)
+        hidden = ops.gelu(self.mlp_in(x), approximate=True)  # (B,N,mlp_dim)
+        hidden = self.mlp_dropout(self.mlp_out(hidden), training=training)
+        return ops.cast(self.mlp_norm(x + hidden), self.compute_dtype)
+
+    def compute_output_shape(self, input_shape, *args, **kwargs):
+        """The shape stays."""
+        return input_shape
+
+    def get_config(self):
+        """Every constructor argument."""
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "mlp_dim": self.mlp_dim,
+            "dropout": self.dropout_rate,
+            "attention_dropout": self.attention_dropout_rate,
+        }
