@@ -105,9 +105,11 @@ def start(name: str, threads: int, arguments: list[str]) -> subprocess.Popen:
     results = LOGS / f"{name}.xml"
     results.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-v", "-m", marker, f"--timeout={TEST_SECONDS}", f"--junitxml={results}"]
+    # A file that fails to import is one failure, and the other files run all the same.
+    command += ["--continue-on-collection-errors", "--durations=10", "--color=no", *arguments]
     with open(LOGS / f"{name}.log", "wb") as log:
         return subprocess.Popen(
-            [*command, "--durations=10", "--color=no", *arguments],
+            command,
             cwd=ROOT,
             env={**limits, "MPLBACKEND": "Agg", **os.environ, **fixed},
             stdin=subprocess.DEVNULL,
