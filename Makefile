@@ -35,7 +35,7 @@ format: env ## mend the style
 	.venv/bin/ruff format .
 
 docs: env-docs ## build the documentation into site/
-	.venv-docs/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
 lock: ## choose locked versions again: make lock ARGS=--upgrade
 	@scripts/env.sh .venv-lock requirements/uv.txt
