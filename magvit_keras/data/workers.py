@@ -49,6 +49,13 @@ class Pool:
     """
 
     def __init__(self, source: Source, workers: int):
+        try:
+            import loky  # noqa: F401
+        except ImportError as error:
+            raise ImportError(
+                "workers=1 and more need loky, which is not installed. "
+                "Install it with: pip install 'magvit-keras[video]', or use workers=0."
+            ) from error
         self.source, self.workers = source, workers
         self._executor = None
         self._in_process = False

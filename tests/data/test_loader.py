@@ -207,3 +207,9 @@ def test_reading_needs_neither_keras_nor_a_backend():
     )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "[]"
+
+
+def test_without_loky_the_extra_is_named(shapes, monkeypatch):
+    monkeypatch.setitem(sys.modules, "loky", None)
+    with pytest.raises(ImportError, match=r"pip install 'magvit-keras\[video\]'"):
+        shapes.loader(2, workers=1)
