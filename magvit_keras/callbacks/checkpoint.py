@@ -1,0 +1,80 @@
+"""A checkpoint from which a training goes on after it was killed at any moment."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import keras
+
+STATE_FILE = "state.json"
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves weights, optimizers and random state after each epoch, and restores them.
+
+    The weights go to a new file; `state.json`, written beside and renamed, names the file that counts. A process
+    that is killed in between leaves the last checkpoint as it was.
+
+    Args:
+        folder: where the checkpoint lives; made if missing.
+        data: a loader whose `epoch` is set when the training goes on, so that it sees the same order of clips.
+
+    Example:
+        >>> checkpoint = Checkpoint("runs/tokenizer")                    # doctest: +SKIP
+        >>> tokenizer.compile(optimizer="adam")                          # doctest: +SKIP
+        >>> tokenizer.fit(clips, epochs=10, callbacks=[checkpoint],
+        ...               initial_epoch=checkpoint.restore(tokenizer))   # doctest: +SKIP
+    """
+
+    def __init__(self, folder: str | os.PathLike, data: Any = None):
+        super().__init__()
+        self.folder = pathlib.Path(folder)
+        self.data = data
+        self.history: dict[str, list[float]] = {}
+
+    def read(self) -> dict[str, Any]:
+        """The saved state: "epoch" (epochs done), "weights" (a file name) and "history"; empty if there is none."""
+        try:
+            return json.loads((self.folder / STATE_FILE).read_text())
+        except FileNotFoundError:
+            return {}
+
+    def restore(self, model: keras.Model) -> int:
+        """Puts the last checkpoint into a compiled model; returns the number of epochs that are done."""
+        state = self.read()
+        if not state:
+            return 0
+        # The optimizer has no variables to load into before it is built.
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        model.load_weights(self.folder / state["weights"])
+        self.history = state["history"]
+        self._tell_data(state["epoch"])
+        return state["epoch"]
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Saves the state after that epoch."""
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(float(value))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        weights = f"epoch-{epoch + 1:06d}.weights.h5"
+        partial = self.folder / f"partial-{weights}"
+        self.model.save_weights(partial, overwrite=True)
+        os.replace(partial, self.folder / weights)
+        state = {"epoch": epoch + 1, "weights": weights, "history": self.history}
+        write_text(self.folder / STATE_FILE, json.dumps(state, indent=1))
+        for old in self.folder.glob("*.weights.h5"):
+            if old.name != weights:
+                old.unlink()
+
+    def _tell_data(self, epoch: int) -> None:
+        if self.data is not None:
+            self.data.epoch = epoch
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Writes a file in one step: beside, then renamed."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)

@@ -1,0 +1,284 @@
+"""Clips from a trained `Magvit`: condition, tokens, Algorithm 1, pixels, as one compiled program."""
+
+import warnings
+import weakref
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from magvit_keras import backend
+from magvit_keras.checks import check_positive, check_range, to_float
+from magvit_keras.commit.conditions import ConditionPlan, apply_plan, condition_plan, drawn_region_plan
+from magvit_keras.commit.tasks import Task, get_task
+from magvit_keras.decoding.commit_decoding import DecodingSteps, decode
+from magvit_keras.decoding.noise import clip_seeds
+from magvit_keras.decoding.schedules import get_schedule
+
+
+class Generation(NamedTuple):
+    """What `generate(..., return_details=True)` returns; K steps.
+
+    Attributes:
+        video: (B, T, H, W, 3) float32 in [0, 1].
+        tokens: (B, t, h, w) int32.
+        condition_video: (B, T, H, W, 3) float32, the padded condition clip; zeros where nothing is given.
+        ispad: (B, t, h, w) bool, True where the condition token shows padding only.
+        steps: `DecodingSteps`; each field (K, B, t, h, w).
+    """
+
+    video: np.ndarray
+    tokens: np.ndarray
+    condition_video: np.ndarray
+    ispad: np.ndarray
+    steps: DecodingSteps
+
+
+def generate(
+    magvit: Any,
+    task: str | Task | None = None,
+    *,
+    video: Any = None,
+    label: Any = None,
+    num_clips: int | None = None,
+    condition_mask: Any = None,
+    num_condition_frames: int | None = None,
+    num_steps: int = 12,
+    temperature: float = 4.5,
+    schedule: str = "cosine",
+    guidance_scale: float = 0.0,
+    token_temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+    keep_condition: bool = False,
+    return_details: bool = False,
+    max_batch_size: int = 16,
+    verbose: int = 0,
+) -> np.ndarray | Generation:
+    """Makes clips for a task by non-autoregressive decoding (Algorithm 1).
+
+    Args:
+        magvit: the trained `Magvit`.
+        task: a task name or `Task`; may be left out with `condition_mask`, or if the model has one task only.
+        video: (B, T, H, W, 3), uint8 or floats in [0, 1]: what the task's condition is cut from. Frame prediction
+            needs the given frames only, so a shorter clip will do there.
+        label: (B,) classes, or one for all; needed by the tasks with a class.
+        num_clips: how many clips to make where neither `video` nor a list of labels says it.
+        condition_mask: (T, H, W) or (B, T, H, W), 1 where a pixel is given: a region that the user drew.
+        num_condition_frames: given frames, for tasks that give whole frames.
+        num_steps: decoding steps K.
+        temperature: of the noise on the confidence of the tokens.
+        schedule: mask schedule, see `decoding.schedules`.
+        guidance_scale: classifier-free guidance; 0 is off. The model must have been trained with `class_dropout`.
+        token_temperature: of the token draws; 0 takes the most likely token.
+        top_k: draw from the k most likely tokens only.
+        top_p: draw from the most likely tokens of this total probability only.
+        seed: an int. The same seed gives the same clip on every backend, in every batch.
+        keep_condition: put the given pixels back into the result.
+        return_details: also return tokens, condition and every decoding step.
+        max_batch_size: larger batches are split.
+        verbose: 1 shows a progress bar.
+
+    Returns:
+        (B, T, H, W, 3) float32 in [0, 1], or a `Generation`.
+
+    Raises:
+        ValueError: unknown task, label or clip missing or not fitting; before anything is compiled.
+
+    Reference:
+        MAGVIT (arXiv 2212.05199), Algorithm 1.
+    """
+    check_positive(num_steps=num_steps, max_batch_size=max_batch_size)
+    get_schedule(schedule)
+    task, plan = _task_and_plan(magvit, task, condition_mask, num_condition_frames)
+    reads_pixels = not np.all(plan.ispad)
+    size = _batch_size(video, label, num_clips, condition_mask)
+    clips = _clips(magvit, task, video, size) if reads_pixels else None
+    classes = _classes(magvit, task, label, size)
+    _check_guidance(magvit, task, guidance_scale)
+    vocabulary = magvit.vocabulary
+    prompt = vocabulary.prompt_id(task.name) if vocabulary.prefix_length == 2 else 0
+    if plan.rows.ndim == 1:
+        plan = ConditionPlan(*(np.broadcast_to(table, (size, *table.shape)) for table in plan))
+    rows = {
+        "seeds": ops.convert_to_numpy(clip_seeds(seed, size)),
+        "prefix": ops.convert_to_numpy(vocabulary.prefix(np.full(size, prompt, "int32"), classes)),
+        "plan": plan,
+        **({"video": clips} if reads_pixels else {}),
+    }
+    scalars = {
+        "temperature": np.float32(temperature),
+        "token_temperature": np.float32(token_temperature),
+        "guidance_scale": np.float32(guidance_scale),
+    }
+    static = (num_steps, schedule, top_k, top_p, bool(guidance_scale), return_details)
+    reference = weakref.ref(magvit)  # the compiled program is cached by the model and must not keep it alive
+
+    def program(rows: dict, scalars: dict) -> dict:
+        return _generate_batch(reference(), rows, scalars, *static)
+
+    results, progress = [], keras.utils.Progbar(size, verbose=verbose, unit_name="clip")
+    for start in range(0, size, max_batch_size):
+        chosen = np.arange(start, min(start + max_batch_size, size))
+        # A split batch is filled up, so that all parts have one shape and run one program.
+        filled = np.resize(chosen, max_batch_size) if size > max_batch_size else chosen
+        part = keras.tree.map_structure(lambda table, filled=filled: table[filled], rows)
+        made = backend.run_compiled(magvit, ("generate", static, reads_pixels), program, part, scalars)
+        made = {k: ops.convert_to_numpy(v) for k, v in made.items()}
+        results.append({k: v.take(np.arange(len(chosen)), axis=_clip_axis(k)) for k, v in made.items()})
+        progress.update(chosen[-1] + 1)
+    made = {k: np.concatenate([r[k] for r in results], axis=_clip_axis(k)) for k in results[0]}
+    if keep_condition and reads_pixels:
+        made["video"] = np.where(plan.is_condition[..., None], clips, made["video"])
+    if not return_details:
+        return made["video"]
+    return _details(magvit, made, plan)
+
+
+def _generate_batch(
+    magvit: Any,
+    rows: dict,
+    scalars: dict,
+    num_steps: int,
+    schedule: str,
+    top_k: int | None,
+    top_p: float | None,
+    guided: bool,
+    return_details: bool,
+) -> dict:
+    """The compiled part: rows of one batch in, pixels (and details) out."""
+    size = rows["prefix"].shape[0]
+    plan = ConditionPlan(*rows["plan"])
+    tokenizer, vocabulary = magvit.tokenizer, magvit.vocabulary
+    ispad = ops.reshape(plan.ispad, (size, -1))  # (B, N)
+    condition_video = None
+    if "video" in rows:
+        condition_video = apply_plan(to_float(rows["video"]), plan)
+        condition_ids = ops.reshape(tokenizer.encode(condition_video), (size, -1))  # z~
+    else:
+        condition_ids = ops.zeros_like(ispad, dtype="int32")
+
+    def predictor(prefix: Any) -> Any:
+        return lambda ids: magvit.transformer.codebook_logits(ops.concatenate([prefix, ids], axis=1))
+
+    no_class = ops.full((size,), vocabulary.no_class_id, dtype="int32")
+    blind = vocabulary.prefix(rows["prefix"][:, 0], no_class)
+    made = decode(
+        predictor(rows["prefix"]),
+        condition_ids,
+        ispad,
+        mask_id=vocabulary.mask_id,
+        num_steps=num_steps,
+        schedule=schedule,
+        temperature=scalars["temperature"],
+        token_temperature=scalars["token_temperature"],
+        top_k=top_k,
+        top_p=top_p,
+        guidance_scale=scalars["guidance_scale"],
+        predict_unconditional=predictor(blind) if guided else None,
+        seed=rows["seeds"],
+        condition_mode=magvit.condition_mode,
+        return_steps=return_details,
+    )
+    ids = made.ids if return_details else made
+    video = tokenizer.decode(ops.reshape(ids, (size, *magvit.latent_shape)))
+    result = {"video": ops.clip(video, 0.0, 1.0)}
+    if return_details:
+        if condition_video is None:
+            condition_video = ops.zeros_like(result["video"])
+        result |= {"condition_video": condition_video, **made._asdict()}
+    return result
+
+
+def _clip_axis(name: str) -> int:
+    """The axis of the clips: steps come before clips."""
+    return 1 if name in DecodingSteps._fields and name != "ids" else 0
+
+
+def _details(magvit: Any, made: dict, plan: ConditionPlan) -> Generation:
+    steps = {k: made[k].reshape((*made[k].shape[:-1], *magvit.latent_shape)) for k in DecodingSteps._fields}
+    return Generation(made["video"], steps["ids"], made["condition_video"], plan.ispad, DecodingSteps(**steps))
+
+
+def _task_and_plan(
+    magvit: Any, task: str | Task | None, condition_mask: Any, num_condition_frames: int | None
+) -> tuple[Task, ConditionPlan]:
+    if condition_mask is not None:
+        mask = np.asarray(condition_mask)
+        if mask.shape[-3:] != magvit.video_shape:
+            raise ValueError(f"condition_mask must end in (T, H, W) {magvit.video_shape}; received {mask.shape}.")
+        if task is None:
+            # The prompt of a trained task of the same kind; one that was never trained would say nothing.
+            kinds = ("central_inpainting", "dynamic_inpainting", *magvit.tasks)
+            task = next(name for name in kinds if name in magvit.tasks)
+        return get_task(magvit.tasks.get(task, task)), drawn_region_plan(mask, magvit.latent_shape)
+    if task is None:
+        if len(magvit.tasks) > 1:
+            raise ValueError(f"Say which task: one of {', '.join(magvit.tasks)}.")
+        task = next(iter(magvit.tasks))
+    task = get_task(magvit.tasks.get(task, task))
+    if num_condition_frames is not None:
+        task = task.with_frames(num_condition_frames)
+    return task, condition_plan(task, magvit.video_shape, magvit.latent_shape)
+
+
+def _batch_size(video: Any, label: Any, num_clips: int | None, condition_mask: Any) -> int:
+    sizes = {}
+    if video is not None:
+        sizes["video"] = len(video)
+    if label is not None and np.ndim(label):
+        sizes["label"] = len(label)
+    if condition_mask is not None and np.ndim(condition_mask) == 4:
+        sizes["condition_mask"] = len(condition_mask)
+    if num_clips is not None:
+        check_positive(num_clips=num_clips)
+        sizes["num_clips"] = num_clips
+    if len(set(sizes.values())) > 1:
+        raise ValueError(f"The batch sizes differ: {sizes}.")
+    return next(iter(sizes.values()), 1)
+
+
+def _clips(magvit: Any, task: Task, video: Any, size: int) -> np.ndarray:
+    """The clips as floats of the model's shape; frames that the task does not read may be missing at the end."""
+    if video is None:
+        raise ValueError(f"The task {task.name!r} continues a clip: give video=(B, T, H, W, 3).")
+    shape = tuple(np.shape(video))
+    if len(shape) != 5 or shape[-1] != 3:
+        raise ValueError(f"video must be (batch, time, height, width, 3); received the shape {shape}.")
+    check_range(video)
+    frames, *space = magvit.video_shape
+    reads = task.num_condition_frames if task.num_condition_frames and not task.num_final_frames else frames
+    if list(shape[2:4]) != space or not reads <= shape[1] <= frames:
+        needed = f"{frames}" if reads == frames else f"{reads} to {frames}"
+        raise ValueError(
+            f"The task {task.name!r} of this model needs {needed} frames of {space[0]}x{space[1]}; "
+            f"received {shape[1]} frames of {shape[2]}x{shape[3]}."
+        )
+    clips = ops.convert_to_numpy(to_float(video))
+    return np.concatenate([clips, np.repeat(clips[:, -1:], frames - shape[1], axis=1)], axis=1)
+
+
+def _classes(magvit: Any, task: Task, label: Any, size: int) -> np.ndarray:
+    if not task.needs_class:
+        return np.full(size, magvit.vocabulary.no_class_id, "int32")
+    if label is None:
+        raise ValueError(
+            f"The task {task.name!r} needs label=, one of the {magvit.transformer.num_classes} classes for each clip."
+        )
+    labels = np.broadcast_to(np.asarray(label), (size,))
+    if labels.min() < 0:
+        raise ValueError(f"label must be in [0, {magvit.transformer.num_classes}); received {labels.min()}.")
+    return ops.convert_to_numpy(magvit.vocabulary.class_ids(labels))
+
+
+def _check_guidance(magvit: Any, task: Task, guidance_scale: float) -> None:
+    if not guidance_scale:
+        return
+    if not task.needs_class:
+        raise ValueError(f"guidance_scale={guidance_scale} needs a task with a class; {task.name!r} has none.")
+    if not magvit.class_dropout:
+        warnings.warn(
+            "Guidance on a model trained with class_dropout=0: it has not learned to go without a class.", stacklevel=3
+        )

@@ -1,0 +1,307 @@
+"""MAGVIT: a tokenizer and a masked transformer in one model, on one page (Sec. 3, Fig. 2).
+
+clips -> tokens z -> condition tokens z~ of the task -> multivariate mask z-bar (Eq. 2)
+      -> transformer -> refine + mask + reconstruct loss (Eq. 3-4)          `fit`
+      -> non-autoregressive decoding (Algorithm 1) -> clips                `generate`
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from magvit_keras import backend
+from magvit_keras.checks import check_video, to_float
+from magvit_keras.commit.conditions import apply_plan, condition_plan, stack_plans, take_plan
+from magvit_keras.commit.losses import commit_loss
+from magvit_keras.commit.masking import multivariate_mask
+from magvit_keras.commit.tasks import TASKS, Task, get_task
+from magvit_keras.commit.vocabulary import Vocabulary
+from magvit_keras.decoding.schedules import get_schedule, mask_ratio
+from magvit_keras.generation import Generation, generate
+from magvit_keras.presets.preset_mixin import PresetMixin
+from magvit_keras.presets.transformers import MAGVITS
+from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
+from magvit_keras.transformer.masked_transformer import MaskedTransformer
+
+_PARTS = ("refine", "mask", "reconstruct")
+
+
+@keras.saving.register_keras_serializable("magvit_keras")
+class Magvit(PresetMixin, backend.SteppedModel):
+    """Masked generative video transformer: `fit` trains the transformer, `generate` makes clips.
+
+    The tokenizer is frozen: train it first. Batches are dicts: "video" (B, T, H, W, 3), uint8 or floats in [0, 1],
+    or cached "tokens" and "condition_tokens" of `tokenize`; and "label" (B,) where a task needs a class. A tuple
+    (video, label) is accepted too.
+
+    Args:
+        tokenizer: a trained `VideoTokenizer`.
+        transformer: a `MaskedTransformer` over the tokenizer's codebook and latent shape.
+        tasks: names in `TASKS`, or `Task` objects, that `fit` trains; each example draws one.
+        task_weights: how often each task is drawn, relative to the others; equally by default.
+        schedule: mask schedule gamma; the mask ratio of an example is gamma(u), u uniform in [0, 1).
+        label_smoothing: of the cross-entropy.
+        class_dropout: share of the examples that lose their class, which guidance needs.
+        condition_mode: "commit" (the paper), or a rival of Table 5, see `commit.masking.CONDITION_MODES`.
+        loss_parts: parts of the loss that count (Table 5 switches them off).
+        prompts: "distinct" gives each task its own prompt; "official" is the layout of the authors' weights.
+
+    Raises:
+        ValueError: unknown task, sizes that do not fit each other, or bad data; the message says what was received.
+
+    Example:
+        >>> tokenizer = VideoTokenizer(32, (1, 2), (True,), 1, embedding_dim=8, codebook_size=64)
+        >>> transformer = MaskedTransformer(64, num_classes=2, latent_shape=(2, 4, 4), num_layers=1,
+        ...                                 hidden_size=32, num_heads=2, mlp_dim=64)
+        >>> magvit = Magvit(tokenizer, transformer, tasks=["frame_prediction"])
+        >>> clip = np.random.default_rng(0).random((1, 4, 8, 8, 3), "float32")
+        >>> magvit.generate("frame_prediction", video=clip, num_steps=2).shape
+        (1, 4, 8, 8, 3)
+
+    Reference:
+        MAGVIT (arXiv 2212.05199), Sec. 3.2, Eq. 2-4, Algorithm 1.
+    """
+
+    log_names = ("loss", *(f"{part}_loss" for part in _PARTS), *(f"{part}_accuracy" for part in _PARTS))
+    presets = {name: entry["description"] for name, entry in MAGVITS.items()}
+    _preset_table = MAGVITS
+
+    def __init__(
+        self,
+        tokenizer: VideoTokenizer,
+        transformer: MaskedTransformer,
+        tasks: Iterable[str | Task] = tuple(TASKS),
+        task_weights: Sequence[float] | None = None,
+        schedule: str = "cosine",
+        label_smoothing: float = 1e-4,
+        class_dropout: float = 0.0,
+        condition_mode: str = "commit",
+        loss_parts: Sequence[str] = _PARTS,
+        prompts: str = "distinct",
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if transformer.codebook_size != tokenizer.codebook_size:
+            raise ValueError(
+                f"The transformer predicts {transformer.codebook_size} codes and the tokenizer has "
+                f"{tokenizer.codebook_size}; codebook_size must be equal."
+            )
+        get_schedule(schedule)
+        self.tasks = {task.name: task for task in map(get_task, [tasks] if isinstance(tasks, str) else tasks)}
+        if not self.tasks:
+            raise ValueError(f"tasks is empty; expected names among {', '.join(TASKS)}.")
+        if task_weights is not None and (len(task_weights) != len(self.tasks) or min(task_weights) < 0):
+            raise ValueError(f"task_weights must be {len(self.tasks)} numbers of at least 0; received {task_weights}.")
+        if not 0 <= class_dropout < 1:
+            raise ValueError(f"class_dropout must be in [0, 1); received {class_dropout}.")
+        self.tokenizer = tokenizer
+        self.transformer = transformer
+        self.task_weights = None if task_weights is None else [float(w) for w in task_weights]
+        self.schedule = schedule
+        self.label_smoothing = label_smoothing
+        self.class_dropout = class_dropout
+        self.condition_mode = condition_mode
+        self.loss_parts = tuple(loss_parts)
+        self.prompts = prompts
+        self.vocabulary = Vocabulary(
+            transformer.codebook_size, transformer.num_classes, transformer.num_special_tokens, prompts
+        )
+        self.seed_generator = keras.random.SeedGenerator()
+        # The tables of all tasks, stacked: which task an example trains is data, not a new trace.
+        self._plans = stack_plans(
+            [condition_plan(task, self.video_shape, self.latent_shape) for task in self.tasks.values()]
+        )
+        self.built = True
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Tokens (t, h, w) of a clip."""
+        return tuple(self.transformer.latent_shape)
+
+    @property
+    def video_shape(self) -> tuple[int, int, int]:
+        """Pixels (T, H, W) of a clip."""
+        return tuple(n * by for n, by in zip(self.latent_shape, self.tokenizer.downsampling, strict=True))
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether a task in training needs a class."""
+        return any(task.needs_class for task in self.tasks.values())
+
+    @property
+    def trainable_variables(self) -> list[keras.Variable]:
+        """Those of the transformer: the tokenizer is frozen here, and can still be trained by its own `fit`."""
+        return self.transformer.trainable_variables if self.trainable else []
+
+    @property
+    def non_trainable_variables(self) -> list[keras.Variable]:
+        """All other variables."""
+        trained = {id(v) for v in self.trainable_variables}
+        return [v for v in self.variables if id(v) not in trained]
+
+    def call(self, token_ids: Any, training: bool = False) -> Any:
+        """Logits over the codebook of an input sequence (B, prefix + t*h*w) -> (B, t*h*w, codebook_size)."""
+        return self.transformer.codebook_logits(token_ids, training=training)
+
+    def losses_and_logs(self, data: Any, training: bool) -> tuple[Any, dict[str, Any]]:
+        """Draws task, mask ratio and scores for each example; the three-part loss of Eq. 3-4."""
+        batch = batch_of(data)
+        size = ops.shape(batch["tokens" if "tokens" in batch else "video"])[0]
+        task = self._draw_tasks(size)  # (B,)
+        ids, condition_ids = self._tokens(batch, task)  # (B, N), (B, N)
+        ispad = ops.reshape(take_plan(self._plans, task).ispad, (size, -1))
+        masked = multivariate_mask(
+            ids,
+            condition_ids,
+            ispad,
+            ratio=mask_ratio(self._uniform((size,)), ids.shape[1], self.schedule),
+            score=self._uniform(ops.shape(ids)),
+            mask_id=self.vocabulary.mask_id,
+            condition_mode=self.condition_mode,
+            loss_parts=self.loss_parts,
+        )
+        sequence = ops.concatenate([self._prefix(batch, task, size), masked.ids], axis=1)  # z-bar
+        logits = self.transformer.codebook_logits(sequence, training=training)
+        loss = commit_loss(logits, masked.targets, masked.parts, masked.weights, self.label_smoothing)
+        logs = {"loss": loss.loss}
+        for i, part in enumerate(_PARTS):
+            logs[f"{part}_loss"] = (loss.part_sums[i], loss.part_counts[i])
+            logs[f"{part}_accuracy"] = (loss.part_correct[i], loss.part_counts[i])
+        return loss.loss, logs
+
+    def _draw_tasks(self, size: Any) -> Any:
+        weights = np.array(self.task_weights or [1.0] * len(self.tasks))
+        edges = np.cumsum(weights / weights.sum())[:-1].astype("float32")  # of the tasks' intervals in [0, 1)
+        return ops.sum(ops.cast(self._uniform((size, 1)) >= ops.convert_to_tensor(edges[None]), "int32"), axis=1)
+
+    def _uniform(self, shape: tuple) -> Any:
+        return keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
+
+    def _tokens(self, batch: dict, task: Any) -> tuple[Any, Any]:
+        """Tokens z of the clips and z~ of the condition clips of the drawn tasks."""
+        if "tokens" in batch:
+            ids = ops.cast(batch["tokens"], "int32")
+            chosen = ops.reshape(task, (-1, 1, 1, 1, 1))
+            chosen = ops.broadcast_to(chosen, (ops.shape(ids)[0], 1, *self.latent_shape))
+            conditions = ops.take_along_axis(ops.cast(batch["condition_tokens"], "int32"), chosen, axis=1)
+        else:
+            video = to_float(batch["video"])
+            ids = self.tokenizer.encode(video)
+            conditions = self.tokenizer.encode(apply_plan(video, take_plan(self._plans, task)))
+        size = ops.shape(ids)[0]
+        return ops.reshape(ids, (size, -1)), ops.reshape(conditions, (size, -1))
+
+    def _prefix(self, batch: dict, task: Any, size: Any) -> Any:
+        vocabulary, tasks = self.vocabulary, self.tasks.values()
+        classes = ops.full((size,), vocabulary.no_class_id, dtype="int32")
+        if self.needs_labels:
+            needs_class = ops.take(np.array([t.needs_class for t in tasks]), task)
+            kept = self._uniform((size,)) >= self.class_dropout
+            labels = vocabulary.class_ids(ops.reshape(batch["label"], (size,)))
+            classes = ops.where(ops.logical_and(needs_class, kept), labels, classes)
+        if vocabulary.prefix_length == 1:
+            return vocabulary.prefix(None, classes)
+        prompts = ops.take(np.array([vocabulary.prompt_id(t.name) for t in tasks], "int32"), task)
+        return vocabulary.prefix(prompts, classes)
+
+    def tokenize(self, data: Any, batch_size: int = 8, verbose: int = 0) -> dict[str, np.ndarray]:
+        """Tokens of clips and of their condition clips for every task, so that `fit` need not tokenize again.
+
+        Args:
+            data: clips (N, T, H, W, 3), or a dict with "video" and, if there are labels, "label".
+            batch_size: clips encoded at a time.
+            verbose: 1 shows a progress bar.
+
+        Returns:
+            "tokens" (N, t, h, w) int32, "condition_tokens" (N, tasks, t, h, w) int32, and "label" if given.
+        """
+        batch = batch_of(data)
+        self._check_clips(batch["video"])
+        tokens, conditions = [], []
+        progress = keras.utils.Progbar(len(batch["video"]), verbose=verbose, unit_name="clip")
+        for start in range(0, len(batch["video"]), batch_size):
+            clips = ops.convert_to_numpy(to_float(batch["video"][start : start + batch_size]))
+            count = len(clips)
+            clips = np.concatenate([clips, np.repeat(clips[-1:], batch_size - count, axis=0)])  # one shape, one trace
+            tokens.append(ops.convert_to_numpy(self.tokenizer.encode(clips))[:count])
+            conditions.append(np.stack([self._condition_tokens(clips, task) for task in self.tasks], axis=1)[:count])
+            progress.update(start + count)
+        result = {"tokens": np.concatenate(tokens), "condition_tokens": np.concatenate(conditions)}
+        return {**result, "label": np.asarray(batch["label"])} if "label" in batch else result
+
+    def _condition_tokens(self, clips: np.ndarray, task: str) -> np.ndarray:
+        plan = condition_plan(self.tasks[task], self.video_shape, self.latent_shape)
+        if plan.ispad.all():  # nothing is given, so nobody reads them
+            return np.zeros((len(clips), *self.latent_shape), "int32")
+        return ops.convert_to_numpy(self.tokenizer.encode(ops.convert_to_numpy(apply_plan(clips, plan))))
+
+    def generate(self, task: str | Task | None = None, **options: Any) -> np.ndarray | Generation:
+        """Makes clips by Algorithm 1; see `magvit_keras.generation.generate` for the options."""
+        return generate(self, task, **options)
+
+    def check_batch(self, batch: Any) -> None:
+        """The first batch must hold clips of `video_shape`, or tokens of `latent_shape`, and the labels needed."""
+        batch = batch_of(batch)
+        if "tokens" in batch:
+            expected = (len(self.tasks), *self.latent_shape)
+            shape = tuple(batch["condition_tokens"].shape[1:]) if "condition_tokens" in batch else None
+            if tuple(batch["tokens"].shape[1:]) != self.latent_shape or shape != expected:
+                raise ValueError(
+                    f'"tokens" must be (batch, {self.latent_shape}) and "condition_tokens" (batch, {expected}); '
+                    f"received {tuple(batch['tokens'].shape)} and {shape}. Made by `tokenize` of this model?"
+                )
+        else:
+            self._check_clips(batch["video"])
+        if self.needs_labels:
+            if "label" not in batch:
+                needing = [task.name for task in self.tasks.values() if task.needs_class]
+                raise ValueError(f'The tasks {", ".join(needing)} need labels: give a dict with "video" and "label".')
+            self.vocabulary.class_ids(ops.convert_to_numpy(batch["label"]))
+
+    def _check_clips(self, video: Any) -> None:
+        check_video(video, self.tokenizer.downsampling)
+        if tuple(video.shape[1:4]) != self.video_shape:
+            raise ValueError(
+                f"This model makes clips of (time, height, width) {self.video_shape}; received {tuple(video.shape[1:4])}."
+            )
+
+    def get_config(self) -> dict:
+        """Every constructor argument."""
+        return {
+            **super().get_config(),
+            "tokenizer": keras.saving.serialize_keras_object(self.tokenizer),
+            "transformer": keras.saving.serialize_keras_object(self.transformer),
+            "tasks": [dataclasses.asdict(task) for task in self.tasks.values()],
+            "task_weights": self.task_weights,
+            "schedule": self.schedule,
+            "label_smoothing": self.label_smoothing,
+            "class_dropout": self.class_dropout,
+            "condition_mode": self.condition_mode,
+            "loss_parts": list(self.loss_parts),
+            "prompts": self.prompts,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: Any = None) -> "Magvit":
+        """The inverse of `get_config`."""
+        parts = {k: keras.saving.deserialize_keras_object(config[k]) for k in ("tokenizer", "transformer")}
+        tasks = [t if isinstance(t, str | Task) else Task(**t) for t in config["tasks"]]
+        return cls(**{**config, **parts, "tasks": tasks})
+
+
+def batch_of(data: Any) -> dict[str, Any]:
+    """A batch as a dict: the dict itself, or "video" and "label" of an array or a tuple."""
+    if isinstance(data, list):
+        data = tuple(data)
+    if isinstance(data, tuple):
+        video, label = (*data, None)[:2]
+        data = video if isinstance(video, dict) else {"video": video, "label": label}
+    elif not isinstance(data, dict):
+        data = {"video": data}
+    if "video" not in data and "tokens" not in data:
+        raise ValueError(f'A batch needs the key "video" or "tokens"; received the keys {sorted(data)}.')
+    return {key: value for key, value in data.items() if value is not None}

@@ -1,0 +1,57 @@
+"""The optimizers of the paper (App. B.2) as functions of the length of the training."""
+
+import keras
+
+
+def warmup_cosine(learning_rate: float, total_steps: int, warmup_steps: int) -> keras.optimizers.schedules.CosineDecay:
+    """Linear warm-up to `learning_rate`, then a cosine to 0 at `total_steps`."""
+    warmup_steps = max(1, min(warmup_steps, total_steps - 1))
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=max(1, total_steps - warmup_steps),
+        warmup_target=learning_rate,
+        warmup_steps=warmup_steps,
+    )
+
+
+def tokenizer_optimizer(
+    total_steps: int, learning_rate: float = 1e-4, warmup_steps: int | None = None, beta_1: float = 0.0
+) -> keras.optimizers.Adam:
+    """Adam(0, 0.99) with linear warm-up and cosine decay, as the paper trains the 3D-VQ.
+
+    Args:
+        total_steps: length of the training.
+        learning_rate: its peak; 1e-4 in the paper.
+        warmup_steps: one epoch in the paper; by default a twentieth of the training.
+        beta_1: 0 in the paper, which adversarial training wants; plain training is faster with 0.9.
+    """
+    warmup_steps = total_steps // 20 if warmup_steps is None else warmup_steps
+    return keras.optimizers.Adam(warmup_cosine(learning_rate, total_steps, warmup_steps), beta_1=beta_1, beta_2=0.99)
+
+
+def transformer_optimizer(
+    total_steps: int,
+    learning_rate: float = 1e-4,
+    warmup_steps: int | None = None,
+    weight_decay: float = 0.045,
+    clip_norm: float = 1.0,
+) -> keras.optimizers.AdamW:
+    """Adam(0.9, 0.96) with decoupled weight decay on kernels only, clipping, warm-up and cosine decay.
+
+    Args:
+        total_steps: length of the training.
+        learning_rate: its peak; 1e-4 in the paper.
+        warmup_steps: 5000 in the paper; by default that, but no more than a tenth of the training.
+        weight_decay: on kernels; biases, norms and embeddings are left alone.
+        clip_norm: of the global gradient.
+    """
+    warmup_steps = min(5000, total_steps // 10) if warmup_steps is None else warmup_steps
+    optimizer = keras.optimizers.AdamW(
+        warmup_cosine(learning_rate, total_steps, warmup_steps),
+        weight_decay=weight_decay,
+        beta_1=0.9,
+        beta_2=0.96,
+        global_clipnorm=clip_norm,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "scale", "gamma", "beta", "embedding"])
+    return optimizer

@@ -1,0 +1,281 @@
+"""A training from videos to a model in one folder, which goes on where it was stopped.
+
+RUN/settings.json        what is trained, and on what
+RUN/checkpoints/         state of the training in progress
+RUN/tokenizer/           preset: the trained tokenizer
+RUN/tokens/              cached tokens of the training clips
+RUN/magvit/              preset: tokenizer and transformer
+RUN/history.json         losses by epoch
+"""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+
+from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
+from magvit_keras.checks import check_positive
+from magvit_keras.commit.tasks import get_task
+from magvit_keras.data import Source, VideoFolder
+from magvit_keras.data.token_cache import TokenBatches, read_shards, write_shard
+from magvit_keras.magvit import Magvit
+from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
+from magvit_keras.presets.transformers import transformer_config
+from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
+from magvit_keras.transformer.masked_transformer import MaskedTransformer
+
+SETTINGS_FILE = "settings.json"
+_SHARD = 64  # clips
+
+
+@dataclasses.dataclass
+class Settings:
+    """What `train_run` trains. All lengths are optimizer steps.
+
+    Args:
+        num_frames: frames of a clip.
+        height: rows of a clip.
+        width: columns of a clip.
+        frame_stride: every how many frames of a video one is taken.
+        tasks: names of the tasks to train.
+        tokenizer: a preset of `VideoTokenizer`, or its constructor arguments.
+        transformer: "tiny", "base" or "large", or constructor arguments of `MaskedTransformer`.
+        batch_size: clips in a step of the tokenizer.
+        transformer_batch_size: clips in a step of the transformer.
+        tokenizer_steps: length of the first stage.
+        transformer_steps: length of the second stage.
+        steps_per_epoch: steps between two checkpoints.
+        tokenizer_learning_rate: peak.
+        transformer_learning_rate: peak.
+        token_passes: how many random windows of each video are tokenized for the second stage.
+        class_dropout: share of examples without their class, for guidance.
+        horizontal_flip: mirror clips at random.
+        held_out: share of the videos kept for validation.
+        workers: processes that decode videos.
+        seed: of everything random.
+    """
+
+    num_frames: int = 16
+    height: int = 64
+    width: int = 64
+    frame_stride: int = 1
+    tasks: tuple[str, ...] = ("frame_prediction", "class_conditional_generation")
+    tokenizer: str | dict = "3dvq_tiny"
+    transformer: str | dict = "tiny"
+    batch_size: int = 4
+    transformer_batch_size: int = 16
+    tokenizer_steps: int = 2000
+    transformer_steps: int = 2000
+    steps_per_epoch: int = 50
+    tokenizer_learning_rate: float = 1e-3
+    transformer_learning_rate: float = 5e-4
+    token_passes: int = 4
+    class_dropout: float = 0.1
+    horizontal_flip: bool = False
+    held_out: float = 0.1
+    workers: int = 0
+    seed: int = 0
+
+    #: What may differ when a training goes on: it changes the length or the speed, not what was learned so far.
+    FREE = ("tokenizer_steps", "transformer_steps", "workers")
+
+    def __post_init__(self):
+        """Refuses sizes below 1 and unknown tasks."""
+        self.tasks = tuple(self.tasks)
+        for name in ("num_frames", "height", "width", "frame_stride", "batch_size", "transformer_batch_size"):
+            check_positive(**{name: getattr(self, name)})
+        for name in ("tokenizer_steps", "transformer_steps", "steps_per_epoch", "token_passes"):
+            check_positive(**{name: getattr(self, name)})
+        for task in self.tasks:
+            get_task(task)
+
+
+def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings: Settings, verbose: int = 1) -> Magvit:
+    """Trains tokenizer and transformer on a folder of videos; started again, it goes on from the last checkpoint.
+
+    Args:
+        data: a folder of videos (sub-folder = class), or any `Source`.
+        out: the run's folder.
+        settings: what to train.
+        verbose: 1 shows progress bars, 2 a line an epoch, 0 nothing.
+
+    Returns:
+        The trained `Magvit`.
+
+    Raises:
+        ValueError: settings that do not fit the data, the model, or an earlier start of the same run.
+        FileNotFoundError: no videos.
+
+    Example:
+        >>> magvit = train_run("videos", "runs/mine", Settings())  # doctest: +SKIP
+    """
+    out = pathlib.Path(out)
+    training, held_out = _sources(data, settings)
+    # Built first: sizes that do not fit are found before a long run, and cost nothing.
+    keras.utils.set_random_seed(settings.seed)
+    tokenizer = _new_tokenizer(settings)
+    magvit = _new_magvit(tokenizer, training, settings)
+    _same_run(out, settings, training.class_names)
+    say = print if verbose else (lambda *_: None)
+    say(f"{len(training)} clips to train on, {len(held_out)} held out, {training.num_classes} classes.")
+    _train_tokenizer(tokenizer, training, held_out, out, settings, verbose)
+    _train_transformer(magvit, training, out, settings, verbose)
+    magvit.save_to_preset(out / "magvit")
+    histories = {stage: Checkpoint(out / "checkpoints" / stage).read()["history"] for stage in _STAGES}
+    write_text(out / "history.json", json.dumps(histories, indent=1))
+    say(f"The model is in {out / 'magvit'}.")
+    return magvit
+
+
+_STAGES = ("tokenizer", "transformer")
+
+
+def load_run(run: str | os.PathLike) -> Magvit:
+    """The trained model of a run, with its class names as `magvit.class_names`.
+
+    Raises:
+        ValueError: the folder is no run, or its training has not ended; the message says how far it is.
+    """
+    run = pathlib.Path(run)
+    if not (run / SETTINGS_FILE).is_file():
+        raise ValueError(f"{run} is not the folder of a run: it holds no {SETTINGS_FILE}.")
+    if not (run / "magvit" / "config.json").is_file():
+        done = {stage: Checkpoint(run / "checkpoints" / stage).read().get("epoch", 0) for stage in _STAGES}
+        raise ValueError(f"The training in {run} has not ended (epochs done: {done}); start the same command again.")
+    magvit = Magvit.from_preset(run / "magvit")
+    magvit.class_names = run_settings(run)["class_names"]
+    return magvit
+
+
+def run_settings(run: str | os.PathLike) -> dict[str, Any]:
+    """What `train_run` noted when it started: the settings and the class names."""
+    return json.loads((pathlib.Path(run) / SETTINGS_FILE).read_text())
+
+
+def _sources(data: str | os.PathLike | Source, settings: Settings) -> tuple[Source, Source]:
+    if not isinstance(data, Source):
+        data = VideoFolder(
+            data,
+            num_frames=settings.num_frames,
+            size=(settings.height, settings.width),
+            frame_stride=settings.frame_stride,
+            horizontal_flip=settings.horizontal_flip,
+            seed=settings.seed,
+        )
+        report = data.scan()
+        if report.unreadable:
+            print(report)
+        if not report.readable:
+            raise ValueError(f"None of the {len(data)} videos can be read; the list above says why.")
+    if len(data) < 2:
+        return data, data.for_evaluation()
+    return data.split(settings.held_out, seed=settings.seed)
+
+
+def _new_tokenizer(settings: Settings) -> VideoTokenizer:
+    if isinstance(settings.tokenizer, str):
+        return VideoTokenizer.from_preset(settings.tokenizer)
+    return VideoTokenizer(**settings.tokenizer)
+
+
+def _new_magvit(tokenizer: VideoTokenizer, source: Source, settings: Settings) -> Magvit:
+    shape = (settings.num_frames, settings.height, settings.width)
+    if any(size % by for size, by in zip(shape, tokenizer.downsampling, strict=True)):
+        raise ValueError(
+            f"Clips of {shape} (frames, height, width) do not divide by the tokenizer's downsampling "
+            f"{tokenizer.downsampling}."
+        )
+    fixed = {
+        "codebook_size": tokenizer.codebook_size,
+        "num_classes": source.num_classes,
+        "latent_shape": tokenizer.latent_shape(shape),
+    }
+    size = settings.transformer
+    config = transformer_config(size, **fixed) if isinstance(size, str) else {**size, **fixed}
+    return Magvit(tokenizer, MaskedTransformer(**config), settings.tasks, class_dropout=settings.class_dropout)
+
+
+def _same_run(out: pathlib.Path, settings: Settings, class_names: list[str]) -> None:
+    """Notes the settings of a new run; refuses to go on with others."""
+    now = {**dataclasses.asdict(settings), "class_names": class_names, "backend": keras.config.backend()}
+    now = json.loads(json.dumps(now))
+    path = out / SETTINGS_FILE
+    if path.is_file():
+        before = json.loads(path.read_text())
+        free = {*Settings.FREE, "backend"}
+        changed = {k: (before.get(k), v) for k, v in now.items() if k not in free and before.get(k) != v}
+        if changed:
+            listed = "; ".join(f"{k} was {old!r} and is now {new!r}" for k, (old, new) in changed.items())
+            raise ValueError(f"{out} holds a run with other settings ({listed}). Choose another folder, or the same.")
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(now, indent=2) + "\n")
+
+
+def _epochs(steps: int, settings: Settings) -> int:
+    return math.ceil(steps / settings.steps_per_epoch)
+
+
+def _train_tokenizer(
+    tokenizer: VideoTokenizer, training: Source, held_out: Source, out: pathlib.Path, settings: Settings, verbose: int
+) -> None:
+    epochs = _epochs(settings.tokenizer_steps, settings)
+    loader = training.loader(
+        settings.batch_size, seed=settings.seed, workers=settings.workers, steps_per_epoch=settings.steps_per_epoch
+    )
+    tokenizer.compile(
+        optimizer=tokenizer_optimizer(settings.tokenizer_steps, settings.tokenizer_learning_rate, beta_1=0.9)
+    )
+    checkpoint = Checkpoint(out / "checkpoints" / "tokenizer", data=loader)
+    done = checkpoint.restore(tokenizer)
+    if done < epochs:
+        _announce(verbose, f"Tokenizer: epochs {done + 1} to {epochs} of {settings.steps_per_epoch} steps.")
+        tokenizer.fit(loader, epochs=epochs, initial_epoch=done, callbacks=[checkpoint], verbose=verbose)
+    loader.close()
+    scores = tokenizer.evaluate(
+        held_out.arrays(limit=64)["video"], batch_size=settings.batch_size, verbose=0, return_dict=True
+    )
+    _announce(
+        verbose, f"Held-out clips: PSNR {scores['psnr']:.1f} dB, squared error {scores['reconstruction_loss']:.4f}."
+    )
+    tokenizer.save_to_preset(out / "tokenizer")
+
+
+def _train_transformer(magvit: Magvit, training: Source, out: pathlib.Path, settings: Settings, verbose: int) -> None:
+    tokens = _tokens(magvit, training, out / "tokens", settings, verbose)
+    epochs = _epochs(settings.transformer_steps, settings)
+    batches = TokenBatches(tokens, settings.transformer_batch_size, settings.seed, settings.steps_per_epoch)
+    magvit.compile(optimizer=transformer_optimizer(settings.transformer_steps, settings.transformer_learning_rate))
+    checkpoint = Checkpoint(out / "checkpoints" / "transformer", data=batches)
+    done = checkpoint.restore(magvit)
+    if done < epochs:
+        _announce(verbose, f"Transformer: epochs {done + 1} to {epochs} of {settings.steps_per_epoch} steps.")
+        magvit.fit(batches, epochs=epochs, initial_epoch=done, callbacks=[checkpoint], verbose=verbose)
+
+
+def _tokens(magvit: Magvit, source: Source, folder: pathlib.Path, settings: Settings, verbose: int) -> dict:
+    """Tokens of `token_passes` random windows of each clip, in shards; those already there are kept."""
+    items = [(index, number) for number in range(settings.token_passes) for index in range(len(source))]
+    _announce(verbose, f"Tokens of {len(items)} windows.")
+    progress = keras.utils.Progbar(len(items), verbose=min(verbose, 1), unit_name="clip")
+    for start in range(0, len(items), _SHARD):
+        path = folder / f"{start // _SHARD:06d}.npz"
+        part = items[start : start + _SHARD]
+        if not path.is_file():
+            samples = [source.sample(*item) for item in part]
+            for _, failures in samples:
+                source.report(failures)
+            clips = np.stack([sample["video"] for sample, _ in samples])
+            labels = np.array([sample["label"] for sample, _ in samples], "int32")
+            write_shard(path, magvit.tokenize({"video": clips, "label": labels}, settings.batch_size))
+        progress.update(start + len(part))
+    return read_shards(folder)
+
+
+def _announce(verbose: int, text: str) -> None:
+    if verbose:
+        print(text, flush=True)
