@@ -9,6 +9,18 @@ from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.group_norm import GroupNorm
 
 
+#: What the 1x1 convolution of the shortcut reads: the block's input, or (MaskGIT's tokenizers) the output of its
+#: second convolution, so that the block's input is lost where the width changes.
+SHORTCUTS = ("input", "output")
+
+
+def check_shortcut(shortcut: str) -> str:
+    """Returns `shortcut`, or raises with the list of known ones."""
+    if shortcut not in SHORTCUTS:
+        raise ValueError(f"Unknown shortcut {shortcut!r}; expected one of {', '.join(SHORTCUTS)}.")
+    return shortcut
+
+
 @keras.saving.register_keras_serializable("magvit_keras")
 class ResidualBlock(keras.layers.Layer):
     """GroupNorm, swish, convolution, twice; a 1x1 convolution on the shortcut where the width changes.
@@ -17,16 +29,18 @@ class ResidualBlock(keras.layers.Layer):
         filters: width of the output.
         rank: 3 for clips, 2 for frames.
         padding: of the convolutions.
+        shortcut: one of `SHORTCUTS`; "output" is for the weights of MaskGIT's tokenizer.
 
     Reference:
         MAGVIT, Sec. 3.1 and Fig. 8 of the appendix.
     """
 
-    def __init__(self, filters: int, rank: int = 3, padding: str = "reflect", **kwargs: Any):
+    def __init__(self, filters: int, rank: int = 3, padding: str = "reflect", shortcut: str = "input", **kwargs: Any):
         super().__init__(**kwargs)
         self.filters = filters
         self.rank = rank
         self.padding = padding
+        self.shortcut_of = check_shortcut(shortcut)
         options = {"rank": rank, "padding": padding, "use_bias": False, "dtype": self.dtype_policy}
         self.norm_1 = GroupNorm(dtype=self.dtype_policy, name="norm_1")
         self.conv_1 = Convolution(filters, 3, name="conv_1", **options)
@@ -44,13 +58,15 @@ class ResidualBlock(keras.layers.Layer):
         if input_shape[-1] != self.filters:
             options = {"rank": self.rank, "use_bias": False, "dtype": self.dtype_policy}
             self.shortcut = Convolution(self.filters, 1, name="shortcut", **options)
-            self.shortcut.build(input_shape)
+            self.shortcut.build(input_shape if self.shortcut_of == "input" else inner)
 
     def call(self, x: Any) -> Any:
         """(B, ..., in) -> (B, ..., filters)."""
         residual = self.conv_1(ops.silu(self.norm_1(x)))
         residual = self.conv_2(ops.silu(self.norm_2(residual)))
-        return residual + (x if self.shortcut is None else self.shortcut(x))
+        if self.shortcut is not None:
+            x = self.shortcut(x if self.shortcut_of == "input" else residual)
+        return residual + x
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The shape is kept, the channels become `filters`."""
@@ -58,4 +74,10 @@ class ResidualBlock(keras.layers.Layer):
 
     def get_config(self) -> dict:
         """Every constructor argument."""
-        return {**super().get_config(), "filters": self.filters, "rank": self.rank, "padding": self.padding}
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "rank": self.rank,
+            "padding": self.padding,
+            "shortcut": self.shortcut_of,
+        }

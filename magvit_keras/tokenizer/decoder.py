@@ -8,7 +8,7 @@ from keras import ops
 from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.group_norm import GroupNorm
 from magvit_keras.layers.resampling import upsample
-from magvit_keras.layers.residual_block import ResidualBlock
+from magvit_keras.layers.residual_block import ResidualBlock, check_shortcut
 from magvit_keras.tokenizer.encoder import halved_axes
 
 
@@ -24,6 +24,7 @@ class Decoder(keras.layers.Layer):
         rank: 3 for clips, 2 for frames.
         padding: of the convolutions.
         channels: of the output.
+        shortcut: of the residual blocks, "input" or "output".
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Decoder(keras.layers.Layer):
         rank: int = 3,
         padding: str = "reflect",
         channels: int = 3,
+        shortcut: str = "input",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -44,16 +46,18 @@ class Decoder(keras.layers.Layer):
         self.num_res_blocks = num_res_blocks
         self.rank = rank
         self.padding = padding
+        self.shortcut = check_shortcut(shortcut)
         self.channels = channels
         options = {"rank": rank, "padding": padding, "dtype": self.dtype_policy}
+        block_options = {**options, "shortcut": shortcut}
         width = filters * self.channel_multipliers[-1]
         self.conv_in = Convolution(width, 3, name="conv_in", **options)
-        self.bottleneck = [ResidualBlock(width, name=f"bottleneck_{i}", **options) for i in range(num_res_blocks)]
+        self.bottleneck = [ResidualBlock(width, name=f"bottleneck_{i}", **block_options) for i in range(num_res_blocks)]
         self.levels, self.conv_up = [], []  # deepest level first; conv_up[i] follows levels[i]
         for level in reversed(range(len(self.channel_multipliers))):
             width = filters * self.channel_multipliers[level]
             names = [f"level_{level}_block_{i}" for i in range(num_res_blocks)]
-            self.levels.append([ResidualBlock(width, name=name, **options) for name in names])
+            self.levels.append([ResidualBlock(width, name=name, **block_options) for name in names])
             if level > 0:
                 self.conv_up.append(Convolution(width, 3, name=f"conv_up_{level}", **options))
         self.norm_out = GroupNorm(dtype=self.dtype_policy, name="norm_out")
@@ -108,5 +112,6 @@ class Decoder(keras.layers.Layer):
             "num_res_blocks": self.num_res_blocks,
             "rank": self.rank,
             "padding": self.padding,
+            "shortcut": self.shortcut,
             "channels": self.channels,
         }

@@ -8,7 +8,7 @@ from keras import ops
 from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.group_norm import GroupNorm
 from magvit_keras.layers.resampling import downsample
-from magvit_keras.layers.residual_block import ResidualBlock
+from magvit_keras.layers.residual_block import ResidualBlock, check_shortcut
 
 
 def halved_axes(level: int, rank: int, temporal_downsample: tuple[bool, ...]) -> tuple[bool, ...]:
@@ -29,6 +29,7 @@ class Encoder(keras.layers.Layer):
         embedding_dim: width of the latents D.
         rank: 3 for clips, 2 for frames.
         padding: of the convolutions.
+        shortcut: of the residual blocks, "input" or "output".
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Encoder(keras.layers.Layer):
         embedding_dim: int = 256,
         rank: int = 3,
         padding: str = "reflect",
+        shortcut: str = "input",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -50,14 +52,16 @@ class Encoder(keras.layers.Layer):
         self.embedding_dim = embedding_dim
         self.rank = rank
         self.padding = padding
+        self.shortcut = check_shortcut(shortcut)
         options = {"rank": rank, "padding": padding, "dtype": self.dtype_policy}
+        block_options = {**options, "shortcut": shortcut}
         self.conv_in = Convolution(filters, 3, use_bias=False, name="conv_in", **options)
         self.levels = []
         for level, multiplier in enumerate(self.channel_multipliers):
             names = [f"level_{level}_block_{i}" for i in range(num_res_blocks)]
-            self.levels.append([ResidualBlock(filters * multiplier, name=name, **options) for name in names])
+            self.levels.append([ResidualBlock(filters * multiplier, name=name, **block_options) for name in names])
         width = filters * self.channel_multipliers[-1]
-        self.bottleneck = [ResidualBlock(width, name=f"bottleneck_{i}", **options) for i in range(num_res_blocks)]
+        self.bottleneck = [ResidualBlock(width, name=f"bottleneck_{i}", **block_options) for i in range(num_res_blocks)]
         self.norm_out = GroupNorm(dtype=self.dtype_policy, name="norm_out")
         self.conv_out = Convolution(embedding_dim, 1, name="conv_out", **options)
 
@@ -108,4 +112,5 @@ class Encoder(keras.layers.Layer):
             "embedding_dim": self.embedding_dim,
             "rank": self.rank,
             "padding": self.padding,
+            "shortcut": self.shortcut,
         }
