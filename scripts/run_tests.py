@@ -8,6 +8,7 @@ Every group runs even if another fails. Logs and JUnit files stay in build/tests
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -160,4 +161,6 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    # Ends by an exception, as Ctrl-C does, so that the test processes are stopped too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(sys.argv[1:]))
