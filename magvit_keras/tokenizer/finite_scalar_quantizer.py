@@ -65,22 +65,25 @@ class FiniteScalarQuantizer(keras.layers.Layer):
 
     def bound(self, x: Any) -> Any:
         """Latents (B, ..., d) squeezed into the interval of their levels, one unit a level."""
-        return ops.tanh(x + self._shift) * self._reach - self._offset
+        return ops.tanh(x + _tensor(self._shift)) * _tensor(self._reach) - _tensor(self._offset)
 
     def ids(self, x: Any) -> Any:
         """The code (B, ...) int32 of latents (B, ..., d)."""
-        digits = ops.cast(ops.round(self.bound(ops.cast(x, "float32"))) + self._half, "int32")
-        return ops.sum(digits * self._place, axis=-1, dtype="int32")
+        return self._count(ops.round(self.bound(ops.cast(x, "float32"))))
 
     def ids_of_codes(self, codes: Any) -> Any:
         """The ids (B, ...) int32 of codes (B, ..., d) as `lookup` gives them."""
-        digits = ops.cast(ops.round(codes * self._half + self._half), "int32")
-        return ops.sum(digits * self._place, axis=-1, dtype="int32")
+        return self._count(ops.round(codes * _tensor(self._half)))
+
+    def _count(self, rounded: Any) -> Any:
+        digits = ops.cast(rounded + _tensor(self._half), "int32")  # 0 to levels - 1
+        return ops.cast(ops.sum(digits * _tensor(self._place), axis=-1), "int32")
 
     def lookup(self, ids: Any) -> Any:
         """The codes (B, ..., d), in [-1, 1], of ids (B, ...) in [0, codebook_size)."""
-        digits = (ops.cast(ops.expand_dims(ids, -1), "int32") // self._place) % np.asarray(self.levels, "int32")
-        return (ops.cast(digits, "float32") - self._half) / self._half
+        levels = _tensor(np.asarray(self.levels, "int32"))
+        digits = (ops.cast(ops.expand_dims(ids, -1), "int32") // _tensor(self._place)) % levels
+        return (ops.cast(digits, "float32") - _tensor(self._half)) / _tensor(self._half)
 
     def call(self, x: Any) -> tuple[Any, Any, dict[str, Any]]:
         """Quantizes latents (B, ..., d).
@@ -92,7 +95,7 @@ class FiniteScalarQuantizer(keras.layers.Layer):
         bounded = self.bound(x)
         rounded = bounded + ops.stop_gradient(ops.round(bounded) - bounded)
         losses = {name: ops.zeros(()) for name in ("commitment", "codebook", "entropy")}
-        return rounded / self._half, self.ids(x), losses
+        return rounded / _tensor(self._half), self.ids(x), losses
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Shapes of the codes, the ids and the three losses."""
@@ -101,3 +104,8 @@ class FiniteScalarQuantizer(keras.layers.Layer):
     def get_config(self) -> dict:
         """Every constructor argument."""
         return {**super().get_config(), "levels": list(self.levels)}
+
+
+def _tensor(constant: np.ndarray) -> Any:
+    # Not every backend mixes NumPy arrays and tensors, and a tensor made in the constructor would belong to one device.
+    return ops.convert_to_tensor(constant)

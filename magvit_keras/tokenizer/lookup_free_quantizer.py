@@ -71,15 +71,16 @@ class LookupFreeQuantizer(keras.layers.Layer):
                 f"{self.codebook_size} codes need latents of width {self.embedding_dim}; received {input_shape[-1]}."
             )
 
+    def _place(self) -> Any:
+        return ops.convert_to_tensor(2 ** np.arange(self.embedding_dim), dtype="int32")
+
     def ids(self, x: Any) -> Any:
         """The code (B, ...) int32 of latents (B, ..., d); bit i is set where value i is above zero."""
-        place = np.asarray(2 ** np.arange(self.embedding_dim), "int32")
-        return ops.sum(ops.cast(x > 0, "int32") * place, axis=-1, dtype="int32")
+        return ops.cast(ops.sum(ops.cast(x > 0, "int32") * self._place(), axis=-1), "int32")
 
     def lookup(self, ids: Any) -> Any:
         """The signs (B, ..., d), each -1 or 1, of ids (B, ...) in [0, codebook_size)."""
-        place = np.asarray(2 ** np.arange(self.embedding_dim), "int32")
-        bits = (ops.cast(ops.expand_dims(ids, -1), "int32") // place) % 2
+        bits = (ops.cast(ops.expand_dims(ids, -1), "int32") // self._place()) % 2
         return 2.0 * ops.cast(bits, "float32") - 1.0
 
     def call(self, x: Any) -> tuple[Any, Any, dict[str, Any]]:
@@ -138,9 +139,8 @@ def sign_entropy_loss(x: Any, temperature: float = 0.01, group_bits: int = 8) ->
         width = min(group_bits, bits - start)
         codes = (np.arange(2**width)[:, None] >> np.arange(width)) % 2  # (2^width, width)
         group = slice(start, start + width)
-        log_probability = ops.matmul(log_set[:, group], np.asarray(codes.T, "float32")) + ops.matmul(
-            log_clear[:, group], np.asarray(1 - codes.T, "float32")
-        )  # (N, 2^width)
+        is_set = ops.convert_to_tensor(codes.T, dtype="float32")  # (width, 2^width)
+        log_probability = ops.matmul(log_set[:, group], is_set) + ops.matmul(log_clear[:, group], 1.0 - is_set)
         mean = ops.mean(ops.exp(log_probability), axis=0)
         entropy_of_mean = entropy_of_mean - ops.sum(mean * ops.log(mean + 1e-10))
     return mean_entropy - entropy_of_mean
