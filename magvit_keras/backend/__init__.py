@@ -1,26 +1,47 @@
 """The only room that may ask which backend runs: the same names for TensorFlow, JAX and PyTorch.
 
-    convolve(x, kernel)                        stride-1 convolution without padding, channels last
-    value_and_gradients(loss_fn, variables, state)   one loss, its gradients, and the state it moved
-    run_compiled(owner, key, fn, *arrays)      fn compiled once per owner, key and shapes
-    is_traced(x)                               True while a graph is being built
-    SteppedModel                               a keras.Model whose train step is written once
+convolve(x, kernel)                        stride-1 convolution without padding, channels last
+value_and_gradients(loss_fn, variables, state)   one loss, its gradients, and the state it moved
+input_gradient(critic, videos)             critic's outputs and d outputs / d videos, differentiable (R1)
+apply_gradients(optimizer, gradients, variables, when)   one optimizer step, or none
+run_compiled(owner, key, fn, *arrays)      fn compiled once per owner, key and shapes
+is_traced(x)                               True while a graph is being built
+SECOND_ORDER_COMPILES                      whether the compiler takes gradients of gradients
+SteppedModel                               a keras.Model whose train step is written once
 """
 
 import keras
 
 if keras.config.backend() == "jax":
-    from magvit_keras.backend.jax import convolve, is_traced, run_compiled, value_and_gradients
+    from magvit_keras.backend import jax as _chosen
 elif keras.config.backend() == "tensorflow":
-    from magvit_keras.backend.tensorflow import convolve, is_traced, run_compiled, value_and_gradients
+    from magvit_keras.backend import tensorflow as _chosen
 elif keras.config.backend() == "torch":
-    from magvit_keras.backend.torch import convolve, is_traced, run_compiled, value_and_gradients
+    from magvit_keras.backend import torch as _chosen
 else:
     raise ImportError(
         f"Keras runs on {keras.config.backend()!r}; magvit_keras supports jax, tensorflow and torch "
         "(set KERAS_BACKEND before Keras is imported)."
     )
 
-from magvit_keras.backend.stepped_model import SteppedModel
+from magvit_keras.backend.stepped_model import SteppedModel, neutral_config
 
-__all__ = ["SteppedModel", "convolve", "is_traced", "run_compiled", "value_and_gradients"]
+SECOND_ORDER_COMPILES = _chosen.SECOND_ORDER_COMPILES
+apply_gradients = _chosen.apply_gradients
+convolve = _chosen.convolve
+input_gradient = _chosen.input_gradient
+is_traced = _chosen.is_traced
+run_compiled = _chosen.run_compiled
+value_and_gradients = _chosen.value_and_gradients
+
+__all__ = [
+    "SECOND_ORDER_COMPILES",
+    "SteppedModel",
+    "apply_gradients",
+    "convolve",
+    "input_gradient",
+    "is_traced",
+    "neutral_config",
+    "run_compiled",
+    "value_and_gradients",
+]

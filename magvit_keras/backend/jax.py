@@ -10,6 +10,9 @@ import keras
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
+#: XLA differentiates a traced gradient like any other function.
+SECOND_ORDER_COMPILES = True
+
 
 def is_traced(x: Any) -> bool:
     """True while JAX traces `x`."""
@@ -45,7 +48,11 @@ def _convolve_3d_by_slices(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def value_and_gradients(
     loss_fn: Callable[[], tuple[Any, Any]], variables: Sequence[keras.Variable], state: Sequence[keras.Variable]
 ) -> tuple[Any, Any, list]:
-    """`loss_fn() -> (loss, aux)`; returns loss, aux and d loss / d variables; `state` is read and moved."""
+    """`loss_fn() -> (loss, aux)`; returns loss, aux and d loss / d variables; `state` is read and moved.
+
+    `state` must hold every other variable that `loss_fn` reads: one that is missing there is read from outside the
+    traced state and would be a constant of the compiled step.
+    """
 
     def pure(values: list, state_values: list) -> tuple[Any, tuple[Any, list]]:
         mapping = [*zip(variables, values, strict=True), *zip(state, state_values, strict=True)]
@@ -59,6 +66,31 @@ def value_and_gradients(
     for variable, value in zip(state, after, strict=True):
         variable.assign(value)
     return loss, aux, gradients
+
+
+def input_gradient(critic: Callable[[Any], Any], videos: Any) -> tuple[Any, Any]:
+    """Outputs of `critic(videos)` and the gradient of their sum by the videos, itself differentiable."""
+    outputs, pull_back = jax.vjp(critic, jnp.asarray(videos))
+    (gradient,) = pull_back(jnp.ones_like(outputs))
+    return outputs, gradient
+
+
+def apply_gradients(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: Sequence[Any],
+    variables: Sequence[keras.Variable],
+    when: Any = None,
+) -> None:
+    """One step of a built optimizer on the variables; where the scalar `when` is False nothing changes."""
+    targets = [*variables, *optimizer.variables]
+    before = [v.value for v in targets]
+    count = len(variables)
+    new_values, new_state = optimizer.stateless_apply(before[count:], gradients, before[:count])
+    after = [*new_values, *new_state]
+    if when is not None:
+        after = [jnp.where(when, new, old) for new, old in zip(after, before, strict=True)]
+    for variable, value in zip(targets, after, strict=True):
+        variable.assign(value)
 
 
 def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> Any:

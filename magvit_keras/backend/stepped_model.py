@@ -6,11 +6,13 @@ from typing import Any
 import keras
 
 if keras.config.backend() == "jax":
-    from magvit_keras.backend.jax import StepMixin, value_and_gradients
+    from magvit_keras.backend.jax import StepMixin, apply_gradients, value_and_gradients
 elif keras.config.backend() == "tensorflow":
-    from magvit_keras.backend.tensorflow import StepMixin, value_and_gradients
+    from magvit_keras.backend.tensorflow import StepMixin, apply_gradients, value_and_gradients
 else:
-    from magvit_keras.backend.torch import StepMixin, value_and_gradients
+    from magvit_keras.backend.torch import StepMixin, apply_gradients, value_and_gradients
+
+_SEED = "seed_state_"
 
 
 class SteppedModel(StepMixin, keras.Model):
@@ -25,6 +27,11 @@ class SteppedModel(StepMixin, keras.Model):
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
+        self.set_log_names(self.log_names)
+
+    def set_log_names(self, names: Sequence[str]) -> None:
+        """For a subclass whose logs depend on its arguments."""
+        self.log_names = tuple(names)
         self._trackers = {name: keras.metrics.Mean(name=name) for name in self.log_names}
 
     def losses_and_logs(self, data: Any, training: bool) -> tuple[Any, dict[str, Any]]:
@@ -33,14 +40,15 @@ class SteppedModel(StepMixin, keras.Model):
 
     def training_step(self, data: Any) -> dict[str, Any]:
         """Gradients of `losses_and_logs`, one optimizer step, logs."""
+        scale = self.optimizer.scale_loss(1.0)  # read outside of the loss, see `value_and_gradients`
 
         def scaled_loss() -> tuple[Any, dict[str, Any]]:
             loss, logs = self.losses_and_logs(data, training=True)
-            return self.optimizer.scale_loss(loss), logs
+            return loss * scale, logs
 
         variables = self.trainable_variables
         _, logs, gradients = value_and_gradients(scaled_loss, variables, self.non_trainable_variables)
-        self.optimizer.apply(gradients, variables)
+        apply_gradients(self.optimizer, gradients, variables)
         return self.track(logs)
 
     def evaluation_step(self, data: Any) -> dict[str, Any]:
@@ -49,7 +57,7 @@ class SteppedModel(StepMixin, keras.Model):
         return self.track(logs)
 
     def track(self, logs: dict[str, Any]) -> dict[str, Any]:
-        """Adds the values to the running means of this epoch and returns the means."""
+        """Adds the values to the running means of this epoch and returns the means of these names."""
         for name, value in logs.items():
             if isinstance(value, tuple):
                 total, count = value
@@ -57,7 +65,7 @@ class SteppedModel(StepMixin, keras.Model):
                 self._trackers[name].update_state(mean, sample_weight=count)
             else:
                 self._trackers[name].update_state(value)
-        return {name: tracker.result() for name, tracker in self._trackers.items()}
+        return {name: self._trackers[name].result() for name in self.log_names if name in logs}
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -71,6 +79,26 @@ class SteppedModel(StepMixin, keras.Model):
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.evaluate`, after a look at the first batch."""
         return super().evaluate(self._checked(x), *args, **kwargs)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Adds the states of the random seeds, which Keras leaves out: a resumed run draws what the run would have."""
+        super().save_own_variables(store)
+        for i, state in enumerate(_seed_states(self)):
+            store[f"{_SEED}{i}"] = state
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads the states of the random seeds where the file has them."""
+        saved = {key: store[key] for key in list(store.keys())}
+        super().load_own_variables({key: value for key, value in saved.items() if not key.startswith(_SEED)})
+        for i, state in enumerate(_seed_states(self)):
+            if f"{_SEED}{i}" in saved:
+                state.assign(saved[f"{_SEED}{i}"])
+
+    def get_compile_config(self) -> dict:
+        """What `compile` was given, in a form that every backend can read back."""
+        config = neutral_config(super().get_compile_config())
+        # What "auto" became here need not be possible where the file is loaded.
+        return {**config, "jit_compile": "auto"} if "jit_compile" in config else config
 
     def check_batch(self, batch: Any) -> None:
         """Raises ValueError where a batch does not fit the model; called with the first one."""
@@ -89,6 +117,27 @@ class SteppedModel(StepMixin, keras.Model):
         else:
             self.check_batch(next(iter(x)))
         return x
+
+
+def neutral_config(config: Any) -> Any:
+    """Rewrites the modules of serialized optimizers: PyTorch's classes live where no other backend looks."""
+    if isinstance(config, dict):
+        config = {key: neutral_config(value) for key, value in config.items()}
+        if str(config.get("module", "")).startswith("keras.src.backend.torch.optimizers"):
+            config.update(module="keras.optimizers", registered_name=None)
+        return config
+    if isinstance(config, list | tuple):
+        return type(config)(neutral_config(value) for value in config)
+    return config
+
+
+def _seed_states(layer: keras.Layer) -> list[keras.Variable]:
+    """Seed states of a layer and of its sublayers; a `SteppedModel` inside saves its own."""
+    states = [generator.state for generator in layer._seed_generators]
+    for sublayer in layer._flatten_layers(include_self=False, recursive=False):
+        if not isinstance(sublayer, SteppedModel):
+            states += _seed_states(sublayer)
+    return states
 
 
 def _chain(first: Any, rest: Any) -> Any:

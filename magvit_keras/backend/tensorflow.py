@@ -10,6 +10,9 @@ from keras import ops
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
+#: tf.function takes tapes inside tapes, XLA included.
+SECOND_ORDER_COMPILES = True
+
 
 def is_traced(x: Any) -> bool:
     """True while a graph is being built."""
@@ -35,6 +38,33 @@ def value_and_gradients(
         scaled = loss / tf.distribute.get_strategy().num_replicas_in_sync
     gradients = tape.gradient(scaled, [v.value for v in variables], unconnected_gradients="zero")
     return loss, aux, [tf.convert_to_tensor(g) for g in gradients]
+
+
+def input_gradient(critic: Callable[[Any], Any], videos: Any) -> tuple[Any, Any]:
+    """Outputs of `critic(videos)` and the gradient of their sum by the videos, itself differentiable."""
+    videos = tf.convert_to_tensor(videos)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(videos)
+        outputs = critic(videos)
+    return outputs, tape.gradient(outputs, videos)
+
+
+def apply_gradients(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: Sequence[Any],
+    variables: Sequence[keras.Variable],
+    when: Any = None,
+) -> None:
+    """One step of a built optimizer on the variables; where the scalar `when` is False nothing changes."""
+    if when is None:
+        optimizer.apply(gradients, variables)
+        return
+
+    def step() -> tf.Tensor:
+        optimizer.apply(gradients, variables)
+        return tf.constant(True)
+
+    tf.cond(tf.cast(when, "bool"), step, lambda: tf.constant(False))
 
 
 def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> Any:

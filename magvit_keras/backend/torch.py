@@ -7,6 +7,9 @@ import keras
 import torch
 from keras import ops
 
+#: torch.compile does not differentiate twice (`torch.compile with aot_autograd does not support double backward`).
+SECOND_ORDER_COMPILES = False
+
 
 def is_traced(x: Any) -> bool:
     """Eager PyTorch builds no graph ahead of running."""
@@ -30,6 +33,27 @@ def value_and_gradients(
         gradients = torch.autograd.grad(loss, [v.value for v in variables], allow_unused=True)
     filled = [torch.zeros_like(v.value) if g is None else g for v, g in zip(variables, gradients, strict=True)]
     return loss.detach(), keras.tree.map_structure(ops.stop_gradient, aux), filled
+
+
+def input_gradient(critic: Callable[[Any], Any], videos: Any) -> tuple[Any, Any]:
+    """Outputs of `critic(videos)` and the gradient of their sum by the videos, itself differentiable."""
+    with torch.enable_grad():
+        videos = ops.convert_to_tensor(videos).detach().requires_grad_(True)
+        outputs = critic(videos)
+        (gradient,) = torch.autograd.grad(outputs.sum(), videos, create_graph=True)
+    return outputs, gradient
+
+
+def apply_gradients(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: Sequence[Any],
+    variables: Sequence[keras.Variable],
+    when: Any = None,
+) -> None:
+    """One step of a built optimizer on the variables; where the scalar `when` is False nothing changes."""
+    if when is None or bool(when):
+        with torch.no_grad():
+            optimizer.apply(gradients, variables)
 
 
 def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> Any:
