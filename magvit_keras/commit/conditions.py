@@ -124,11 +124,9 @@ def _given_frames(task: Task, plan: ConditionPlan, num_latent_frames: int | None
     if task.padding == "interpolate":
         second[~is_given] = next_given
         weight[~is_given] = (time[~is_given] - last_given) / np.float32(next_given - last_given)
+    # Latent frames that hold any given frame; none at an end that gives no frames.
     touched = [
-        min(latent_frames, math.ceil(count * latent_frames / frames))
-        if num_latent_frames is None or count == 0
-        # An explicit number applies to each end that gives frames.
-        else num_latent_frames
+        math.ceil(count * latent_frames / frames) if num_latent_frames is None else num_latent_frames * (count > 0)
         for count in (task.num_condition_frames, task.num_final_frames)
     ]
     latent_time = np.arange(latent_frames)

@@ -30,9 +30,10 @@ class TokenEmbedding(keras.layers.Layer):
         **kwargs: `keras.layers.Layer` arguments.
 
     Example:
+        >>> import numpy as np
         >>> from magvit_keras.layers.token_embedding import TokenEmbedding
         >>> embedding = TokenEmbedding(vocabulary_size=10, sequence_length=4, hidden_size=8)
-        >>> tuple(embedding([[1, 2, 9, 9]]).shape)
+        >>> tuple(embedding(np.array([[1, 2, 9, 9]])).shape)
         (1, 4, 8)
 
     Reference: App. A.2 of the MAGVIT paper; BERT.
