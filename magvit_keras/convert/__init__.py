@@ -1,9 +1,13 @@
-"""Weights from elsewhere: the official Flax code."""
+"""Weights from elsewhere: the official Flax code, MaskGIT's image tokenizer, VQGANs in PyTorch."""
 
 import importlib
 from typing import Any
 
-_PUBLIC = {"load_flax_params": "magvit_keras.convert.flax"}
+_PUBLIC = {
+    "load_flax_params": "magvit_keras.convert.flax",
+    "load_maskgit_tokenizer": "magvit_keras.convert.maskgit",
+    "load_torch_vqgan": "magvit_keras.convert.torch_vqgan",
+}
 
 __all__ = [*_PUBLIC]
 

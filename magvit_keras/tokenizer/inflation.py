@@ -166,7 +166,7 @@ def _tokenizer_pairs(image: BaseTokenizer, video: BaseTokenizer) -> tuple[dict, 
             source_of[f"{coder}/conv_up_{level}"] = f"{coder}/conv_up_{source}"
             for i in range(video.num_res_blocks):
                 source_of[f"{coder}/level_{level}_block_{i}"] = f"{coder}/level_{source}_block_{i}"
-    pairs, left_out, not_filled = _pair(_tokenizer_parts(image), _tokenizer_parts(video), source_of)
+    pairs, left_out, not_filled = _pair(tokenizer_parts(image), tokenizer_parts(video), source_of)
     return pairs, left_out, not_filled
 
 
@@ -194,7 +194,7 @@ def _matching_levels(image: BaseTokenizer, video: BaseTokenizer) -> tuple[list[i
     return first, deepest
 
 
-def _tokenizer_parts(tokenizer: BaseTokenizer) -> dict[str, keras.Variable]:
+def tokenizer_parts(tokenizer: BaseTokenizer) -> dict[str, keras.Variable]:
     """ "part:rest" -> variable, for instance "encoder/level_0_block_1:conv_1/kernel"."""
     parts = {}
     for coder_name, coder in (("encoder", tokenizer.encoder), ("decoder", tokenizer.decoder)):

@@ -1,0 +1,240 @@
+"""Reads the weight files of other frameworks into NumPy without them, and without running code from the file.
+
+    read_msgpack(path)       Flax: nested dicts of arrays
+    read_safetensors(path)   {name: array}
+    read_torch(path)         PyTorch's zip files: nested dicts of arrays
+
+A PyTorch file is a pickle, which can name any function to call. The reader here knows the few that rebuild tensors;
+every other name becomes an inert placeholder, so that a checkpoint with a trainer's state inside can still be read.
+"""
+
+import collections
+import json
+import os
+import pathlib
+import pickle
+import struct
+import zipfile
+from typing import Any
+
+import numpy as np
+
+
+def read_state_dict(path: str | os.PathLike) -> dict[str, Any]:
+    """The contents of a .safetensors file, or of a PyTorch zip file.
+
+    Raises:
+        ValueError: the file is neither.
+    """
+    with open(path, "rb") as file:
+        start = file.read(9)
+    if start[:4] == b"PK\x03\x04":
+        return read_torch(path)
+    if len(start) == 9 and start[8:] == b"{":
+        return read_safetensors(path)
+    raise ValueError(
+        f"{path} is neither a .safetensors file nor a PyTorch file of version 1.6 or later (a zip). Older ones: load "
+        "them with torch.load(path, weights_only=True) and pass the state dict."
+    )
+
+
+def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """{name: array} of a .safetensors file; bfloat16 becomes float32."""
+    data = pathlib.Path(path).read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    arrays = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            first, last = entry["data_offsets"]
+            if entry["dtype"] not in _SAFETENSORS_TYPES:
+                raise ValueError(f"{path} holds {name} as {entry['dtype']}; known: {', '.join(_SAFETENSORS_TYPES)}.")
+            raw = data[8 + length + first : 8 + length + last]
+            arrays[name] = _array(raw, _SAFETENSORS_TYPES[entry["dtype"]], entry["shape"])
+    return arrays
+
+
+_SAFETENSORS_TYPES = {
+    **{f"F{8 * n}": f"<f{n}" for n in (2, 4, 8)},
+    **{f"I{8 * n}": f"<i{n}" for n in (1, 2, 4, 8)},
+    **{f"U{8 * n}": f"<u{n}" for n in (1, 2, 4, 8)},
+    "BOOL": "?",
+    "BF16": "bfloat16",
+}
+
+
+def _array(raw: bytes, dtype: str, shape: Any) -> np.ndarray:
+    if dtype == "bfloat16":  # the upper half of a float32
+        return (np.frombuffer(raw, "<u2").astype("uint32") << 16).view("float32").reshape(tuple(shape))
+    return np.frombuffer(raw, dtype).reshape(tuple(shape))
+
+
+def read_torch(path: str | os.PathLike) -> dict[str, Any]:
+    """The object that `torch.save` wrote, tensors as arrays, unknown classes as placeholders."""
+    with zipfile.ZipFile(path) as archive:
+        (main,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        folder = main.removesuffix("data.pkl")
+        with archive.open(main) as file:
+            return _TorchUnpickler(file, lambda key: archive.read(f"{folder}data/{key}")).load()
+
+
+class _Placeholder:
+    """Stands for an object of a class that is no tensor; keeps nothing and does nothing."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        pass
+
+    def _forget(self, *args: Any) -> None:
+        pass
+
+    __setstate__ = __setitem__ = append = extend = _forget
+
+
+class _StorageType(str):
+    """The name of a storage class of PyTorch."""
+
+
+_TORCH_TYPES = {
+    "DoubleStorage": "<f8",
+    "FloatStorage": "<f4",
+    "HalfStorage": "<f2",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "<i1",
+    "ByteStorage": "<u1",
+    "BoolStorage": "?",
+}
+
+
+class _TorchUnpickler(pickle.Unpickler):
+    def __init__(self, file: Any, read_storage: Any):
+        super().__init__(file, encoding="utf-8")
+        self._read_storage = read_storage
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The few names that rebuild tensors; a placeholder for every other one."""
+        if (module, name) == ("collections", "OrderedDict"):
+            return collections.OrderedDict
+        if module == "torch._utils" and name in ("_rebuild_tensor_v2", "_rebuild_tensor"):
+            return _rebuild_tensor
+        if module == "torch._utils" and name in ("_rebuild_parameter", "_rebuild_parameter_with_state"):
+            return lambda tensor, *_: tensor
+        if module == "torch" and name in _TORCH_TYPES:
+            return _StorageType(name)
+        return _Placeholder
+
+    def persistent_load(self, pid: tuple) -> np.ndarray:
+        """A storage as a flat array."""
+        kind, storage_type, key = pid[:3]
+        if kind != "storage" or not isinstance(storage_type, _StorageType):
+            raise ValueError(f"The PyTorch file holds a {kind!r} of {storage_type!r}, which this reader does not know.")
+        return _array(self._read_storage(key), _TORCH_TYPES[storage_type], (-1,))
+
+
+def _rebuild_tensor(storage: np.ndarray, offset: int, size: tuple, stride: tuple, *_: Any) -> np.ndarray:
+    # Checked here, since as_strided would read beyond the storage.
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if 0 in size:
+        return np.zeros(size, storage.dtype)
+    if min([offset, *size, *stride, 0]) < 0 or last >= storage.size:
+        raise ValueError("The PyTorch file holds a tensor that lies outside its storage.")
+    steps = [step * storage.itemsize for step in stride]
+    return np.lib.stride_tricks.as_strided(storage[offset:], size, steps).copy()
+
+
+def read_msgpack(path: str | os.PathLike) -> dict[str, Any]:
+    """The nested dict of arrays that `flax.serialization` wrote.
+
+    Raises:
+        ValueError: the file ends early, or holds a type that Flax does not write.
+    """
+    data = pathlib.Path(path).read_bytes()
+    try:
+        value, end = _unpack(memoryview(data), 0)
+    except (struct.error, IndexError):
+        raise ValueError(f"{path} is no whole Flax file: it ends early.") from None
+    if end != len(data):
+        raise ValueError(f"{path} is no Flax file: {len(data) - end} bytes are left after the first object.")
+    return value
+
+
+def _unpack(data: memoryview, at: int) -> tuple[Any, int]:
+    """One MessagePack object and the position after it."""
+    if at >= len(data):
+        raise ValueError("The Flax file ends early.")
+    tag, at = data[at], at + 1
+    if tag <= 0x7F:
+        return tag, at
+    if tag >= 0xE0:
+        return tag - 0x100, at
+    if tag in _NUMBERS:
+        kind = _NUMBERS[tag]
+        return struct.unpack_from(f">{kind}", data, at)[0], at + struct.calcsize(kind)
+    if tag in _CONSTANTS:
+        return _CONSTANTS[tag], at
+    if 0x80 <= tag <= 0x8F:
+        return _unpack_map(data, at, tag & 0x0F)
+    if 0x90 <= tag <= 0x9F:
+        return _unpack_list(data, at, tag & 0x0F)
+    if 0xA0 <= tag <= 0xBF:
+        kind, count = "string", tag & 0x1F
+    elif 0xD4 <= tag <= 0xD8:
+        kind, count = "extension", 2 ** (tag - 0xD4)
+    elif tag in _COUNTED:
+        kind, width = _COUNTED[tag]
+        count, at = struct.unpack_from(f">{width}", data, at)[0], at + struct.calcsize(width)
+    else:
+        raise ValueError(f"The Flax file holds the byte {tag:#x}, which is no MessagePack.")
+    if kind == "map":
+        return _unpack_map(data, at, count)
+    if kind == "list":
+        return _unpack_list(data, at, count)
+    code = None
+    if kind == "extension":
+        code, at = data[at], at + 1
+    if at + count > len(data):
+        raise ValueError("The Flax file ends early.")
+    raw, at = data[at : at + count], at + count
+    if kind == "string":
+        return bytes(raw).decode(), at
+    return (bytes(raw) if code is None else _extension(code, raw)), at
+
+
+_CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
+_NUMBERS = dict(zip(range(0xCA, 0xD4), "fdBHIQbhiq", strict=True))
+_COUNTED = {
+    **{tag: ("bytes", width) for tag, width in zip(range(0xC4, 0xC7), "BHI", strict=True)},
+    **{tag: ("extension", width) for tag, width in zip(range(0xC7, 0xCA), "BHI", strict=True)},
+    **{tag: ("string", width) for tag, width in zip(range(0xD9, 0xDC), "BHI", strict=True)},
+    **{tag: ("list", width) for tag, width in zip(range(0xDC, 0xDE), "HI", strict=True)},
+    **{tag: ("map", width) for tag, width in zip(range(0xDE, 0xE0), "HI", strict=True)},
+}
+
+
+def _unpack_list(data: memoryview, at: int, count: int) -> tuple[list, int]:
+    values = []
+    for _ in range(count):
+        value, at = _unpack(data, at)
+        values.append(value)
+    return values, at
+
+
+def _unpack_map(data: memoryview, at: int, count: int) -> tuple[dict, int]:
+    values = {}
+    for _ in range(count):
+        key, at = _unpack(data, at)
+        values[key], at = _unpack(data, at)
+    return values, at
+
+
+def _extension(code: int, raw: memoryview) -> Any:
+    if code not in (1, 3):  # Flax: 1 an array, 2 a complex number, 3 a NumPy scalar
+        raise ValueError(f"The Flax file holds a value of extension type {code}; arrays (1) and scalars (3) are known.")
+    (shape, dtype, content), _ = _unpack(raw, 0)
+    if dtype != "bfloat16":
+        dtype = np.dtype(dtype)
+        if dtype.hasobject:
+            raise ValueError("The Flax file holds an array of objects.")
+    return _array(content, dtype, shape)

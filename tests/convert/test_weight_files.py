@@ -1,0 +1,112 @@
+"""Weight files of other frameworks are read without them, and nothing in them is run."""
+
+import json
+import os
+import pickle
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+
+from magvit_keras.convert.weight_files import read_msgpack, read_safetensors, read_state_dict, read_torch
+
+pytestmark = pytest.mark.once
+
+
+def pack(value):
+    """MessagePack as Flax writes it, in the widest and in the shortest forms that occur."""
+    if isinstance(value, dict):
+        head = bytes([0x80 | len(value)]) if len(value) < 16 else b"\xde" + struct.pack(">H", len(value))
+        return head + b"".join(pack(k) + pack(v) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return bytes([0x90 | len(value)]) + b"".join(pack(v) for v in value)
+    if isinstance(value, str):
+        raw = value.encode()
+        return (bytes([0xA0 | len(raw)]) if len(raw) < 32 else b"\xd9" + bytes([len(raw)])) + raw
+    if isinstance(value, bytes):
+        return b"\xc6" + struct.pack(">I", len(value)) + value
+    if isinstance(value, float):
+        return b"\xcb" + struct.pack(">d", value)
+    if isinstance(value, int):
+        return bytes([value]) if 0 <= value < 128 else b"\xd2" + struct.pack(">i", value)
+    raw = pack((list(value.shape), value.dtype.name, value.tobytes()))
+    return b"\xc9" + struct.pack(">I", len(raw)) + b"\x01" + raw
+
+
+def test_msgpack(tmp_path):
+    array = np.arange(6, dtype="float32").reshape((2, 3))
+    tree = {"params": {f"layer_{i}_with_a_name_of_more_than_32_letters": {"kernel": array + i} for i in range(20)}}
+    (tmp_path / "file").write_bytes(pack({**tree, "step": 300_000, "rate": 0.5, "negative": -7, "shape": [1, 2]}))
+    read = read_msgpack(tmp_path / "file")
+    assert (read["step"], read["rate"], read["negative"], read["shape"]) == (300_000, 0.5, -7, [1, 2])
+    np.testing.assert_array_equal(read["params"]["layer_19_with_a_name_of_more_than_32_letters"]["kernel"], array + 19)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_msgpack_that_ends_early(tmp_path, cut):
+    (tmp_path / "file").write_bytes(pack({"kernel": np.zeros((4, 4), "float32")})[:-cut])
+    with pytest.raises(ValueError, match="ends early"):
+        read_msgpack(tmp_path / "file")
+
+
+def test_msgpack_with_objects_is_refused(tmp_path):
+    raw = pack(([1], "object", b"12345678"))
+    (tmp_path / "file").write_bytes(b"\x81" + pack("x") + b"\xc9" + struct.pack(">I", len(raw)) + b"\x01" + raw)
+    with pytest.raises(ValueError, match="objects"):
+        read_msgpack(tmp_path / "file")
+
+
+def test_safetensors(tmp_path):
+    array = np.arange(6, dtype="float32").reshape((2, 3))
+    half = (array.view("uint32") >> 16).astype("uint16")  # bfloat16: exact for small integers
+    header = {
+        "__metadata__": {"format": "pt"},
+        "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+        "b": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [24, 36]},
+    }
+    text = json.dumps(header).encode()
+    (tmp_path / "file").write_bytes(struct.pack("<Q", len(text)) + text + array.tobytes() + half.tobytes())
+    for read in (read_safetensors(tmp_path / "file"), read_state_dict(tmp_path / "file")):
+        np.testing.assert_array_equal(read["a"], array)
+        np.testing.assert_array_equal(read["b"], array)
+
+
+def test_torch_tensors(tmp_path):
+    torch = pytest.importorskip("torch")
+    base = torch.arange(24, dtype=torch.float32).reshape(2, 3, 4)
+    tensors = {
+        "whole": base,
+        "view": base[:, 1:, ::2],
+        "transposed": base.permute(2, 0, 1),
+        "half": base.to(torch.bfloat16),
+        "ids": torch.arange(3),
+        "parameter": torch.nn.Parameter(base),
+        "empty": torch.zeros(0, 3),
+    }
+    torch.save({"state_dict": tensors, "epoch": 3}, tmp_path / "file.pt")
+    read = read_state_dict(tmp_path / "file.pt")
+    assert read["epoch"] == 3
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(read["state_dict"][name], tensor.detach().float().numpy(), err_msg=name)
+
+
+class Attack:
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def test_torch_file_runs_nothing(tmp_path):
+    """A checkpoint may hold a trainer's objects, or worse: their place is taken, their code is not run."""
+    attack = Attack()
+    attack.folder = str(tmp_path / "made")
+    with zipfile.ZipFile(tmp_path / "file.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({"evil": attack, "path": tmp_path, "fine": 1}, protocol=2))
+    assert read_torch(tmp_path / "file.pt")["fine"] == 1
+    assert not (tmp_path / "made").exists()
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "file").write_bytes(b"something else")
+    with pytest.raises(ValueError, match=r"neither a .safetensors file nor a PyTorch file"):
+        read_state_dict(tmp_path / "file")
