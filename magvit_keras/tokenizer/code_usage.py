@@ -56,7 +56,7 @@ class CodeUsage(keras.layers.Layer):
             draws = ops.floor(keras.random.uniform((self.codebook_size,), seed=self.seed_generator) * size)
             fresh = ops.take(pool, ops.cast(ops.minimum(draws, size - 1), "int32"), axis=0)  # (K, D)
             for codebook in codebooks:
-                codebook.assign(ops.where(dead[:, None], fresh, codebook))
+                codebook.assign(ops.where(dead[:, None], fresh, ops.convert_to_tensor(codebook)))
             unused = ops.where(dead, 0, unused)
         self.unused_steps.assign(ops.cast(unused, "int32"))
 

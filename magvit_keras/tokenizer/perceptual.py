@@ -1,6 +1,5 @@
 """The perceptual loss (Sec. 3.1): distances between what a frozen image network makes of two frames."""
 
-import importlib
 import os
 from collections.abc import Callable
 from typing import Any
@@ -49,10 +48,10 @@ def perceptual_choices(who: str) -> str:
     """The message to whoever was made without a perceptual loss."""
     return (
         f"{who} needs `perceptual_loss`. Random weights would do nothing useful and say nothing, so choose one of\n"
-        "  PerceptualLoss.from_resnet50(path)           the paper's: ResNet-50 logits, public weights from a file\n"
-        '  PerceptualLoss.from_applications("VGG16")    ImageNet weights that Keras downloads\n'
-        "  PerceptualLoss(model)                        a trained Keras model of yours, on frames\n"
-        "  None                                         to train without"
+        "  PerceptualLoss(mk.convert.load_resnet50(path))   the paper's: ResNet-50 logits, public weights from a file\n"
+        '  PerceptualLoss.from_applications("VGG16")        ImageNet weights that Keras downloads\n'
+        "  PerceptualLoss(model)                            a trained Keras model of yours, on frames\n"
+        "  None                                             to train without"
     )
 
 
@@ -99,25 +98,6 @@ class PerceptualLoss(keras.layers.Layer):
         self.input_size = None if input_size is None else tuple(int(s) for s in input_size)
         self.preprocessing = preprocessing
         self.built = True
-
-    @classmethod
-    def from_resnet50(cls, path: str | os.PathLike = REQUIRED) -> "PerceptualLoss":
-        """The paper's loss: logits of ResNet-50 v1.5 with the weights of a file.
-
-        Args:
-            path: XMC-GAN's public `resnet_pretrained.npy`, or the `.npz` that
-                `magvit_keras.convert.save_resnet50` wrote.
-
-        Raises:
-            ValueError: no path, or a file that does not fit.
-        """
-        if path is REQUIRED or path is None:
-            raise ValueError(
-                "from_resnet50 needs the path of the weights: resnet_pretrained.npy of the XMC-GAN release "
-                "(github.com/google-research/xmcgan_image_generation)."
-            )
-        # `convert` imports models of this room, hence not at the top.
-        return cls(importlib.import_module("magvit_keras.convert.resnet").load_resnet50(path))
 
     @classmethod
     def from_applications(
