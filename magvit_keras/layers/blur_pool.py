@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import numpy as np
 from keras import ops
 
-_TAPS = np.array([1.0, 3.0, 3.0, 1.0]) / 8.0
+_TAPS = (0.125, 0.375, 0.375, 0.125)  # Python floats: they leave half-precision inputs in half precision
 
 
 def blur_pool(x: Any) -> Any:

@@ -8,7 +8,6 @@ from keras import ops
 from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.group_norm import GroupNorm
 
-
 #: What the 1x1 convolution of the shortcut reads: the block's input, or (MaskGIT's tokenizers) the output of its
 #: second convolution, so that the block's input is lost where the width changes.
 SHORTCUTS = ("input", "output")

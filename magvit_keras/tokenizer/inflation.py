@@ -86,7 +86,7 @@ def inflate(image_model: keras.Model, video_model: keras.Model, mode: str = "cen
         >>> tokenizer = VideoTokenizer(temporal_downsample=(True,), **sizes)
         >>> report = inflate(image_tokenizer, tokenizer)
         >>> len(report.inflated), dict(report.left_out)
-        (12, {})
+        (16, {})
 
     Reference:
         MAGVIT (arXiv 2212.05199), Sec. 3.1 and Table 7.

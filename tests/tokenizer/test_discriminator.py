@@ -64,9 +64,31 @@ def test_config_round_trip(discriminator):
     assert type(discriminator).from_config(discriminator.get_config()).get_config() == discriminator.get_config()
 
 
+def test_preset_folder_gives_the_same_logits(tmp_path):
+    discriminator = VideoDiscriminator(8, (2,), video_shape=(2, 8, 8))
+    discriminator.save_to_preset(tmp_path / "preset")
+    x = np.random.default_rng(0).random((1, 2, 8, 8, 3), "float32")
+    np.testing.assert_array_equal(
+        logits(VideoDiscriminator.from_preset(tmp_path / "preset"), x), logits(discriminator, x)
+    )
+
+
 def test_blur_in_time_leaves_a_single_frame_alone():
     discriminator = VideoDiscriminator(8, (2, 2), video_shape=(1, 8, 8), resampling="blur")
     assert np.all(np.isfinite(logits(discriminator, np.ones((2, 1, 8, 8, 3), "float32"))))
+
+
+@pytest.mark.parametrize("resampling", ["average", "blur"])
+def test_mixed_precision_gives_float32_logits(resampling):
+    options = {"image_shape": (8, 8), "resampling": resampling}
+    discriminator = ImageDiscriminator(8, (2, 2), dtype="mixed_bfloat16", **options)
+    full = ImageDiscriminator(8, (2, 2), **options)
+    full.set_weights(discriminator.get_weights())
+    x = np.random.default_rng(0).random((2, 8, 8, 3), "float32")
+    of_mixed = logits(discriminator, x)
+    assert of_mixed.dtype == np.float32
+    assert np.abs(of_mixed - logits(full, x)).max() > 0  # it did compute in half precision
+    np.testing.assert_allclose(of_mixed, logits(full, x), atol=0.05)
 
 
 def test_other_sizes_are_refused():
