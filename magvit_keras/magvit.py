@@ -7,7 +7,7 @@ clips -> tokens z -> condition tokens z~ of the task -> multivariate mask z-bar 
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -67,8 +67,8 @@ class Magvit(PresetMixin, backend.SteppedModel):
     """
 
     log_names = ("loss", *(f"{part}_loss" for part in _PARTS), *(f"{part}_accuracy" for part in _PARTS))
-    presets = {name: entry["description"] for name, entry in MAGVITS.items()}
-    _preset_table = MAGVITS
+    presets: ClassVar = {name: entry["description"] for name, entry in MAGVITS.items()}
+    _preset_table: ClassVar = MAGVITS
 
     def __init__(
         self,
@@ -266,7 +266,8 @@ class Magvit(PresetMixin, backend.SteppedModel):
         check_video(video, self.tokenizer.downsampling)
         if tuple(video.shape[1:4]) != self.video_shape:
             raise ValueError(
-                f"This model makes clips of (time, height, width) {self.video_shape}; received {tuple(video.shape[1:4])}."
+                f"This model makes clips of (time, height, width) {self.video_shape}; "
+                f"received {tuple(video.shape[1:4])}."
             )
 
     def get_config(self) -> dict:

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from magvit_keras import backend
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.checks import check_positive
 from magvit_keras.commit.tasks import get_task
@@ -202,7 +203,7 @@ def _new_magvit(tokenizer: VideoTokenizer, source: Source, settings: Settings) -
 
 def _same_run(out: pathlib.Path, settings: Settings, class_names: list[str]) -> None:
     """Notes the settings of a new run; refuses to go on with others."""
-    now = {**dataclasses.asdict(settings), "class_names": class_names, "backend": keras.config.backend()}
+    now = {**dataclasses.asdict(settings), "class_names": class_names, "backend": backend.name()}
     now = json.loads(json.dumps(now))
     path = out / SETTINGS_FILE
     if path.is_file():

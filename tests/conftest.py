@@ -21,8 +21,11 @@ class Reference:
     def __getitem__(self, key: str) -> np.ndarray:
         return self._arrays[key]
 
-    def keys(self) -> list[str]:
-        return list(self._arrays.keys())
+    def __iter__(self):
+        return iter(self._arrays)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._arrays
 
     def atol(self, key: str) -> float:
         return self.case["arrays"][key]["atol"]

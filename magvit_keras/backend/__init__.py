@@ -6,6 +6,7 @@ input_gradient(critic, videos)             critic's outputs and d outputs / d vi
 apply_gradients(optimizer, gradients, variables, when)   one optimizer step, or none
 run_compiled(owner, key, fn, *arrays)      fn compiled once per owner, key and shapes
 is_traced(x)                               True while a graph is being built
+name()                                     "jax", "tensorflow" or "torch"
 SECOND_ORDER_COMPILES                      whether the compiler takes gradients of gradients
 SteppedModel                               a keras.Model whose train step is written once
 """
@@ -31,6 +32,7 @@ apply_gradients = _chosen.apply_gradients
 convolve = _chosen.convolve
 input_gradient = _chosen.input_gradient
 is_traced = _chosen.is_traced
+name = keras.config.backend
 run_compiled = _chosen.run_compiled
 value_and_gradients = _chosen.value_and_gradients
 
@@ -41,6 +43,7 @@ __all__ = [
     "convolve",
     "input_gradient",
     "is_traced",
+    "name",
     "neutral_config",
     "run_compiled",
     "value_and_gradients",

@@ -72,13 +72,13 @@ class SteppedModel(StepMixin, keras.Model):
         """The model's own running means; those of sub-models (which train apart) are left out."""
         return list(self._trackers.values())
 
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """`keras.Model.fit`, after a look at the first batch, so that bad input fails before any long work."""
-        return super().fit(self._checked(x), *args, **kwargs)
+        return super().fit(self._checked(x, y), y, *args, **kwargs)
 
-    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.evaluate`, after a look at the first batch."""
-        return super().evaluate(self._checked(x), *args, **kwargs)
+        return super().evaluate(self._checked(x, y), y, *args, **kwargs)
 
     def save_own_variables(self, store: Any) -> None:
         """Adds the states of the random seeds, which Keras leaves out: a resumed run draws what the run would have."""
@@ -103,10 +103,12 @@ class SteppedModel(StepMixin, keras.Model):
     def check_batch(self, batch: Any) -> None:
         """Raises ValueError where a batch does not fit the model; called with the first one."""
 
-    def _checked(self, x: Any) -> Any:
+    def _checked(self, x: Any, y: Any) -> Any:
         if x is None:
             raise ValueError(f"{type(self).__name__} needs data: arrays, a data set or a loader; received None.")
-        if isinstance(x, keras.utils.PyDataset):
+        if y is not None:
+            self.check_batch((x, y))
+        elif isinstance(x, keras.utils.PyDataset):
             self.check_batch(x[0])
         elif hasattr(x, "__next__"):  # a generator can be read once only, so what was looked at is put back
             first = next(x)

@@ -1,6 +1,6 @@
 """The discriminators of the tokenizers' adversarial training (Sec. 3.1): StyleGAN's, over clips or frames."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -191,8 +191,8 @@ class VideoDiscriminator(StyleGANDiscriminator):
     """
 
     rank = 3
-    presets = {name: entry["description"] for name, entry in VIDEO_DISCRIMINATORS.items()}
-    _preset_table = VIDEO_DISCRIMINATORS
+    presets: ClassVar = {name: entry["description"] for name, entry in VIDEO_DISCRIMINATORS.items()}
+    _preset_table: ClassVar = VIDEO_DISCRIMINATORS
 
     def __init__(
         self,
@@ -236,8 +236,8 @@ class ImageDiscriminator(StyleGANDiscriminator):
     """
 
     rank = 2
-    presets = {name: entry["description"] for name, entry in IMAGE_DISCRIMINATORS.items()}
-    _preset_table = IMAGE_DISCRIMINATORS
+    presets: ClassVar = {name: entry["description"] for name, entry in IMAGE_DISCRIMINATORS.items()}
+    _preset_table: ClassVar = IMAGE_DISCRIMINATORS
 
     def __init__(
         self,

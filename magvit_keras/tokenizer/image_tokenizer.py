@@ -1,6 +1,6 @@
 """The 2D-VQ image tokenizer, frame by frame on clips: the baseline and the source of the inflation (Table 7)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -47,8 +47,8 @@ class ImageTokenizer(BaseTokenizer):
     """
 
     rank = 2
-    presets = {name: entry["description"] for name, entry in IMAGE_TOKENIZERS.items()}
-    _preset_table = IMAGE_TOKENIZERS
+    presets: ClassVar = {name: entry["description"] for name, entry in IMAGE_TOKENIZERS.items()}
+    _preset_table: ClassVar = IMAGE_TOKENIZERS
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """The 3D-VQ video tokenizer (Sec. 3.1)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
@@ -50,8 +50,8 @@ class VideoTokenizer(BaseTokenizer):
     """
 
     rank = 3
-    presets = {name: entry["description"] for name, entry in VIDEO_TOKENIZERS.items()}
-    _preset_table = VIDEO_TOKENIZERS
+    presets: ClassVar = {name: entry["description"] for name, entry in VIDEO_TOKENIZERS.items()}
+    _preset_table: ClassVar = VIDEO_TOKENIZERS
 
     def __init__(
         self,

@@ -1,15 +1,18 @@
 """The masked transformer: BERT over task prompt, class and visual tokens (Sec. 3.2, App. A.2)."""
 
 import math
+from typing import ClassVar
 
 import keras
 
 from magvit_keras.layers.token_embedding import TokenEmbedding, TokenOutput
 from magvit_keras.layers.transformer_block import TransformerBlock
+from magvit_keras.presets.preset_mixin import PresetMixin
+from magvit_keras.presets.transformers import MASKED_TRANSFORMERS
 
 
 @keras.saving.register_keras_serializable("magvit_keras")
-class MaskedTransformer(keras.Model):
+class MaskedTransformer(PresetMixin, keras.Model):
     """Predicts visual tokens from masked ones, all at once (Sec. 3.2).
 
     The sequence is [task prompt, class, latents in time-row-column order]; the vocabulary is
@@ -46,6 +49,9 @@ class MaskedTransformer(keras.Model):
 
     Reference: Sec. 3.2 and App. A.2 of the MAGVIT paper.
     """
+
+    presets: ClassVar = {name: entry["description"] for name, entry in MASKED_TRANSFORMERS.items()}
+    _preset_table: ClassVar = MASKED_TRANSFORMERS
 
     def __init__(
         self,

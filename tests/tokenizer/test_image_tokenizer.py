@@ -67,7 +67,7 @@ def test_decoded(case, ids, expected):
 def test_losses_and_gradients(case):
     ref, tokenizer = case
     paths = tokenizer_paths(tokenizer)
-    wanted = [key.removeprefix("grad/") for key in ref.keys() if key.startswith("grad/")]
+    wanted = [key.removeprefix("grad/") for key in ref if key.startswith("grad/")]
 
     def step(video):
         _, logs, gradients = backend.value_and_gradients(

@@ -70,9 +70,7 @@ def test_penalty_and_its_gradients_by_the_weights(reference, rank):
     ref = reference("disc")
     discriminator = build(ref, rank)
     paths = discriminator_paths(discriminator)
-    wanted = {
-        kind: [path for path in paths if f"{kind}_{rank}d/grad/{path}" in ref.keys()] for kind in ("r1", "d_loss")
-    }
+    wanted = {kind: [path for path in paths if f"{kind}_{rank}d/grad/{path}" in ref] for kind in ("r1", "d_loss")}
     variables = [paths[path] for path in wanted["d_loss"]]
     others = [v for v in discriminator.variables if all(v is not w for w in variables)]
 

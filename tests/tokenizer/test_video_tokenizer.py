@@ -74,7 +74,7 @@ def test_decode_given_ids(case):
 def test_losses_and_gradients(case):
     ref, tokenizer = case
     paths = tokenizer_paths(tokenizer)
-    wanted = [key.removeprefix("grad/") for key in ref.keys() if key.startswith("grad/")]
+    wanted = [key.removeprefix("grad/") for key in ref if key.startswith("grad/")]
 
     def step(video):
         variables = [paths[path] for path in wanted]

@@ -81,7 +81,7 @@ def test_gradients_equal_the_reference(reference, case):
     data = {"ids": ref["token_ids"], "segments": ref["segment_ids"]}
     model.train_on_batch(data, np.zeros((3, 1), "float32"))
     paths, params = transformer_paths(transformer), ref.params()
-    keys = [key for key in ref.keys() if key.startswith("grad/")]  # noqa: SIM118
+    keys = [key for key in ref if key.startswith("grad/")]
     assert keys
     for key in keys:
         path = key.removeprefix("grad/")

@@ -1,0 +1,5 @@
+"""`python -m magvit_keras`."""
+
+from magvit_keras.cli import app
+
+app()
