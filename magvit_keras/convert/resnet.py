@@ -58,7 +58,7 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
         if not dtype.hasobject:
             raise ValueError(f"{path} holds an array of {dtype}; expected a dict with `params` and `batch_stats`.")
         content = _ArraysOnly(file).load()
-    content = content.item() if isinstance(content, np.ndarray) else content
+    content = content.item() if isinstance(content, np.ndarray) and content.size == 1 else content
     if not isinstance(content, dict) or not {"params", "batch_stats"} <= content.keys():
         raise ValueError(f"{path} does not hold a dict with `params` and `batch_stats`.")
     return {
