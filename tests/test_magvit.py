@@ -198,7 +198,7 @@ def test_builtin_preset_has_the_papers_shapes():
         ({"task": "frame_prediction", "video": CLIPS * 255}, "Divide by 255"),
         (
             {"task": "frame_prediction", "video": CLIPS[:, :, :4]},
-            "needs 1 to 4 frames of 8x8; received 4 frames of 4x8",
+            "1 to 4 frames of 8x8; received 4 frames of 4x8",
         ),
         ({"task": "frame_interpolation", "video": CLIPS[:, :2]}, "needs 4 frames of 8x8; received 2"),
         ({"task": "frame_prediction", "video": CLIPS, "num_condition_frames": 4}, "needs at least one more to make"),
@@ -225,7 +225,7 @@ def test_bad_input_to_generate(magvit, options, message):
         ({"video": CLIPS, "label": np.array([0, 1, 2, 3])}, r"Expected labels in \[0, 3\)"),
         (
             {"video": CLIPS[:, :2], "label": LABELS},
-            r"clips of \(time, height, width\) \(4, 8, 8\); received \(2, 8, 8\)",
+            r"clips of .* \(4, 8, 8\); received \(2, 8, 8\)",
         ),
         ({"clips": CLIPS}, 'needs the key "video" or "tokens"'),
         ({"tokens": np.zeros((4, 2, 4, 4), "int32"), "label": LABELS}, "Made by `tokenize` of this model"),

@@ -16,7 +16,7 @@ _PUBLIC = {
     "UnreadableVideo": "magvit_keras.data.source",
     "UnreadableVideoWarning": "magvit_keras.data.source",
     "Loader": "magvit_keras.data.loader",
-    "read_clip": "magvit_keras.data.read_clip",
+    "read_clip": "magvit_keras.data.clip_file",
     "read_video": "magvit_keras.data.decode",
     "write_video": "magvit_keras.data.encode",
 }

@@ -1,0 +1,184 @@
+"""The command line, end to end: 60 video files, a training that is killed, clips out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from magvit_keras.cli import app
+from magvit_keras.data import MovingShapes, read_video
+
+TOKENIZER = {
+    "filters": 32,
+    "channel_multipliers": [1, 1],
+    "temporal_downsample": [True],
+    "num_res_blocks": 1,
+    "embedding_dim": 8,
+    "codebook_size": 64,
+}
+TRANSFORMER = {"num_layers": 1, "hidden_size": 32, "num_heads": 2, "mlp_dim": 64}
+STEPS = {"tokenizer": 12, "transformer": 30}
+EPOCH = 3
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("videos")
+    shapes = MovingShapes(60, num_frames=6, size=(24, 24), shapes=("circle", "star"), motions=("orbit",))
+    shapes.write_videos(root, extension=("mp4", "avi", "webm"))
+    (root / "circle_orbit" / "broken.mp4").write_bytes(b"not a video")
+    return root
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    root = tmp_path_factory.mktemp("settings")
+    (root / "tokenizer.json").write_text(json.dumps(TOKENIZER))
+    (root / "transformer.json").write_text(json.dumps(TRANSFORMER))
+    pairs = {
+        "frames": 4,
+        "size": "16",
+        "tokenizer": root / "tokenizer.json",
+        "transformer": root / "transformer.json",
+        "tokenizer-steps": STEPS["tokenizer"],
+        "transformer-steps": STEPS["transformer"],
+        "steps-per-epoch": EPOCH,
+        "batch-size": 4,
+        "transformer-batch-size": 8,
+        "token-passes": 1,
+        "workers": 0,
+        "verbose": 0,
+    }
+    return [text for name, value in pairs.items() for text in (f"--{name}", str(value))]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, folder, options):
+    """A run whose first process got SIGKILL after a checkpoint, and whose second one finished it."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    command = [sys.executable, "-m", "magvit_keras", "train", "--data", str(folder), "--out", str(out), *options]
+    process = subprocess.Popen(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}, stderr=subprocess.PIPE)
+    state = out / "checkpoints" / "tokenizer" / "state.json"
+    while not state.exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, process.stderr.read().decode()
+    before = json.loads(state.read_text())
+    result = invoke("train", "--data", folder, "--out", out, *options)
+    assert result.exit_code == 0, result.output
+    return out, before
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on(run):
+    out, before = run
+    history = json.loads((out / "history.json").read_text())["tokenizer"]["loss"]
+    assert 0 < before["epoch"] < len(history) == STEPS["tokenizer"] // EPOCH
+    assert history[: before["epoch"]] == before["history"]["loss"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "name"), [("tokenizer", "reconstruction_loss"), ("transformer", "loss")])
+def test_training_lowers_both_losses(run, stage, name):
+    losses = json.loads((run[0] / "history.json").read_text())[stage][name]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.slow
+def test_generate_continues_a_video(run, folder, tmp_path):
+    video = next((folder / "star_orbit").glob("*.webm"))
+    result = invoke("generate", "--run", run[0], "--video", video, "--out", tmp_path / "out.mp4", "--num-steps", 2)
+    assert result.exit_code == 0, result.output
+    assert read_video(tmp_path / "out.mp4").shape == (4, 16, 16, 3)
+
+
+@pytest.mark.slow
+def test_generate_from_a_class(run, tmp_path):
+    task = "class_conditional_generation"
+    arguments = ("generate", "--run", run[0], "--task", task, "--label", "star_orbit", "--num-steps", 2)
+    result = invoke(*arguments, "--num-clips", 2, "--out", tmp_path / "out.gif")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out.gif").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_started_again_a_finished_run_is_left_as_it_is(run, folder, options):
+    from magvit_keras.run import load_run
+
+    before = load_run(run[0]).transformer.get_weights()
+    assert invoke("train", "--data", folder, "--out", run[0], *options).exit_code == 0
+    after = load_run(run[0]).transformer.get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--label", "square", "--task", "class_conditional_generation"), "one of circle_orbit, star_orbit"),
+        (("--task", "frame_prediction"), "give video="),
+        (("--task", "outpainting"), "Unknown task 'outpainting'"),
+    ],
+)
+def test_generate_refuses(run, tmp_path, arguments, message):
+    result = invoke("generate", "--run", run[0], "--out", tmp_path / "out.mp4", *arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+@pytest.mark.slow
+def test_other_settings_are_refused(run, folder, options):
+    result = invoke("train", "--data", folder, "--out", run[0], *options, "--seed", 7)
+    assert result.exit_code == 2
+    assert "seed was 0 and is now 7" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--size", "64*64"), "--size must be HxW"),
+        (("--task", "prediction"), "Unknown task 'prediction'"),
+        (("--tokenizer", "3dvq_huge"), "neither a preset of VideoTokenizer"),
+        (("--transformer", "huge"), "Unknown size 'huge'"),
+        (("--frames", "6"), "do not divide"),
+        (("--batch-size", "0"), "batch_size must be an integer of at least 1"),
+    ],
+)
+def test_train_refuses_before_any_work(folder, tmp_path, arguments, message):
+    result = invoke("train", "--data", folder, "--out", tmp_path / "run", *arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_refuses_an_empty_folder(tmp_path):
+    (tmp_path / "videos").mkdir()
+    result = invoke("train", "--data", tmp_path / "videos", "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "videos" in result.output
+
+
+def test_train_refuses_a_folder_of_broken_videos(tmp_path):
+    (tmp_path / "videos").mkdir()
+    for i in range(3):
+        (tmp_path / "videos" / f"{i}.mp4").write_bytes(b"junk")
+    result = invoke("train", "--data", tmp_path / "videos", "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "None of the 3 videos can be read" in result.output
+
+
+def test_generate_refuses_an_unknown_ending_and_no_run(tmp_path):
+    result = invoke("generate", "--run", tmp_path, "--out", tmp_path / "out.txt")
+    assert (result.exit_code, "must end in" in result.output) == (2, True)
+    result = invoke("generate", "--run", tmp_path, "--out", tmp_path / "out.mp4")
+    assert (result.exit_code, "not the folder of a run" in result.output) == (2, True)
