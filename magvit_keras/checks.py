@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -67,6 +68,6 @@ def check_positive(**sizes: int) -> None:
 def to_float(video: Any, dtype: str = "float32") -> Any:
     """uint8 clips scaled to [0, 1]; floats unchanged."""
     video = ops.convert_to_tensor(video)
-    if str(video.dtype).endswith("uint8"):
+    if keras.backend.standardize_dtype(video.dtype) == "uint8":
         return ops.cast(video, dtype) / 255.0
     return ops.cast(video, dtype)

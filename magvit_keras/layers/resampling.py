@@ -16,15 +16,15 @@ def downsample(x: Any, axes: tuple[bool, ...]) -> Any:
         The pooled tensor; a halved axis of length n has length ceil(n / 2).
     """
     for axis, halve in enumerate(axes, start=1):
-        if halve and x.shape[axis] % 2:  # the mean of a cell with itself is the cell
+        if not halve:
+            continue
+        if x.shape[axis] % 2:  # the mean of a cell with itself is the cell
             last = x[(slice(None),) * axis + (slice(-1, None),)]
             x = ops.concatenate([x, last], axis=axis)
-    shape, means = [ops.shape(x)[0]], []
-    for size, halve in zip(x.shape[1:-1], axes, strict=True):
-        shape += [size // 2, 2] if halve else [size]
-        if halve:
-            means.append(len(shape) - 1)
-    return ops.mean(ops.reshape(x, (*shape, x.shape[-1])), axis=tuple(means))
+        # Axis by axis: the gradient of one mean over three axes needs a broadcast that TensorFlow lacks outside graphs.
+        shape = (ops.shape(x)[0], *x.shape[1:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
+        x = ops.mean(ops.reshape(x, shape), axis=axis + 1)
+    return x
 
 
 def upsample(x: Any, axes: tuple[bool, ...]) -> Any:
