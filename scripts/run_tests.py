@@ -102,6 +102,13 @@ def start(name: str, threads: int, arguments: list[str]) -> subprocess.Popen:
         ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "NPROC"), str(threads)
     )
     # An empty Keras home: the tests must not depend on what the user's keras.json says.
+    if backend == "jax":
+        # Most of the time of small models on JAX is compiling: compile lightly, and each program once.
+        limits |= {
+            "XLA_FLAGS": "--xla_backend_optimization_level=0",
+            "JAX_COMPILATION_CACHE_DIR": str(LOGS / "jax_programs"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+        }
     fixed = {"KERAS_BACKEND": backend, "KERAS_HOME": str(LOGS / "keras_home"), "TF_CPP_MIN_LOG_LEVEL": "2"}
     results = LOGS / f"{name}.xml"
     results.unlink(missing_ok=True)
