@@ -67,7 +67,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--size", type=int, default=32, help="height and width, a multiple of 4")
     parser.add_argument("--frames", type=int, default=16, help="a multiple of 4")
-    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--here", action="store_true", help="run in this process, on the backend of KERAS_BACKEND")
     arguments = parser.parse_args()
     if arguments.here:
