@@ -35,7 +35,7 @@ def train(steps: int, size: int, frames: int, batch: int) -> bool:
     discriminator = VideoDiscriminator(8, (2, 4, 4), video_shape=(frames, size, size))
     model = VQGAN(tokenizer, discriminator, perceptual_loss=None)
     model.compile(
-        generator_optimizer=keras.optimizers.Adam(1e-3, beta_1=0.0, beta_2=0.99),
+        generator_optimizer=keras.optimizers.Adam(5e-4, beta_1=0.0, beta_2=0.99),
         discriminator_optimizer=keras.optimizers.Adam(3e-4, beta_1=0.0, beta_2=0.99),
     )
     rng, row, rows = np.random.default_rng(0), 25, []
