@@ -16,13 +16,15 @@ _PUBLIC = {
     "ImageTokenizer": "magvit_keras.tokenizer.image_tokenizer",
     "VideoDiscriminator": "magvit_keras.tokenizer.discriminator",
     "ImageDiscriminator": "magvit_keras.tokenizer.discriminator",
+    "VQGAN": "magvit_keras.tokenizer.vqgan",
+    "PerceptualLoss": "magvit_keras.tokenizer.perceptual",
     "inflate": "magvit_keras.tokenizer.inflation",
     "MaskedTransformer": "magvit_keras.transformer.masked_transformer",
     "Magvit": "magvit_keras.magvit",
     "TASKS": "magvit_keras.commit.tasks",
     "load_run": "magvit_keras.run",
 }
-_ROOMS = ("commit", "convert", "data", "decoding", "layers", "presets", "tokenizer", "visualize")
+_ROOMS = ("callbacks", "commit", "convert", "data", "decoding", "layers", "presets", "tokenizer", "visualize")
 
 __all__ = [*_PUBLIC, *_ROOMS]
 

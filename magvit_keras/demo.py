@@ -37,12 +37,12 @@ def demo_settings(fast: bool = False) -> Settings:
         transformer={"num_layers": 4, "hidden_size": 128, "num_heads": 4, "mlp_dim": 512, "dropout": 0.1},
         batch_size=4,
         transformer_batch_size=8,
-        tokenizer_steps=6 if fast else 450,
-        transformer_steps=6 if fast else 400,
+        tokenizer_steps=6 if fast else 350,
+        transformer_steps=6 if fast else 250,
         steps_per_epoch=3 if fast else 50,
         tokenizer_learning_rate=2e-3,
         transformer_learning_rate=1e-3,
-        token_passes=1 if fast else 4,
+        token_passes=1,
         class_dropout=0.1,
         held_out=0.1,
     )
@@ -62,7 +62,7 @@ def run_demo(out: pathlib.Path, fast: bool = False, verbose: int = 1) -> pathlib
     began = time.monotonic()
     out = pathlib.Path(out)
     shapes = MovingShapes(
-        24 if fast else 480,
+        24 if fast else 400,
         num_frames=12,
         size=(32, 32),
         shapes=("circle", "square", "star"),

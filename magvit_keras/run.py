@@ -13,6 +13,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 from typing import Any
 
 import keras
@@ -234,6 +235,9 @@ def _train_tokenizer(
     checkpoint = Checkpoint(out / "checkpoints" / "tokenizer", data=loader)
     done = checkpoint.restore(tokenizer)
     if done < epochs:
+        # What came after an earlier, shorter training was made with other weights.
+        for stale in (out / "tokens", out / "checkpoints" / "transformer", out / "magvit"):
+            shutil.rmtree(stale, ignore_errors=True)
         _announce(verbose, f"Tokenizer: epochs {done + 1} to {epochs} of {settings.steps_per_epoch} steps.")
         tokenizer.fit(loader, epochs=epochs, initial_epoch=done, callbacks=[checkpoint], verbose=verbose)
     loader.close()

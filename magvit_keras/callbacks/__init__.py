@@ -3,7 +3,13 @@
 import importlib
 from typing import Any
 
-_PUBLIC = {"Checkpoint": "magvit_keras.callbacks.checkpoint"}
+_PUBLIC = {
+    "Checkpoint": "magvit_keras.callbacks.checkpoint",
+    "CollapseWarning": "magvit_keras.callbacks.health",
+    "DiscriminatorWarning": "magvit_keras.callbacks.health",
+    "SampleReconstructions": "magvit_keras.callbacks.samples",
+    "StopOnNaN": "magvit_keras.callbacks.health",
+}
 
 __all__ = [*_PUBLIC]
 

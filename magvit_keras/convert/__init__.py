@@ -5,6 +5,7 @@ from typing import Any
 
 _PUBLIC = {
     "load_flax_params": "magvit_keras.convert.flax",
+    "load_resnet50": "magvit_keras.convert.resnet",
     "load_maskgit_tokenizer": "magvit_keras.convert.maskgit",
     "load_torch_vqgan": "magvit_keras.convert.torch_vqgan",
 }

@@ -36,12 +36,20 @@ class GroupNorm(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         """(B, ..., C) -> the same shape."""
-        shape, dtype = ops.shape(x), x.dtype
-        x = ops.reshape(ops.cast(x, "float32"), (shape[0], -1, self.groups, shape[-1] // self.groups))  # (B, S, G, c)
-        x = x - ops.mean(x, axis=(1, 3), keepdims=True)
-        x = x * ops.rsqrt(ops.mean(ops.square(x), axis=(1, 3), keepdims=True) + self.epsilon)
-        x = ops.reshape(x, shape) * ops.cast(self.scale, "float32") + ops.cast(self.bias, "float32")
-        return ops.cast(x, dtype)
+        dtype, axes = x.dtype, tuple(range(1, len(x.shape) - 1))
+        x = ops.cast(x, "float32")
+        # Statistics by channel, then by group: groups of few channels make short, slow axes.
+        x = x - self._by_group(ops.mean(x, axis=axes, keepdims=True))
+        variance = self._by_group(ops.mean(ops.square(x), axis=axes, keepdims=True))
+        scale = ops.rsqrt(variance + self.epsilon) * ops.cast(self.scale, "float32")
+        return ops.cast(x * scale + ops.cast(self.bias, "float32"), dtype)
+
+    def _by_group(self, means: Any) -> Any:
+        """Means by channel (B, 1, ..., C) -> means by group, repeated for each channel of the group."""
+        shape = (-1, *means.shape[1:])
+        means = ops.reshape(means, (-1, self.groups, means.shape[-1] // self.groups))
+        means = ops.repeat(ops.mean(means, axis=-1, keepdims=True), means.shape[-1], axis=-1)
+        return ops.reshape(means, shape)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The shape is kept."""
