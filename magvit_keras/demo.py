@@ -35,12 +35,12 @@ def demo_settings(fast: bool = False) -> Settings:
             "codebook_size": 256,
         },
         transformer={"num_layers": 4, "hidden_size": 128, "num_heads": 4, "mlp_dim": 512, "dropout": 0.1},
-        batch_size=4,
+        batch_size=1,
         transformer_batch_size=8,
-        tokenizer_steps=6 if fast else 350,
+        tokenizer_steps=6 if fast else 900,
         transformer_steps=6 if fast else 250,
         steps_per_epoch=3 if fast else 50,
-        tokenizer_learning_rate=2e-3,
+        tokenizer_learning_rate=1.5e-3,
         transformer_learning_rate=1e-3,
         token_passes=1,
         class_dropout=0.1,
@@ -124,7 +124,7 @@ def _sections(
     again = reconstruct(magvit, clips)
     tokens = to_numpy(magvit.tokenizer.encode(clips))
     frozen = np.repeat(clips[:3, :1], clips.shape[1], axis=1)
-    steps = _steps_as_frames(predicted, codes)
+    steps = _steps_as_picture(predicted, codes)
     history = _history(out)
     return [
         Section(
@@ -162,7 +162,11 @@ def _sections(
         Section(
             "Decoding, step by step (Algorithm 1, Fig. 3)",
             "All tokens are predicted at once, and the most certain ones are kept; grey tokens are predicted again.",
-            [Figure(steps, "The first prediction: one picture a step, frames of tokens side by side.", fps=2)],
+            [
+                Figure(
+                    steps, "The first prediction, step by step in reading order; in each the frames of tokens in a row."
+                )
+            ],
         ),
         Section(
             "Class-conditional generation",
@@ -185,11 +189,13 @@ def _large(clips: np.ndarray, factor: int = _SCALE) -> np.ndarray:
     return np.repeat(np.repeat(clips, factor, axis=-3), factor, axis=-2)
 
 
-def _steps_as_frames(predicted: Generation, codebook_size: int) -> np.ndarray:
-    """(K, h, t * w, 3): the steps of the first clip as frames of a film."""
+def _steps_as_picture(predicted: Generation, codebook_size: int) -> np.ndarray:
+    """The steps of the first clip in three columns, each a row of the frames of tokens."""
     pictures = decoding_steps(predicted.steps.predicted[:, 0], predicted.steps.unknown[:, 0], codebook_size)
-    pictures = np.asarray(pictures)  # (K, t, h, w, 3)
-    return _large(np.concatenate(list(np.moveaxis(pictures, 1, 0)), axis=2), 12)
+    rows = [np.concatenate(list(step), axis=1) for step in np.asarray(pictures)]  # K times (h, t * w, 3)
+    rows = [np.pad(_large(row, 8), ((6, 6), (6, 6), (0, 0)), constant_values=255) for row in rows]
+    rows += [np.full_like(rows[0], 255)] * (-len(rows) % 3)
+    return np.concatenate([np.concatenate(rows[i : i + 3], axis=1) for i in range(0, len(rows), 3)])
 
 
 def _history(out: pathlib.Path) -> dict[str, str]:
