@@ -6,6 +6,7 @@ clips -> tokens z -> condition tokens z~ of the task -> multivariate mask z-bar 
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -152,14 +153,14 @@ class Magvit(PresetMixin, backend.SteppedModel):
         batch = batch_of(data)
         size = ops.shape(batch["tokens" if "tokens" in batch else "video"])[0]
         task = self._draw_tasks(size)  # (B,)
-        ids, condition_ids = self._tokens(batch, task)  # (B, N), (B, N)
+        ids, condition_ids = self._tokens(batch, task, size)  # (B, N), (B, N)
         ispad = ops.reshape(take_plan(self._plans, task).ispad, (size, -1))
         masked = multivariate_mask(
             ids,
             condition_ids,
             ispad,
             ratio=mask_ratio(self._uniform((size,)), ids.shape[1], self.schedule),
-            score=self._uniform(ops.shape(ids)),
+            score=self._uniform((size, ids.shape[1])),
             mask_id=self.vocabulary.mask_id,
             condition_mode=self.condition_mode,
             loss_parts=self.loss_parts,
@@ -181,19 +182,20 @@ class Magvit(PresetMixin, backend.SteppedModel):
     def _uniform(self, shape: tuple) -> Any:
         return keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
 
-    def _tokens(self, batch: dict, task: Any) -> tuple[Any, Any]:
+    def _tokens(self, batch: dict, task: Any, size: Any) -> tuple[Any, Any]:
         """Tokens z of the clips and z~ of the condition clips of the drawn tasks."""
+        length = math.prod(self.latent_shape)  # N
         if "tokens" in batch:
+            # Reshaped to what `check_batch` has seen: TensorFlow's data sets may hide the sizes of a batch.
             ids = ops.cast(batch["tokens"], "int32")
-            chosen = ops.reshape(task, (-1, 1, 1, 1, 1))
-            chosen = ops.broadcast_to(chosen, (ops.shape(ids)[0], 1, *self.latent_shape))
-            conditions = ops.take_along_axis(ops.cast(batch["condition_tokens"], "int32"), chosen, axis=1)
+            conditions = ops.reshape(ops.cast(batch["condition_tokens"], "int32"), (size, len(self.tasks), length))
+            chosen = ops.broadcast_to(ops.reshape(task, (-1, 1, 1)), (size, 1, length))
+            conditions = ops.take_along_axis(conditions, chosen, axis=1)
         else:
-            video = to_float(batch["video"])
+            video = ops.reshape(to_float(batch["video"]), (size, *self.video_shape, 3))
             ids = self.tokenizer.encode(video)
             conditions = self.tokenizer.encode(apply_plan(video, take_plan(self._plans, task)))
-        size = ops.shape(ids)[0]
-        return ops.reshape(ids, (size, -1)), ops.reshape(conditions, (size, -1))
+        return ops.reshape(ids, (size, length)), ops.reshape(conditions, (size, length))
 
     def _prefix(self, batch: dict, task: Any, size: Any) -> Any:
         vocabulary, tasks = self.vocabulary, self.tasks.values()

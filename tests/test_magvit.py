@@ -69,6 +69,20 @@ def test_fit_on_tokens_learns_them():
     assert history["mask_loss"][-1] < 0.5 * history["mask_loss"][0]
 
 
+def test_fit_on_batches_of_cached_tokens(magvit, tokens):
+    from magvit_keras.data.token_cache import TokenBatches
+
+    batches = TokenBatches(tokens, batch_size=2, steps_per_epoch=2)
+    assert np.isfinite(magvit.fit(batches, verbose=0).history["loss"][0])
+
+
+def test_fit_on_a_loader(magvit):
+    from magvit_keras.data import MovingShapes
+
+    clips = MovingShapes(4, num_frames=4, size=(8, 8), shapes=("circle",), motions=("orbit", "spin", "pulse"))
+    assert np.isfinite(magvit.fit(clips.loader(batch_size=2), verbose=0).history["loss"][0])
+
+
 def test_tokens_are_those_of_the_tokenizer(magvit, tokens):
     np.testing.assert_array_equal(tokens["tokens"], ops.convert_to_numpy(magvit.tokenizer.encode(CLIPS)))
     assert tokens["condition_tokens"].shape == (4, len(TASKS), 2, 4, 4)
