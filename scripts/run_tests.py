@@ -24,7 +24,7 @@ GROUPS = {
     "torch": ("torch", "not once"),
     "once": ("jax", "once"),
 }
-TEST_SECONDS = 600
+TEST_SECONDS = 1200
 GROUP_SECONDS = 40 * 60
 HEARTBEAT_SECONDS = 60
 
