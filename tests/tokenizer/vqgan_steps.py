@@ -19,6 +19,8 @@ from magvit_keras.tokenizer.vqgan import VQGAN
 
 
 def make():
+    # Fixed weights: others may put a latent so near the middle of two codes that rounding decides between them.
+    keras.utils.set_random_seed(0)
     tokenizer = VideoTokenizer(32, (1, 2), (True,), 1, embedding_dim=8, codebook_size=32)
     discriminator = VideoDiscriminator(8, (2, 4), video_shape=(4, 8, 8))
     network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, activation="relu")])
