@@ -7,12 +7,10 @@ it by average inflation, and from scratch. Plain losses (reconstruction and quan
 """
 
 import argparse
-import datetime
-import os
-import platform
 import statistics
 
 import keras
+from heading import heading
 
 import magvit_keras as mk
 
@@ -40,10 +38,7 @@ def main() -> None:
             train(tokenizer, clips, options.steps, seed)
             values.append(tokenizer.evaluate(held_out, batch_size=4, verbose=0, return_dict=True)["psnr"])
             print(f"seed {seed}, {mode}: {values[-1]:.2f} dB", flush=True)
-    print(
-        f"\n{datetime.date.today()}, {keras.config.backend()}, {platform.machine()}, {os.cpu_count()} cores, ", end=""
-    )
-    print(f"{options.steps} steps of batch 2, clips {FRAMES}x{SIZE[0]}x{SIZE[1]}\n")
+    print("\n" + heading(f"{options.steps} steps of batch 2, clips {FRAMES}x{SIZE[0]}x{SIZE[1]}") + "\n")
     print("| start | PSNR on held-out clips, dB, mean (standard deviation) |\n|---|---|")
     for mode, values in scores.items():
         spread = statistics.stdev(values) if len(values) > 1 else float("nan")

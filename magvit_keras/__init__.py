@@ -4,9 +4,7 @@ Public names are imported on first use, so that light parts (readers, worker pro
 do not load Keras and a backend.
 """
 
-import importlib
-from typing import Any
-
+from magvit_keras._lazy import public_names
 from magvit_keras._select_backend import select_backend
 
 __version__ = "0.1.0"
@@ -26,18 +24,6 @@ _PUBLIC = {
 }
 _ROOMS = ("callbacks", "commit", "convert", "data", "decoding", "layers", "presets", "tokenizer", "visualize")
 
-__all__ = [*_PUBLIC, *_ROOMS]
+__all__, __getattr__, __dir__ = public_names(__name__, _PUBLIC, _ROOMS)
 
 select_backend()
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    if name in _ROOMS:
-        return importlib.import_module(f"magvit_keras.{name}")
-    raise AttributeError(f"module 'magvit_keras' has no attribute {name!r}; known names: {', '.join(__all__)}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)

@@ -34,6 +34,12 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Clips in a step of the tokenizer.")] = 4,
     transformer_batch_size: Annotated[int, typer.Option(help="Clips in a step of the transformer.")] = 16,
     token_passes: Annotated[int, typer.Option(help="Random windows of each video tokenized for the second stage.")] = 4,
+    adversarial: Annotated[
+        bool, typer.Option(help="Train the tokenizer against a discriminator (VQGAN): sharper, and slower by far.")
+    ] = False,
+    perceptual_weights: Annotated[
+        pathlib.Path | None, typer.Option(help="ResNet-50 weights for the perceptual loss of --adversarial.")
+    ] = None,
     flip: Annotated[bool, typer.Option(help="Mirror clips at random; leave off where left and right matter.")] = False,
     workers: Annotated[int, typer.Option(help="Processes that decode videos.")] = 1,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
@@ -58,6 +64,8 @@ def train(
             transformer_steps=transformer_steps,
             steps_per_epoch=steps_per_epoch,
             token_passes=token_passes,
+            adversarial=adversarial,
+            perceptual_weights=None if perceptual_weights is None else str(perceptual_weights),
             horizontal_flip=flip,
             workers=workers,
             seed=seed,

@@ -12,9 +12,19 @@ from magvit_keras import backend
 from magvit_keras.checks import check_positive, check_range, to_float
 from magvit_keras.commit.conditions import ConditionPlan, apply_plan, condition_plan, drawn_region_plan
 from magvit_keras.commit.tasks import Task, get_task
+from magvit_keras.decoding.autoregressive import decode_autoregressive
 from magvit_keras.decoding.commit_decoding import DecodingSteps, decode
+from magvit_keras.decoding.halton import halton_order
 from magvit_keras.decoding.noise import clip_seeds
 from magvit_keras.decoding.schedules import get_schedule
+
+#: How tokens are decoded; the first three from the same trained weights.
+DECODERS = {
+    "commit": "Algorithm 1: condition tokens are refined with the rest (the paper)",
+    "maskgit": "MaskGIT: condition tokens are kept as they are",
+    "halton": "Algorithm 1, but tokens become known in the order of a Halton sequence instead of by confidence",
+    "autoregressive": "token by token, with a causal transformer",
+}
 
 
 class Generation(NamedTuple):
@@ -44,6 +54,7 @@ def generate(
     num_clips: int | None = None,
     condition_mask: Any = None,
     num_condition_frames: int | None = None,
+    decoder: str | None = None,
     num_steps: int = 12,
     temperature: float = 4.5,
     schedule: str = "cosine",
@@ -68,7 +79,8 @@ def generate(
         num_clips: how many clips to make where neither `video` nor a list of labels says it.
         condition_mask: (T, H, W) or (B, T, H, W), 1 where a pixel is given: a region that the user drew.
         num_condition_frames: given frames, for tasks that give whole frames.
-        num_steps: decoding steps K.
+        decoder: one of `DECODERS`; by default the one that the model was trained for.
+        num_steps: decoding steps K; autoregressive decoding takes as many as there are tokens, whatever this says.
         temperature: of the noise on the confidence of the tokens.
         schedule: mask schedule, see `decoding.schedules`.
         guidance_scale: classifier-free guidance; 0 is off. The model must have been trained with `class_dropout`.
@@ -92,6 +104,7 @@ def generate(
     """
     check_positive(num_steps=num_steps, max_batch_size=max_batch_size)
     get_schedule(schedule)
+    decoder = _decoder(magvit, decoder)
     task, plan = _task_and_plan(magvit, task, condition_mask, num_condition_frames)
     reads_pixels = not np.all(plan.ispad)
     size = _batch_size(video, label, num_clips, condition_mask)
@@ -113,7 +126,7 @@ def generate(
         "token_temperature": np.float32(token_temperature),
         "guidance_scale": np.float32(guidance_scale),
     }
-    static = (num_steps, schedule, top_k, top_p, bool(guidance_scale), return_details)
+    static = (decoder, num_steps, schedule, top_k, top_p, bool(guidance_scale), return_details)
     reference = weakref.ref(magvit)  # the compiled program is cached by the model and must not keep it alive
 
     def program(rows: dict, scalars: dict) -> dict:
@@ -141,6 +154,7 @@ def _generate_batch(
     magvit: Any,
     rows: dict,
     scalars: dict,
+    decoder: str,
     num_steps: int,
     schedule: str,
     top_k: int | None,
@@ -151,7 +165,7 @@ def _generate_batch(
     """The compiled part: rows of one batch in, pixels (and details) out."""
     size = rows["prefix"].shape[0]
     plan = ConditionPlan(*rows["plan"])
-    tokenizer, vocabulary = magvit.tokenizer, magvit.vocabulary
+    tokenizer, transformer, vocabulary = magvit.tokenizer, magvit.transformer, magvit.vocabulary
     ispad = ops.reshape(plan.ispad, (size, -1))  # (B, N)
     condition_video = None
     if "video" in rows:
@@ -161,27 +175,44 @@ def _generate_batch(
         condition_ids = ops.zeros_like(ispad, dtype="int32")
 
     def predictor(prefix: Any) -> Any:
-        return lambda ids: magvit.transformer.codebook_logits(ops.concatenate([prefix, ids], axis=1))
+        return lambda ids: transformer.codebook_logits(ops.concatenate([prefix, ids], axis=1))
 
     no_class = ops.full((size,), vocabulary.no_class_id, dtype="int32")
     blind = vocabulary.prefix(rows["prefix"][:, 0], no_class)
-    made = decode(
-        predictor(rows["prefix"]),
-        condition_ids,
-        ispad,
-        mask_id=vocabulary.mask_id,
-        num_steps=num_steps,
-        schedule=schedule,
-        temperature=scalars["temperature"],
-        token_temperature=scalars["token_temperature"],
-        top_k=top_k,
-        top_p=top_p,
-        guidance_scale=scalars["guidance_scale"],
-        predict_unconditional=predictor(blind) if guided else None,
-        seed=rows["seeds"],
-        condition_mode=magvit.condition_mode,
-        return_steps=return_details,
-    )
+    options = {
+        "mask_id": vocabulary.mask_id,
+        "token_temperature": scalars["token_temperature"],
+        "top_k": top_k,
+        "top_p": top_p,
+        "guidance_scale": scalars["guidance_scale"],
+        "seed": rows["seeds"],
+        "codebook_factors": transformer.codebook_factors,
+        "return_steps": return_details,
+    }
+    if decoder == "autoregressive":
+        made = decode_autoregressive(
+            transformer.next_logits,
+            transformer.empty_cache(size),
+            rows["prefix"],
+            condition_ids,
+            ops.logical_not(ispad),
+            unconditional_prefix=blind if guided else None,
+            unconditional_cache=transformer.empty_cache(size) if guided else None,
+            **options,
+        )
+    else:
+        made = decode(
+            predictor(rows["prefix"]),
+            condition_ids,
+            ispad,
+            num_steps=num_steps,
+            schedule=schedule,
+            temperature=scalars["temperature"],
+            predict_unconditional=predictor(blind) if guided else None,
+            condition_mode="latent" if decoder == "maskgit" else magvit.condition_mode,
+            order=halton_order(magvit.latent_shape) if decoder == "halton" else None,
+            **options,
+        )
     ids = made.ids if return_details else made
     video = tokenizer.decode(ops.reshape(ids, (size, *magvit.latent_shape)))
     result = {"video": ops.clip(video, 0.0, 1.0)}
@@ -190,6 +221,18 @@ def _generate_batch(
             condition_video = ops.zeros_like(result["video"])
         result |= {"condition_video": condition_video, **made._asdict()}
     return result
+
+
+def _decoder(magvit: Any, decoder: str | None) -> str:
+    causal = magvit.transformer.causal
+    if decoder is None:
+        return "autoregressive" if causal else "commit"
+    if decoder not in DECODERS:
+        raise ValueError(f"Unknown decoder {decoder!r}; expected one of {', '.join(DECODERS)}.")
+    if causal != (decoder == "autoregressive"):
+        kind = "causal" if causal else "masked"
+        raise ValueError(f"The decoder {decoder!r} does not fit this model's {kind} transformer.")
+    return decoder
 
 
 def _clip_axis(name: str) -> int:

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from magvit_keras import backend
+from magvit_keras import backend, longer
 from magvit_keras.checks import check_video, to_float
 from magvit_keras.commit.conditions import apply_plan, condition_plan, stack_plans, take_plan
 from magvit_keras.commit.losses import commit_loss
@@ -47,7 +47,8 @@ class Magvit(PresetMixin, backend.SteppedModel):
         schedule: mask schedule gamma; the mask ratio of an example is gamma(u), u uniform in [0, 1).
         label_smoothing: of the cross-entropy.
         class_dropout: share of the examples that lose their class, which guidance needs.
-        condition_mode: "commit" (the paper), or a rival of Table 5, see `commit.masking.CONDITION_MODES`.
+        condition_mode: "commit" (the paper), or a rival of Tables 5 and 6, see `commit.masking.CONDITION_MODES`;
+            "autoregressive" needs a causal transformer.
         loss_parts: parts of the loss that count (Table 5 switches them off).
         prompts: "distinct" gives each task its own prompt; "official" is the layout of the authors' weights.
 
@@ -97,6 +98,11 @@ class Magvit(PresetMixin, backend.SteppedModel):
             raise ValueError(f"tasks is empty; expected names among {', '.join(TASKS)}.")
         if task_weights is not None and (len(task_weights) != len(self.tasks) or min(task_weights) < 0):
             raise ValueError(f"task_weights must be {len(self.tasks)} numbers of at least 0; received {task_weights}.")
+        if transformer.causal != (condition_mode == "autoregressive"):
+            raise ValueError(
+                'condition_mode="autoregressive" and a transformer with causal=True belong together; '
+                f"received {condition_mode!r} and causal={transformer.causal}."
+            )
         if not 0 <= class_dropout < 1:
             raise ValueError(f"class_dropout must be in [0, 1); received {class_dropout}.")
         self.tokenizer = tokenizer
@@ -113,6 +119,8 @@ class Magvit(PresetMixin, backend.SteppedModel):
         )
         self.seed_generator = keras.random.SeedGenerator()
         # The tables of all tasks, stacked: which task an example trains is data, not a new trace.
+        if len(self.tasks) > 1:
+            self.set_log_names([*type(self).log_names, *(f"{t}_{n}" for t in self.tasks for n in ("loss", "accuracy"))])
         self._plans = stack_plans(
             [condition_plan(task, self.video_shape, self.latent_shape) for task in self.tasks.values()]
         )
@@ -167,12 +175,31 @@ class Magvit(PresetMixin, backend.SteppedModel):
         )
         sequence = ops.concatenate([self._prefix(batch, task, size), masked.ids], axis=1)  # z-bar
         logits = self.transformer.codebook_logits(sequence, training=training)
-        loss = commit_loss(logits, masked.targets, masked.parts, masked.weights, self.label_smoothing)
+        loss = commit_loss(
+            logits,
+            masked.targets,
+            masked.parts,
+            masked.weights,
+            self.label_smoothing,
+            self.transformer.codebook_factors,
+        )
         logs = {"loss": loss.loss}
         for i, part in enumerate(_PARTS):
             logs[f"{part}_loss"] = (loss.part_sums[i], loss.part_counts[i])
             logs[f"{part}_accuracy"] = (loss.part_correct[i], loss.part_counts[i])
+        if len(self.tasks) > 1:
+            logs |= self._logs_of_tasks(loss, task)
         return loss.loss, logs
+
+    def _logs_of_tasks(self, loss: Any, task: Any) -> dict[str, tuple[Any, Any]]:
+        """Loss and accuracy over the examples that drew each task, as pairs of sum and count."""
+        logs = {}
+        for i, name in enumerate(self.tasks):
+            drew = ops.cast(task == i, "float32")  # (B,)
+            count = ops.sum(drew)
+            logs[f"{name}_loss"] = (ops.sum(drew * loss.example_loss), count)
+            logs[f"{name}_accuracy"] = (ops.sum(drew * loss.example_accuracy), count)
+        return logs
 
     def _draw_tasks(self, size: Any) -> Any:
         weights = np.array(self.task_weights or [1.0] * len(self.tasks))
@@ -244,6 +271,14 @@ class Magvit(PresetMixin, backend.SteppedModel):
     def generate(self, task: str | Task | None = None, **options: Any) -> np.ndarray | Generation:
         """Makes clips by Algorithm 1; see `magvit_keras.generation.generate` for the options."""
         return generate(self, task, **options)
+
+    def continue_video(self, video: Any, num_frames: int, **options: Any) -> np.ndarray:
+        """A clip longer than the model's, by sliding frame prediction; see `magvit_keras.longer.continue_video`."""
+        return longer.continue_video(self, video, num_frames, **options)
+
+    def outpaint(self, video: Any, width: int, **options: Any) -> np.ndarray:
+        """Clips wider than the model's, by repeated outpainting; see `magvit_keras.longer.outpaint`."""
+        return longer.outpaint(self, video, width, **options)
 
     def check_batch(self, batch: Any) -> None:
         """The first batch must hold clips of `video_shape`, or tokens of `latent_shape`, and the labels needed."""

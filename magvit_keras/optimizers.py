@@ -1,6 +1,24 @@
 """The optimizers of the paper (App. B.2) as functions of the length of the training."""
 
+from typing import Any
+
 import keras
+
+
+@keras.saving.register_keras_serializable("magvit_keras")
+class KernelDecayAdamW(keras.optimizers.AdamW):
+    """AdamW whose weight decay acts on kernels only: biases, norms and tables of embeddings are left alone.
+
+    What Keras' `exclude_from_weight_decay` is told is lost when an optimizer is saved; here it is part of the class.
+
+    Example:
+        >>> KernelDecayAdamW(1e-4, weight_decay=0.045).weight_decay
+        0.045
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.exclude_from_weight_decay(var_names=[r"^(?!kernel$)"])
 
 
 def warmup_cosine(learning_rate: float, total_steps: int, warmup_steps: int) -> keras.optimizers.schedules.CosineDecay:
@@ -35,7 +53,7 @@ def transformer_optimizer(
     warmup_steps: int | None = None,
     weight_decay: float = 0.045,
     clip_norm: float = 1.0,
-) -> keras.optimizers.AdamW:
+) -> "KernelDecayAdamW":
     """Adam(0.9, 0.96) with decoupled weight decay on kernels only, clipping, warm-up and cosine decay.
 
     Args:
@@ -46,12 +64,10 @@ def transformer_optimizer(
         clip_norm: of the global gradient.
     """
     warmup_steps = min(5000, total_steps // 10) if warmup_steps is None else warmup_steps
-    optimizer = keras.optimizers.AdamW(
+    return KernelDecayAdamW(
         warmup_cosine(learning_rate, total_steps, warmup_steps),
         weight_decay=weight_decay,
         beta_1=0.9,
         beta_2=0.96,
         global_clipnorm=clip_norm,
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "scale", "gamma", "beta", "embedding"])
-    return optimizer

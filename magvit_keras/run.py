@@ -23,12 +23,16 @@ from magvit_keras import backend
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.checks import check_positive
 from magvit_keras.commit.tasks import get_task
+from magvit_keras.convert import load_resnet50
 from magvit_keras.data import Source, VideoFolder
 from magvit_keras.data.token_cache import TokenBatches, read_shards, write_shard
 from magvit_keras.magvit import Magvit
 from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
 from magvit_keras.presets.transformers import transformer_config
+from magvit_keras.tokenizer.discriminator import VideoDiscriminator
+from magvit_keras.tokenizer.perceptual import PerceptualLoss
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
+from magvit_keras.tokenizer.vqgan import VQGAN
 from magvit_keras.transformer.masked_transformer import MaskedTransformer
 
 SETTINGS_FILE = "settings.json"
@@ -55,6 +59,10 @@ class Settings:
         tokenizer_learning_rate: peak.
         transformer_learning_rate: peak.
         token_passes: how many random windows of each video are tokenized for the second stage.
+        adversarial: train the tokenizer against a discriminator, as the paper does: sharper, and slower by far.
+        discriminator: constructor arguments of `VideoDiscriminator`; None halves the tokenizer's width.
+        perceptual_weights: file of ResNet-50 weights for the perceptual loss of adversarial training, see
+            `convert.load_resnet50`; None leaves that loss out.
         class_dropout: share of examples without their class, for guidance.
         horizontal_flip: mirror clips at random.
         held_out: share of the videos kept for validation.
@@ -77,6 +85,9 @@ class Settings:
     tokenizer_learning_rate: float = 1e-3
     transformer_learning_rate: float = 5e-4
     token_passes: int = 4
+    adversarial: bool = False
+    discriminator: dict | None = None
+    perceptual_weights: str | None = None
     class_dropout: float = 0.1
     horizontal_flip: bool = False
     held_out: float = 0.1
@@ -95,6 +106,10 @@ class Settings:
             check_positive(**{name: getattr(self, name)})
         for task in self.tasks:
             get_task(task)
+        if not self.adversarial and (self.discriminator or self.perceptual_weights):
+            raise ValueError(
+                "discriminator and perceptual_weights belong to adversarial training; set adversarial=True."
+            )
 
 
 def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings: Settings, verbose: int = 1) -> Magvit:
@@ -122,10 +137,11 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
     keras.utils.set_random_seed(settings.seed)
     tokenizer = _new_tokenizer(settings)
     magvit = _new_magvit(tokenizer, training, settings)
+    trainer = _tokenizer_trainer(tokenizer, settings)
     _same_run(out, settings, training.class_names)
     say = print if verbose else (lambda *_: None)
     say(f"{len(training)} clips to train on, {len(held_out)} held out, {training.num_classes} classes.")
-    _train_tokenizer(tokenizer, training, held_out, out, settings, verbose)
+    _train_tokenizer(trainer, tokenizer, training, held_out, out, settings, verbose)
     _train_transformer(magvit, training, out, settings, verbose)
     magvit.save_to_preset(out / "magvit")
     histories = {stage: Checkpoint(out / "checkpoints" / stage).read()["history"] for stage in _STAGES}
@@ -185,6 +201,29 @@ def _new_tokenizer(settings: Settings) -> VideoTokenizer:
     return VideoTokenizer(**settings.tokenizer)
 
 
+def _tokenizer_trainer(tokenizer: VideoTokenizer, settings: Settings) -> keras.Model:
+    """What `fit` is called on: the tokenizer itself, or a VQGAN around it; compiled."""
+    rates = {"total_steps": settings.tokenizer_steps, "learning_rate": settings.tokenizer_learning_rate}
+    if not settings.adversarial:
+        # Without an opponent momentum does no harm, and learns faster.
+        tokenizer.compile(optimizer=tokenizer_optimizer(**rates, beta_1=0.9))
+        return tokenizer
+    perceptual = None
+    if settings.perceptual_weights is not None:
+        perceptual = PerceptualLoss(load_resnet50(settings.perceptual_weights))
+    blocks = max(1, min(5, int(math.log2(min(settings.height, settings.width))) - 2))
+    config = settings.discriminator or {
+        "filters": max(8, tokenizer.filters // 2),
+        "channel_multipliers": (2, 4, 4, 4, 4)[:blocks],
+    }
+    shape = (settings.num_frames, settings.height, settings.width)
+    # The paper's 0.999 would keep the first, random weights in the average of a short training.
+    decay = min(0.999, 1 - 10 / max(settings.tokenizer_steps, 20))
+    vqgan = VQGAN(tokenizer, VideoDiscriminator(**config, video_shape=shape), perceptual, ema_decay=decay)
+    vqgan.compile(tokenizer_optimizer(**rates), tokenizer_optimizer(**rates))
+    return vqgan
+
+
 def _new_magvit(tokenizer: VideoTokenizer, source: Source, settings: Settings) -> Magvit:
     shape = (settings.num_frames, settings.height, settings.width)
     if any(size % by for size, by in zip(shape, tokenizer.downsampling, strict=True)):
@@ -210,7 +249,8 @@ def _same_run(out: pathlib.Path, settings: Settings, class_names: list[str]) -> 
     if path.is_file():
         before = json.loads(path.read_text())
         free = {*Settings.FREE, "backend"}
-        changed = {k: (before.get(k), v) for k, v in now.items() if k not in free and before.get(k) != v}
+        # A run of an older version knows nothing of newer settings.
+        changed = {k: (before[k], v) for k, v in now.items() if k not in free and k in before and before[k] != v}
         if changed:
             listed = "; ".join(f"{k} was {old!r} and is now {new!r}" for k, (old, new) in changed.items())
             raise ValueError(f"{out} holds a run with other settings ({listed}). Choose another folder, or the same.")
@@ -223,24 +263,30 @@ def _epochs(steps: int, settings: Settings) -> int:
 
 
 def _train_tokenizer(
-    tokenizer: VideoTokenizer, training: Source, held_out: Source, out: pathlib.Path, settings: Settings, verbose: int
+    trainer: keras.Model,
+    tokenizer: VideoTokenizer,
+    training: Source,
+    held_out: Source,
+    out: pathlib.Path,
+    settings: Settings,
+    verbose: int,
 ) -> None:
     epochs = _epochs(settings.tokenizer_steps, settings)
     loader = training.loader(
         settings.batch_size, seed=settings.seed, workers=settings.workers, steps_per_epoch=settings.steps_per_epoch
     )
-    tokenizer.compile(
-        optimizer=tokenizer_optimizer(settings.tokenizer_steps, settings.tokenizer_learning_rate, beta_1=0.9)
-    )
     checkpoint = Checkpoint(out / "checkpoints" / "tokenizer", data=loader)
-    done = checkpoint.restore(tokenizer)
+    done = checkpoint.restore(trainer)
     if done < epochs:
         # What came after an earlier, shorter training was made with other weights.
         for stale in (out / "tokens", out / "checkpoints" / "transformer", out / "magvit"):
             shutil.rmtree(stale, ignore_errors=True)
         _announce(verbose, f"Tokenizer: epochs {done + 1} to {epochs} of {settings.steps_per_epoch} steps.")
-        tokenizer.fit(loader, epochs=epochs, initial_epoch=done, callbacks=[checkpoint], verbose=verbose)
+        trainer.fit(loader, epochs=epochs, initial_epoch=done, callbacks=[checkpoint], verbose=verbose)
     loader.close()
+    if settings.adversarial:
+        tokenizer.set_weights(trainer.ema_tokenizer.get_weights())
+        tokenizer.compile()
     scores = tokenizer.evaluate(
         held_out.arrays(limit=64)["video"], batch_size=settings.batch_size, verbose=0, return_dict=True
     )

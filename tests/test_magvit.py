@@ -40,7 +40,7 @@ def tokens(magvit):
 
 def test_fit_on_clips_logs_every_part(magvit):
     history = magvit.fit({"video": CLIPS, "label": LABELS}, batch_size=2, verbose=0).history
-    assert set(history) == set(Magvit.log_names)
+    assert set(history) == set(magvit.log_names) > set(Magvit.log_names)
     assert np.isfinite(history["loss"][0])
 
 

@@ -1,7 +1,6 @@
 """Callbacks for long trainings: checkpoints that survive a kill, health checks, samples."""
 
-import importlib
-from typing import Any
+from magvit_keras._lazy import public_names
 
 _PUBLIC = {
     "Checkpoint": "magvit_keras.callbacks.checkpoint",
@@ -11,10 +10,4 @@ _PUBLIC = {
     "StopOnNaN": "magvit_keras.callbacks.health",
 }
 
-__all__ = [*_PUBLIC]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; known names: {', '.join(_PUBLIC)}")
+__all__, __getattr__, __dir__ = public_names(__name__, _PUBLIC)

@@ -1,10 +1,12 @@
 """The three-part loss of COMMIT: refine + mask + reconstruct (Sec. 3.2, Eq. 3-4)."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from keras import ops
 
 from magvit_keras.commit.masking import LOSS_PARTS
+from magvit_keras.factors import split_ids, split_logits
 
 
 class CommitLoss(NamedTuple):
@@ -18,12 +20,16 @@ class CommitLoss(NamedTuple):
         part_sums: (3,) float32, cross-entropy summed over the positions of refine, mask, reconstruct.
         part_correct: (3,) float32, positions of each part whose most likely token is the target.
         part_counts: (3,) float32, positions of each part.
+        example_loss: (B,) float32, the loss of each example.
+        example_accuracy: (B,) float32, share of the positions of each example that count and are right.
     """
 
     loss: Any
     part_sums: Any
     part_correct: Any
     part_counts: Any
+    example_loss: Any
+    example_accuracy: Any
 
 
 def cross_entropy(logits: Any, targets: Any, label_smoothing: float = 1e-4) -> Any:
@@ -54,21 +60,32 @@ def weighted_mean(values: Any, weights: Any) -> Any:
     Returns:
         Scalar float32.
     """
+    return ops.mean(_example_means(values, weights))
+
+
+def _example_means(values: Any, weights: Any) -> Any:
     weights = ops.cast(weights, "float32")
     # The authors' 1e-8 keeps an empty row finite.
-    per_example = ops.sum(values * weights, axis=1) / (ops.sum(weights, axis=1) + 1e-8)
-    return ops.mean(per_example)
+    return ops.sum(values * weights, axis=1) / (ops.sum(weights, axis=1) + 1e-8)
 
 
-def commit_loss(logits: Any, targets: Any, parts: Any, weights: Any, label_smoothing: float = 1e-4) -> CommitLoss:
+def commit_loss(
+    logits: Any,
+    targets: Any,
+    parts: Any,
+    weights: Any,
+    label_smoothing: float = 1e-4,
+    factors: Sequence[int] | None = None,
+) -> CommitLoss:
     """The training loss L_refine + L_mask + L_recons (Eq. 3-4).
 
     Args:
-        logits: (B,N,V) float, one row per latent, over the codebook.
+        logits: (B,N,V) float, one row per latent, over the codebook, or over the digits of a factored one.
         targets: (B,N) int32 in [0,V).
         parts: (B,N) int32 of `multivariate_mask`.
         weights: (B,N) float32 of `multivariate_mask`; all 1 for the full loss.
         label_smoothing: 1e-4 in the paper.
+        factors: of the codebook, see `magvit_keras.factors`; the cross-entropies of a token's digits are summed.
 
     Returns:
         `CommitLoss`.
@@ -83,8 +100,11 @@ def commit_loss(logits: Any, targets: Any, parts: Any, weights: Any, label_smoot
 
     Reference: Eq. 3 and 4 of the MAGVIT paper.
     """
-    values = cross_entropy(logits, targets, label_smoothing)
-    correct = ops.cast(ops.cast(ops.argmax(logits, axis=-1), "int32") == ops.cast(targets, "int32"), "float32")
+    values, correct = 0.0, 1.0
+    digits = split_ids(ops.cast(targets, "int32"), factors or (logits.shape[-1],))
+    for part, digit in zip(split_logits(logits, factors), digits, strict=True):
+        values = values + cross_entropy(part, digit, label_smoothing)
+        correct = correct * ops.cast(ops.cast(ops.argmax(part, axis=-1), "int32") == digit, "float32")
     order = ops.convert_to_tensor(list(LOSS_PARTS.values()), dtype="int32")
     is_part = ops.cast(ops.cast(parts, "int32")[None] == order[:, None, None], "float32")  # (3,B,N)
     return CommitLoss(
@@ -92,4 +112,6 @@ def commit_loss(logits: Any, targets: Any, parts: Any, weights: Any, label_smoot
         part_sums=ops.sum(is_part * ops.stop_gradient(values)[None], axis=(1, 2)),
         part_correct=ops.sum(is_part * correct[None], axis=(1, 2)),
         part_counts=ops.sum(is_part, axis=(1, 2)),
+        example_loss=ops.stop_gradient(_example_means(values, weights)),
+        example_accuracy=_example_means(correct, weights),
     )

@@ -13,6 +13,7 @@ CONDITION_MODES = {
     "prefix": "the mask does not know the condition; it is part of the prefix, or absent",
     "latent": "latent masking: condition tokens are kept, as input and as target",
     "latent_input": "latent masking with the tokens of the clip itself at the condition's place",
+    "autoregressive": "no mask: a causal transformer reads the clip; condition tokens are kept and not predicted",
 }
 
 
@@ -86,6 +87,11 @@ def multivariate_mask(
     condition_ids = ops.cast(condition_ids, "int32")
     shape = ops.shape(ids)
     ispad = ops.broadcast_to(ops.cast(ispad, "bool"), shape)
+    if condition_mode == "autoregressive":
+        inputs = ops.where(ispad, ids, condition_ids)
+        parts = ops.where(ispad, MASK, GIVEN)
+        weights = ops.cast(ispad if "mask" in loss_parts else ops.zeros_like(ispad), "float32")
+        return MaskedTokens(inputs, inputs, ids, ops.cast(parts, "int32"), weights)
     score = ops.cast(score, "float32")
     total = ops.full(shape[:1], shape[1], dtype="int32")  # (B,)
     if condition_mode in ("latent", "latent_input"):

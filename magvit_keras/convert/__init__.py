@@ -1,7 +1,6 @@
 """Weights from elsewhere: the official Flax code, MaskGIT's image tokenizer, VQGANs in PyTorch."""
 
-import importlib
-from typing import Any
+from magvit_keras._lazy import public_names
 
 _PUBLIC = {
     "load_flax_params": "magvit_keras.convert.flax",
@@ -10,10 +9,4 @@ _PUBLIC = {
     "load_torch_vqgan": "magvit_keras.convert.torch_vqgan",
 }
 
-__all__ = [*_PUBLIC]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; known names: {', '.join(_PUBLIC)}")
+__all__, __getattr__, __dir__ = public_names(__name__, _PUBLIC)

@@ -4,8 +4,7 @@ Everything here is NumPy, and PyAV where files are decoded; names are imported o
 decoding processes load neither Keras nor a backend.
 """
 
-import importlib
-from typing import Any
+from magvit_keras._lazy import public_names
 
 _PUBLIC = {
     "MovingShapes": "magvit_keras.data.moving_shapes",
@@ -21,14 +20,4 @@ _PUBLIC = {
     "write_video": "magvit_keras.data.encode",
 }
 
-__all__ = list(_PUBLIC)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(importlib.import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'magvit_keras.data' has no attribute {name!r}; known names: {', '.join(__all__)}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__all__, __getattr__, __dir__ = public_names(__name__, _PUBLIC)

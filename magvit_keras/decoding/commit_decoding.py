@@ -1,6 +1,6 @@
 """Non-autoregressive decoding by COMMIT (Sec. 3.2, Algorithm 1)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +8,13 @@ from keras import ops
 
 from magvit_keras.commit.masking import CONDITION_MODES, lowest_scores, num_to_mask
 from magvit_keras.decoding.noise import gumbel, hash_uniform
-from magvit_keras.decoding.sampling import filter_logits, log_probability, sample_tokens
+from magvit_keras.decoding.sampling import (
+    draws_nothing,
+    filter_logits,
+    is_zero,
+    log_probability,
+    sample_tokens,
+)
 from magvit_keras.decoding.schedules import decoding_progress, mask_ratios
 
 # Streams of the hash, so that the two kinds of noise are independent.
@@ -51,6 +57,8 @@ def decode(
     noise: Callable[[Any, tuple], Any] | None = None,
     token_noise: Callable[[Any, tuple], Any] | None = None,
     condition_mode: str = "commit",
+    order: Any = None,
+    codebook_factors: Sequence[int] | None = None,
     return_steps: bool = False,
 ) -> Any:
     """Non-autoregressive decoding by COMMIT (Algorithm 1).
@@ -78,6 +86,9 @@ def decode(
         noise: replaces the noise on the confidence: takes (step, (B,N)), returns Gumbel noise.
         token_noise: replaces the noise on the tokens: takes (step, (B,N,V)), returns Gumbel noise.
         condition_mode: "commit"; "latent" keeps the condition tokens as they are, and "prefix" ignores them (Table 5).
+        order: (N,) rank at which each token becomes known, a constant, in place of the confidence; see
+            `halton.halton_order`.
+        codebook_factors: of a factored codebook, see `magvit_keras.factors`; V is then their sum.
         return_steps: whether to return every step.
 
     Returns:
@@ -113,6 +124,8 @@ def decode(
     cooling = ops.convert_to_tensor(np.float32(1) - decoding_progress(num_steps))  # 1 - (t+1)/K
     step_numbers = ops.reshape(ops.arange(num_steps, dtype="int32"), (-1, 1, 1))
 
+    if order is not None:
+        score_of_order = ops.broadcast_to(ops.convert_to_tensor(-np.asarray(order, "float32"))[None], (batch, length))
     may_change = ispad if is_latent else ops.ones((batch, length), "bool")
     num_changing = ops.sum(ops.cast(may_change, "int32"), axis=1)  # (B,)
 
@@ -124,7 +137,7 @@ def decode(
     def tokens_noise(step, shape):
         if token_noise is not None:
             return token_noise(step, shape)
-        if _is_zero(token_temperature) or top_k == 1:
+        if draws_nothing(token_temperature, top_k):
             return None  # the most likely token: nothing to draw
         return gumbel(hash_uniform(seed, step, shape, _TOKEN_STREAM))
 
@@ -141,15 +154,18 @@ def decode(
         inputs = ops.where(ops.logical_and(unknown, shows_condition), condition_ids, unconditional)  # z-bar
         logits = predict(inputs, unconditional)
         drawn = sample_tokens(
-            filter_logits(logits, top_k, top_p),
+            filter_logits(logits, top_k, top_p, codebook_factors),
             token_temperature,
             tokens_noise(step, (batch, length, logits.shape[-1])),
+            codebook_factors,
         )
         ids = ops.where(unknown, drawn, ids)  # z-hat
-        log_p = log_probability(logits, ids)
+        log_p = log_probability(logits, ids, codebook_factors)
         confidence = ops.where(unknown, log_p, float("inf"))
         score = log_p
-        if not _is_zero(temperature):
+        if order is not None:
+            score = score_of_order
+        elif not is_zero(temperature):
             score = score + temperature * ops.take(cooling, step) * confidence_noise(step)
         score = ops.where(unknown, score, float("inf"))  # s; the known ones stay known
         # At least one token becomes known in every step.
@@ -169,8 +185,3 @@ def decode(
         history = tuple(ops.zeros(steps, dtype) for dtype in ("int32", "int32", "bool", "float32"))
     ids, _, history = ops.fori_loop(0, num_steps, one_step, (ids, may_change, history))
     return DecodingSteps(ids, *history) if return_steps else ids
-
-
-def _is_zero(value: Any) -> bool:
-    """Whether a Python number is 0: a constant that saves work; the value of a tensor is never asked."""
-    return isinstance(value, (int, float)) and value == 0

@@ -1,14 +1,19 @@
 """Drawing tokens from logits: top-k, top-p and the Gumbel trick."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
+
+from magvit_keras.factors import join_ids, split_ids, split_logits
 
 # Far below any logit, yet finite: differences of two of them stay defined.
 EXCLUDED = -1e7
 
 
-def filter_logits(logits: Any, top_k: int | None = None, top_p: float | None = None) -> Any:
+def filter_logits(
+    logits: Any, top_k: int | None = None, top_p: float | None = None, factors: Sequence[int] | None = None
+) -> Any:
     """Keeps the most likely tokens and excludes the others.
 
     Args:
@@ -16,6 +21,7 @@ def filter_logits(logits: Any, top_k: int | None = None, top_p: float | None = N
         top_k: keep the k most likely tokens, and those equal to the last of them.
         top_p: keep the fewest most likely tokens whose probabilities sum to at least p, in (0,1],
             and those equal to the last of them.
+        factors: of the codebook; each digit is then filtered by itself.
 
     Returns:
         (..., V) float32, -1e7 where excluded.
@@ -30,6 +36,8 @@ def filter_logits(logits: Any, top_k: int | None = None, top_p: float | None = N
         [-10000000.0, 3.0, 2.0]
     """
     logits = ops.convert_to_tensor(logits)
+    if factors is not None and len(factors) > 1:
+        return ops.concatenate([filter_logits(part, top_k, top_p) for part in split_logits(logits, factors)], axis=-1)
     if top_k is not None:
         if top_k < 1:
             raise ValueError(f"Expected top_k of at least 1, received {top_k}.")
@@ -47,13 +55,14 @@ def filter_logits(logits: Any, top_k: int | None = None, top_p: float | None = N
     return logits
 
 
-def sample_tokens(logits: Any, temperature: Any, noise: Any) -> Any:
+def sample_tokens(logits: Any, temperature: Any, noise: Any, factors: Sequence[int] | None = None) -> Any:
     """Draws a token from softmax(logits / temperature), by the Gumbel trick.
 
     Args:
-        logits: (..., V) float32.
+        logits: (..., V) float32; with factors V is their sum, and each digit is drawn by itself.
         temperature: scalar; 0 takes the most likely token.
         noise: Gumbel(0,1) of the shape of the logits, or None to take the most likely token.
+        factors: of the codebook, see `magvit_keras.factors`.
 
     Returns:
         (...) int32.
@@ -62,19 +71,35 @@ def sample_tokens(logits: Any, temperature: Any, noise: Any) -> Any:
     if noise is not None:
         # argmax(l / T + g) = argmax(l + T g), which also holds at T = 0.
         logits = logits + temperature * noise
-    return ops.cast(ops.argmax(logits, axis=-1), "int32")
+    digits = [ops.cast(ops.argmax(part, axis=-1), "int32") for part in split_logits(logits, factors)]
+    return join_ids(digits, factors or (logits.shape[-1],))
 
 
-def log_probability(logits: Any, ids: Any) -> Any:
+def log_probability(logits: Any, ids: Any, factors: Sequence[int] | None = None) -> Any:
     """Log-probability of the given tokens, in float32.
 
     Args:
         logits: (..., V) float32.
         ids: (...) int32.
+        factors: of the codebook; the log-probabilities of a token's digits are summed.
 
     Returns:
         (...) float32.
     """
+    total = 0.0
     logits = ops.convert_to_tensor(logits)
-    chosen = ops.squeeze(ops.take_along_axis(logits, ids[..., None], axis=-1), -1)
-    return chosen - ops.logsumexp(logits, axis=-1)
+    digits = split_ids(ids, factors or (logits.shape[-1],))
+    for part, digit in zip(split_logits(logits, factors), digits, strict=True):
+        chosen = ops.squeeze(ops.take_along_axis(part, digit[..., None], axis=-1), -1)
+        total = total + chosen - ops.logsumexp(part, axis=-1)
+    return total
+
+
+def draws_nothing(temperature: Any, top_k: int | None) -> bool:
+    """Whether the most likely token is taken anyway, so that no noise is needed."""
+    return is_zero(temperature) or top_k == 1
+
+
+def is_zero(value: Any) -> bool:
+    """Whether a Python number is 0: a constant that saves work; the value of a tensor is never asked."""
+    return isinstance(value, (int, float)) and value == 0

@@ -1,7 +1,11 @@
 """Token, position and segment embeddings, and the output that shares the token table (BERT)."""
 
+import math
+
 import keras
 from keras import ops
+
+from magvit_keras.factors import split_ids
 
 # LayerNorm's epsilon in the authors' BERT.
 LAYER_NORM_EPSILON = 1e-12
@@ -27,6 +31,8 @@ class TokenEmbedding(keras.layers.Layer):
         hidden_size: width D.
         num_segments: rows of the segment table; 0 for none.
         dropout: rate in [0, 1).
+        codebook_factors: of the codes, the first tokens of the vocabulary, see `magvit_keras.factors`: the table then
+            has a row for each value of each digit, and a code is the sum of its digits' rows. None does not factor.
         **kwargs: `keras.layers.Layer` arguments.
 
     Example:
@@ -46,6 +52,7 @@ class TokenEmbedding(keras.layers.Layer):
         hidden_size: int,
         num_segments: int = 0,
         dropout: float = 0.0,
+        codebook_factors: tuple[int, ...] | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -54,8 +61,16 @@ class TokenEmbedding(keras.layers.Layer):
         self.hidden_size = hidden_size
         self.num_segments = num_segments
         self.dropout_rate = dropout
+        self.codebook_factors = None if codebook_factors is None else tuple(codebook_factors)
         self.norm = layer_norm("norm")
         self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
+
+    @property
+    def rows(self):
+        """Rows of the token table: one for each token, or for each value of a digit and each token that is no code."""
+        if self.codebook_factors is None:
+            return self.vocabulary_size
+        return self.vocabulary_size - math.prod(self.codebook_factors) + sum(self.codebook_factors)
 
     def build(self, input_shape):
         """Creates the tables."""
@@ -63,7 +78,7 @@ class TokenEmbedding(keras.layers.Layer):
         def table(name, rows):
             return self.add_weight(shape=(rows, self.hidden_size), initializer=bert_initializer(), name=name)
 
-        self.tokens = table("tokens", self.vocabulary_size)
+        self.tokens = table("tokens", self.rows)
         self.positions = table("positions", self.sequence_length)
         self.segments = table("segments", self.num_segments) if self.num_segments else None
         self.norm.build((*input_shape, self.hidden_size))
@@ -80,13 +95,36 @@ class TokenEmbedding(keras.layers.Layer):
         Returns:
             (B,N,D).
         """
+        positions = ops.convert_to_tensor(self.positions)[: token_ids.shape[1]]
+        return self._embed(token_ids, positions, segment_ids, training)
+
+    def step(self, token_ids, position):
+        """Embeds the token (B,1) at a position, an int32 scalar tensor; without dropout, in segment 0."""
+        positions = ops.take(ops.convert_to_tensor(self.positions), ops.reshape(position, (1,)), axis=0)
+        return self._embed(token_ids, positions, None, False)
+
+    def _embed(self, token_ids, positions, segment_ids, training):
         token_ids = ops.cast(token_ids, "int32")
         token_ids = ops.where(token_ids < 0, token_ids + self.vocabulary_size, token_ids)
-        x = lookup(self.tokens, token_ids) + ops.convert_to_tensor(self.positions)[: token_ids.shape[1]]
+        x = self._token_rows(token_ids) + positions
         if self.segments is not None:
             segment_ids = ops.zeros_like(token_ids) if segment_ids is None else ops.cast(segment_ids, "int32")
             x = x + lookup(self.segments, segment_ids)
         return self.dropout(ops.cast(self.norm(x), self.compute_dtype), training=training)
+
+    def _token_rows(self, token_ids):
+        if self.codebook_factors is None:
+            return lookup(self.tokens, token_ids)
+        codes, start, x = math.prod(self.codebook_factors), 0, 0.0
+        is_code = (token_ids < codes)[..., None]
+        for factor, digit in zip(
+            self.codebook_factors, split_ids(token_ids % codes, self.codebook_factors), strict=True
+        ):
+            x = x + lookup(self.tokens, digit + start)
+            start += factor
+        # Every token that is no code has a row of its own after those of the digits.
+        others = lookup(self.tokens, ops.maximum(token_ids - codes, 0) + start)
+        return ops.where(is_code, x, others)
 
     def compute_output_shape(self, input_shape, *args, **kwargs):
         """(B,N) -> (B,N,D)."""
@@ -101,6 +139,7 @@ class TokenEmbedding(keras.layers.Layer):
             "hidden_size": self.hidden_size,
             "num_segments": self.num_segments,
             "dropout": self.dropout_rate,
+            "codebook_factors": None if self.codebook_factors is None else list(self.codebook_factors),
         }
 
 

@@ -1,6 +1,7 @@
 """The BERT layer: self-attention and MLP, each followed by a residual sum and LayerNorm."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from magvit_keras.layers.token_embedding import bert_initializer, layer_norm
@@ -8,7 +9,7 @@ from magvit_keras.layers.token_embedding import bert_initializer, layer_norm
 
 @keras.saving.register_keras_serializable("magvit_keras")
 class SelfAttention(keras.layers.Layer):
-    """Multi-head self-attention without a mask: every token sees all tokens.
+    """Multi-head self-attention: every token sees all tokens, or, if causal, itself and those before it.
 
     The softmax is computed in float32. Dropout of the attention weights is shared over batch and heads,
     as in the authors' code.
@@ -16,15 +17,17 @@ class SelfAttention(keras.layers.Layer):
     Args:
         num_heads: number of heads; must divide the width.
         dropout: rate on the attention weights, in [0, 1).
+        causal: whether tokens are blind to those after them.
         **kwargs: `keras.layers.Layer` arguments.
 
     Reference: App. A.2 of the MAGVIT paper.
     """
 
-    def __init__(self, num_heads: int, dropout: float = 0.0, **kwargs):
+    def __init__(self, num_heads: int, dropout: float = 0.0, causal: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.dropout_rate = dropout
+        self.causal = causal
         self.dropout = keras.layers.Dropout(dropout, noise_shape=(1, 1, None, None), dtype="float32", name="dropout")
 
     def build(self, input_shape):
@@ -57,11 +60,33 @@ class SelfAttention(keras.layers.Layer):
 
     def call(self, x, training=None):
         """(B,N,D) -> (B,N,D)."""
+        seen = np.tri(x.shape[1], dtype=bool) if self.causal else None  # (N,N)
+        return self._attend(x, self.key(x), self.value(x), seen, training)
+
+    def step(self, x, cache, position):
+        """One token after those in the cache.
+
+        Args:
+            x: (B,1,D), the token at `position`.
+            cache: keys and values of the tokens before it, each (B,N,h,k).
+            position: int32 scalar tensor.
+
+        Returns:
+            (B,1,D), and the cache with this token in it.
+        """
+        place = ops.arange(cache[0].shape[1], dtype="int32")
+        here = ops.reshape(place == position, (1, -1, 1, 1))
+        cache = tuple(ops.where(here, new, old) for new, old in zip((self.key(x), self.value(x)), cache, strict=True))
+        return self._attend(x, *cache, place[None] <= position, False), cache
+
+    def _attend(self, x, key, value, seen, training):
         query = self.query(x) * self.head_dim**-0.5  # (B,N,h,k)
-        affinity = ops.einsum("bqhk,bmhk->bhqm", query, self.key(x))
-        weights = ops.softmax(ops.cast(affinity, "float32"), axis=-1)  # (B,h,N,N)
+        affinity = ops.cast(ops.einsum("bqhk,bmhk->bhqm", query, key), "float32")
+        if seen is not None:
+            affinity = ops.where(seen, affinity, -1e30)
+        weights = ops.softmax(affinity, axis=-1)  # (B,h,N,N)
         weights = ops.cast(self.dropout(weights, training=training), self.compute_dtype)
-        return self.out(ops.einsum("bhqm,bmhk->bqhk", weights, self.value(x)))
+        return self.out(ops.einsum("bhqm,bmhk->bqhk", weights, value))
 
     def compute_output_shape(self, input_shape, *args, **kwargs):
         """The shape stays."""
@@ -69,7 +94,12 @@ class SelfAttention(keras.layers.Layer):
 
     def get_config(self):
         """Every constructor argument."""
-        return {**super().get_config(), "num_heads": self.num_heads, "dropout": self.dropout_rate}
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "dropout": self.dropout_rate,
+            "causal": self.causal,
+        }
 
 
 @keras.saving.register_keras_serializable("magvit_keras")
@@ -81,6 +111,7 @@ class TransformerBlock(keras.layers.Layer):
         mlp_dim: width of the MLP.
         dropout: rate on the outputs of attention and MLP, in [0, 1).
         attention_dropout: rate on the attention weights, in [0, 1).
+        causal: whether tokens are blind to those after them.
         **kwargs: `keras.layers.Layer` arguments.
 
     Example:
@@ -93,13 +124,22 @@ class TransformerBlock(keras.layers.Layer):
     Reference: App. A.2 of the MAGVIT paper; BERT.
     """
 
-    def __init__(self, num_heads: int, mlp_dim: int, dropout: float = 0.0, attention_dropout: float = 0.0, **kwargs):
+    def __init__(
+        self,
+        num_heads: int,
+        mlp_dim: int,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        causal: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.mlp_dim = mlp_dim
         self.dropout_rate = dropout
         self.attention_dropout_rate = attention_dropout
-        self.attention = SelfAttention(num_heads, attention_dropout, dtype=self.dtype_policy, name="attention")
+        self.causal = causal
+        self.attention = SelfAttention(num_heads, attention_dropout, causal, dtype=self.dtype_policy, name="attention")
         self.attention_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="attention_dropout")
         self.attention_norm = layer_norm("attention_norm")
         self.mlp_in = keras.layers.Dense(
@@ -122,7 +162,15 @@ class TransformerBlock(keras.layers.Layer):
 
     def call(self, x, training=None):
         """(B,N,D) -> (B,N,D)."""
-        attended = self.attention_dropout(self.attention(x, training=training), training=training)
+        return self._after_attention(x, self.attention(x, training=training), training)
+
+    def step(self, x, cache, position):
+        """One token (B,1,D) after those in the cache, see `SelfAttention.step`; without dropout."""
+        attended, cache = self.attention.step(x, cache, position)
+        return self._after_attention(x, attended, False), cache
+
+    def _after_attention(self, x, attended, training):
+        attended = self.attention_dropout(attended, training=training)
         x = ops.cast(self.attention_norm(x + attended), self.compute_dtype)
         hidden = ops.gelu(self.mlp_in(x), approximate=True)  # (B,N,mlp_dim)
         hidden = self.mlp_dropout(self.mlp_out(hidden), training=training)
@@ -140,4 +188,5 @@ class TransformerBlock(keras.layers.Layer):
             "mlp_dim": self.mlp_dim,
             "dropout": self.dropout_rate,
             "attention_dropout": self.attention_dropout_rate,
+            "causal": self.causal,
         }

@@ -4,7 +4,9 @@ import math
 from typing import ClassVar
 
 import keras
+from keras import ops
 
+from magvit_keras.factors import check_factors
 from magvit_keras.layers.token_embedding import TokenEmbedding, TokenOutput
 from magvit_keras.layers.transformer_block import TransformerBlock
 from magvit_keras.presets.preset_mixin import PresetMixin
@@ -32,6 +34,10 @@ class MaskedTransformer(PresetMixin, keras.Model):
         prefix_length: tokens before the latents: 2, or 1 for models without task prompts.
         num_special_tokens: special rows at the end of the vocabulary: 16, or 1 without task prompts.
         num_segments: rows of the segment table; 0 for none, as in the paper's models.
+        codebook_factors: sizes whose product is `codebook_size`, for large codebooks: a token is embedded as a sum of
+            rows, and its digits are predicted instead of itself, see `magvit_keras.factors`. None does not factor.
+        causal: makes it the autoregressive transformer of Table 6: each token sees those before it, and the logits of
+            a latent are computed from them alone.
         **kwargs: `keras.Model` arguments.
 
     Raises:
@@ -67,6 +73,8 @@ class MaskedTransformer(PresetMixin, keras.Model):
         prefix_length: int = 2,
         num_special_tokens: int = 16,
         num_segments: int = 0,
+        codebook_factors: tuple[int, ...] | None = None,
+        causal: bool = False,
         **kwargs,
     ):
         sizes = {
@@ -88,8 +96,14 @@ class MaskedTransformer(PresetMixin, keras.Model):
             raise ValueError(f"Expected latent_shape (t, h, w) of positive sizes, received {tuple(latent_shape)}.")
         if hidden_size % num_heads:
             raise ValueError(f"hidden_size={hidden_size} does not divide into num_heads={num_heads}.")
+        if causal and prefix_length < 1:
+            raise ValueError(
+                "A causal transformer predicts the first latent from the prefix: expected prefix_length >= 1."
+            )
+        factors = check_factors(codebook_factors, codebook_size)
         super().__init__(**kwargs)
         self.codebook_size = codebook_size
+        self.codebook_factors = None if codebook_factors is None else factors
         self.num_classes = num_classes
         self.latent_shape = tuple(latent_shape)
         self.num_layers = num_layers
@@ -101,6 +115,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
         self.prefix_length = prefix_length
         self.num_special_tokens = num_special_tokens
         self.num_segments = num_segments
+        self.causal = causal
 
         self.embedding = TokenEmbedding(
             self.vocabulary_size,
@@ -108,6 +123,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
             hidden_size,
             num_segments,
             dropout,
+            self.codebook_factors,
             dtype=self.dtype_policy,
             name="embedding",
         )
@@ -117,17 +133,18 @@ class MaskedTransformer(PresetMixin, keras.Model):
                 mlp_dim,
                 dropout,
                 dropout if attention_dropout is None else attention_dropout,
+                causal,
                 dtype=self.dtype_policy,
                 name=f"block_{i}",
             )
             for i in range(num_layers)
         ]
-        self.output_head = TokenOutput(self.vocabulary_size, hidden_size, dtype=self.dtype_policy, name="output_head")
+        self.output_head = TokenOutput(self.embedding.rows, hidden_size, dtype=self.dtype_policy, name="output_head")
         self.build((None, self.sequence_length))
 
     @property
     def vocabulary_size(self) -> int:
-        """Rows of the token table: codes + classes + "no class" + special tokens."""
+        """Token ids in use: codes + classes + "no class" + special tokens."""
         return self.codebook_size + self.num_classes + 1 + self.num_special_tokens
 
     @property
@@ -157,19 +174,51 @@ class MaskedTransformer(PresetMixin, keras.Model):
             token_ids: (B,N) int32 rows of the vocabulary, prefix and latents; negative ones count from its end.
             segment_ids: (B,N) int32, for models with segments; all 0 by default.
             training: whether dropout is active.
-            codebook_only: only the positions of the latents and the columns of the codebook; the rest of the
-                vocabulary is neither trained nor decoded.
+            codebook_only: only the positions of the latents (if causal, each one earlier, where the latent is
+                predicted) and the columns of the codebook; the rest of the vocabulary is neither trained nor decoded.
 
         Returns:
-            (B,N,vocabulary_size) float32, or (B,num_latents,codebook_size).
+            (B,N,vocabulary_size) float32, or (B,num_latents,codebook_size). With `codebook_factors` their sum takes
+            the place of the codebook size in both.
         """
         x = self.embedding(token_ids, segment_ids=segment_ids, training=training)  # (B,N,D)
         for block in self.blocks:
             x = block(x, training=training)
         if codebook_only:
-            x = x[:, self.prefix_length :]  # (B,num_latents,D)
-        columns = self.codebook_size if codebook_only else None
+            first = self.prefix_length - self.causal
+            x = x[:, first : first + self.num_latents]  # (B,num_latents,D)
+        return self._logits(x, codebook_only)
+
+    def _logits(self, x, codebook_only):
+        columns = sum(self.codebook_factors or (self.codebook_size,)) if codebook_only else None
         return self.output_head(x, table=self.embedding.tokens, columns=columns)
+
+    def empty_cache(self, batch_size):
+        """Keys and values of no tokens, for `next_logits`: a pair (B,N,heads,head_dim) for each layer."""
+        shape = (batch_size, self.sequence_length, self.num_heads, self.hidden_size // self.num_heads)
+        return [(ops.zeros(shape, self.compute_dtype), ops.zeros(shape, self.compute_dtype)) for _ in self.blocks]
+
+    def next_logits(self, token_ids, position, cache):
+        """Logits of the latent after one more token, without computing the tokens before it again.
+
+        Args:
+            token_ids: (B,) int32, the tokens at `position` of the sequence.
+            position: int32 scalar tensor.
+            cache: of the tokens before, at first `empty_cache`.
+
+        Returns:
+            (B,codebook_size) float32, and the cache with these tokens in it.
+
+        Raises:
+            ValueError: the transformer is not causal.
+        """
+        if not self.causal:
+            raise ValueError("Only a causal transformer predicts token by token; make it with causal=True.")
+        x, new_cache = self.embedding.step(token_ids[:, None], position), []
+        for block, layer_cache in zip(self.blocks, cache, strict=True):
+            x, layer_cache = block.step(x, layer_cache, position)
+            new_cache.append(layer_cache)
+        return self._logits(x, True)[:, 0], new_cache
 
     def codebook_logits(self, token_ids, segment_ids=None, training=None):
         """Logits of the latents over the codebook: all that training and decoding need.
@@ -180,7 +229,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
             training: whether dropout is active.
 
         Returns:
-            (B,num_latents,codebook_size) float32.
+            (B,num_latents,codebook_size) float32; with `codebook_factors` the digits' logits, one after the other.
         """
         return self(token_ids, segment_ids=segment_ids, training=training, codebook_only=True)
 
@@ -200,4 +249,6 @@ class MaskedTransformer(PresetMixin, keras.Model):
             "prefix_length": self.prefix_length,
             "num_special_tokens": self.num_special_tokens,
             "num_segments": self.num_segments,
+            "codebook_factors": None if self.codebook_factors is None else list(self.codebook_factors),
+            "causal": self.causal,
         }

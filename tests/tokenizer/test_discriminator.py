@@ -45,6 +45,7 @@ def test_frames_alone_equal_frames_of_a_clip(reference):
     np.testing.assert_allclose(logits(discriminator, ref["video"][:, 1]), of_clip[:, 1], atol=1e-6)
 
 
+@pytest.mark.once  # a count is no matter of the backend, and large models take long to make
 @pytest.mark.parametrize(
     ("preset", "parameters"), [("discriminator_base_128", 15_339_457), ("discriminator_large_128", 61_341_569)]
 )

@@ -94,6 +94,7 @@ def test_losses_and_gradients(case):
         ref.assert_close(ops.convert_to_numpy(gradient), f"grad/{path}")
 
 
+@pytest.mark.once  # a count is no matter of the backend, and large models take long to make
 @pytest.mark.parametrize(
     ("preset", "parameters"), [("2dvq_base_ucf101", 13_809_667), ("2dvq_large_ucf101", 53_104_387)]
 )

@@ -143,6 +143,7 @@ def test_config_round_trip():
     assert PerceptualLoss.from_config(loss.get_config()).get_config() == loss.get_config()
 
 
+@pytest.mark.once
 def test_resnet50_has_25_557_032_parameters():
     model = resnet50()
     assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) == 25_557_032

@@ -130,6 +130,7 @@ def test_other_paddings(reference, padding):
     ref.assert_close(ops.convert_to_numpy(tokenizer.decode(ref["decode/ids"])), f"padding_{padding}/decode_video")
 
 
+@pytest.mark.once  # a count is no matter of the backend, and large models take long to make
 @pytest.mark.parametrize(
     ("preset", "parameters"), [("3dvq_base_ucf101", 40_579_843), ("3dvq_large_ucf101", 157_811_971)]
 )

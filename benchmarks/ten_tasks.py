@@ -1,0 +1,79 @@
+"""One model for all ten tasks (Table 4 in miniature), on Moving Shapes: losses by task, and a picture of every task.
+
+    KERAS_BACKEND=jax python benchmarks/ten_tasks.py --out build/ten_tasks_jax
+
+Trains a tokenizer and a transformer of ten tasks in `--out`; started again it goes on. Prints the loss of each task
+in the first and the last epoch, and writes `tasks.png` (first row: the condition; second: made; third: true) and
+`tasks.gif`. Exit status 1 where a task's loss did not fall.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import sys
+
+import keras
+import numpy as np
+from heading import heading
+
+from magvit_keras import visualize
+from magvit_keras.checks import to_float
+from magvit_keras.commit.tasks import TASKS
+from magvit_keras.data import MovingShapes
+from magvit_keras.demo import demo_settings
+from magvit_keras.magvit import Magvit
+from magvit_keras.run import Settings, train_run
+
+SHAPES = {"num_frames": 8, "size": (32, 32), "shapes": ("circle", "square", "star"), "occlusion": 0.0}
+
+
+def settings(tokenizer_steps: int, transformer_steps: int, epoch: int) -> Settings:
+    """The models of the demo, all tasks, and a longer training."""
+    return dataclasses.replace(
+        demo_settings(),
+        tasks=tuple(TASKS),
+        tokenizer_steps=tokenizer_steps,
+        transformer_steps=transformer_steps,
+        steps_per_epoch=epoch,
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--clips", type=int, default=300)
+    parser.add_argument("--tokenizer-steps", type=int, default=800)
+    parser.add_argument("--transformer-steps", type=int, default=600)
+    parser.add_argument("--steps-per-epoch", type=int, default=50)
+    options = parser.parse_args()
+    chosen = settings(options.tokenizer_steps, options.transformer_steps, options.steps_per_epoch)
+    magvit = train_run(MovingShapes(options.clips, **SHAPES), options.out, chosen, verbose=2)
+    picture(magvit, options.out)
+    history = json.loads((options.out / "history.json").read_text())["transformer"]
+    print("\n" + heading(f"{len(history['loss'])} epochs of {options.steps_per_epoch} steps") + "\n")
+    print("| task | loss, first epoch | last epoch | accuracy, first epoch | last epoch |\n|---|---|---|---|---|")
+    fell = []
+    for task in TASKS:
+        loss, accuracy = ([v for v in history[f"{task}_{name}"]] for name in ("loss", "accuracy"))
+        print(f"| {task} | {loss[0]:.3f} | {loss[-1]:.3f} | {accuracy[0]:.1%} | {accuracy[-1]:.1%} |")
+        fell.append(loss[-1] < loss[0])
+    return 0 if all(fell) else 1
+
+
+def picture(magvit: Magvit, out: pathlib.Path) -> None:
+    """What every task makes of one held-out clip."""
+    sample = MovingShapes(len(TASKS), split="validation", **SHAPES)
+    rows, names = [], []
+    for index, task in enumerate(TASKS):
+        clip = keras.ops.convert_to_numpy(to_float(sample[index]["video"][None]))
+        label = sample[index]["label"] if TASKS[task].needs_class else None
+        made = magvit.generate(task, video=clip, label=label, return_details=True)
+        rows += [made.condition_video[0], made.video[0], clip[0]]
+        names += [f"{task}: given", "made", "true"]
+    visualize.save_png_strip(out / "tasks.png", np.stack(rows), labels=names, scale=2)
+    visualize.save_gif(out / "tasks.gif", np.stack(rows), fps=8, columns=6, scale=3)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
