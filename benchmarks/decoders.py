@@ -38,7 +38,7 @@ def main() -> None:
     magvit = load_run(options.run)
     causal = causal_model(magvit, options.run)
     frames, height, width = magvit.video_shape
-    shapes = {"shapes": ("circle", "square", "star"), "occlusion": 0.0}
+    shapes = {"shapes": ("circle", "square", "star"), "occlusion": 0.0, "texture": 0.15}
     source = MovingShapes(options.clips, frames, (height, width), split="validation", **shapes)
     clips = keras.ops.convert_to_numpy(to_float(source.arrays()["video"]))
     tokens = int(np.prod(magvit.latent_shape))

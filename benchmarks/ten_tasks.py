@@ -25,7 +25,7 @@ from magvit_keras.demo import demo_settings
 from magvit_keras.magvit import Magvit
 from magvit_keras.run import Settings, train_run
 
-SHAPES = {"num_frames": 8, "size": (32, 32), "shapes": ("circle", "square", "star"), "occlusion": 0.0}
+SHAPES = {"num_frames": 8, "size": (32, 32), "shapes": ("circle", "square", "star"), "occlusion": 0.0, "texture": 0.15}
 
 
 def settings(tokenizer_steps: int, transformer_steps: int, epoch: int) -> Settings:

@@ -18,7 +18,8 @@ class KernelDecayAdamW(keras.optimizers.AdamW):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.exclude_from_weight_decay(var_names=[r"^(?!kernel$)"])
+        # TensorFlow asks with the variable's path, such as "model/dense/kernel:0", the others with its name alone.
+        self.exclude_from_weight_decay(var_names=[r"^(?!(.*/)?kernel(:\d+)?$)"])
 
 
 def warmup_cosine(learning_rate: float, total_steps: int, warmup_steps: int) -> keras.optimizers.schedules.CosineDecay:

@@ -82,7 +82,7 @@ class Settings:
     tokenizer_steps: int = 2000
     transformer_steps: int = 2000
     steps_per_epoch: int = 50
-    tokenizer_learning_rate: float = 1e-3
+    tokenizer_learning_rate: float = 2e-4
     transformer_learning_rate: float = 5e-4
     token_passes: int = 4
     adversarial: bool = False

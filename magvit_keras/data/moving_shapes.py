@@ -25,7 +25,7 @@ class MovingShapes(Source):
     Each clip shows one large textured shape that moves in one way over a textured background that drifts; in most
     clips a bar or a second, smaller shape passes over it. The class is shape x motion: `star_orbit`, `ring_spin`, ...
     Shapes are anti-aliased, bounce at the borders, turn and change size. A clip depends on `(seed, split, index)`,
-    `shapes` and `motions` alone; a longer clip begins with the frames of the shorter one.
+    `shapes`, `motions`, `occlusion` and `texture` alone; a longer clip begins with the frames of the shorter one.
 
     Args:
         num_clips: the number of clips. Classes take turns, so that they are equally frequent.
@@ -36,6 +36,7 @@ class MovingShapes(Source):
         shapes: some of circle, square, triangle, star, ring, cross.
         motions: some of left_right, up_down, diagonal, orbit, spin, pulse.
         occlusion: the part of the clips, 0 to 1, in which something passes over the shape.
+        texture: contrast of the textures, 0 to 1; with 0 shapes and backgrounds are plain.
 
     Raises:
         ValueError: an argument is out of range or names an unknown split, shape or motion.
@@ -59,6 +60,7 @@ class MovingShapes(Source):
         shapes: Sequence[str] = tuple(draw.SHAPES),
         motions: Sequence[str] = MOTIONS,
         occlusion: float = 0.7,
+        texture: float = 1.0,
     ):
         self.num_clips = _count("num_clips", num_clips)
         self.num_frames, self.size = check_clip_shape(num_frames, size)
@@ -66,9 +68,10 @@ class MovingShapes(Source):
             raise ValueError(f"seed={seed!r}: expected a whole number, 0 or more")
         if split not in SPLITS:
             raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
-        if not 0 <= occlusion <= 1:
-            raise ValueError(f"occlusion={occlusion!r}: expected a number from 0 to 1")
-        self.seed, self.split, self.occlusion = int(seed), split, float(occlusion)
+        for name, value in (("occlusion", occlusion), ("texture", texture)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name}={value!r}: expected a number from 0 to 1")
+        self.seed, self.split_name, self.occlusion, self.texture = int(seed), split, float(occlusion), float(texture)
         self.shapes, self.motions = _names("shapes", shapes, draw.SHAPES), _names("motions", motions, MOTIONS)
         # Classes take turns in a shuffled order: even a small set shows several shapes and motions.
         self._turns = np.random.default_rng(len(self.class_names)).permutation(len(self.class_names))
@@ -85,13 +88,14 @@ class MovingShapes(Source):
         """Renders one clip, the same in every epoch."""
         label = int(self._turns[index % len(self._turns)])
         shape, motion = self.shapes[label // len(self.motions)], self.motions[label % len(self.motions)]
-        rng = np.random.default_rng([self.seed, SPLITS.index(self.split), index])
-        return {"video": _render(rng, shape, motion, self.num_frames, self.size, self.occlusion), "label": label}
+        rng = np.random.default_rng([self.seed, SPLITS.index(self.split_name), index])
+        video = _render(rng, shape, motion, self.num_frames, self.size, self.occlusion, self.texture)
+        return {"video": video, "label": label}
 
     def name(self, index: int) -> str:
         """Class and number: `star_orbit/train_00007`."""
         label = self._turns[index % len(self._turns)]
-        return f"{self.class_names[label]}/{self.split}_{index:05d}"
+        return f"{self.class_names[label]}/{self.split_name}_{index:05d}"
 
     def write_videos(
         self, folder: str | os.PathLike, extension: str | Sequence[str] = "mp4", fps: float = 8, overwrite: bool = False
@@ -130,7 +134,9 @@ class _Path(NamedTuple):
     radius: np.ndarray
 
 
-def _render(rng, shape: str, motion: str, num_frames: int, size: tuple[int, int], occlusion: float) -> np.ndarray:
+def _render(
+    rng, shape: str, motion: str, num_frames: int, size: tuple[int, int], occlusion: float, texture: float
+) -> np.ndarray:
     """Background, shape with a shadow and an outline, occluder; returns uint8 (T, H, W, 3)."""
     unit = min(size)
     height, width = size[0] / unit, size[1] / unit
@@ -142,18 +148,18 @@ def _render(rng, shape: str, motion: str, num_frames: int, size: tuple[int, int]
     backdrop, paint, way, cover = rng.spawn(4)
 
     hue = backdrop.uniform()
-    canvas, bright = _background(backdrop, hue, x, y, time, 1 / unit)
+    canvas, bright = _background(backdrop, hue, x, y, time, 1 / unit, texture)
     path = _path(way, motion, laid_out, width, height)
     colours = _object_colours(paint, hue, bright)
     # Turning must be visible on a circle too: only textures without a centre of their own.
     textures = ("stripes", "checks") if motion == "spin" else tuple(draw.TEXTURES)
-    _draw_shape(canvas, paint, shape, path, x, y, colours, 1 / unit, textures)
+    _draw_shape(canvas, paint, shape, path, x, y, colours, 1 / unit, textures, texture)
     if cover.uniform() < occlusion:
         _draw_occluder(canvas, cover, path, x, y, laid_out, width, height, 1 / unit)
     return (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _background(rng, hue, x, y, time, pixel):
+def _background(rng, hue, x, y, time, pixel, contrast_of_texture):
     angle, speed = rng.uniform(0, draw.TAU), rng.uniform(0.008, 0.03)
     u = x[None, None, :] - np.float32(speed * np.cos(angle)) * time[:, None, None]  # (T, 1, W)
     v = y[None, :, None] - np.float32(speed * np.sin(angle)) * time[:, None, None]  # (T, H, 1)
@@ -165,6 +171,7 @@ def _background(rng, hue, x, y, time, pixel):
         value = draw.noise(rng, u, v, pixel, low=1.2, high=4.5, waves=6)
     else:
         value = draw.TEXTURES[kind](rng, u * scale, v * scale, pixel * scale)
+    value = _faded(value, contrast_of_texture)
     bright = bool(rng.uniform() < 0.5)
     level, contrast = (rng.uniform(0.7, 0.9) if bright else rng.uniform(0.25, 0.42)), rng.uniform(0.16, 0.3)
     low = draw.hsv(hue, rng.uniform(0.25, 0.55), level - contrast / 2)
@@ -233,12 +240,12 @@ def _local(path: _Path, x, y, reach: float = 1.5):
     return index, frame, dx * cos + dy * sin, dy * cos - dx * sin
 
 
-def _draw_shape(canvas, rng, shape, path: _Path, x, y, colours, pixel, textures, shadow=0.5):
+def _draw_shape(canvas, rng, shape, path: _Path, x, y, colours, pixel, textures, contrast=1.0, shadow=0.5):
     path = _Path(*(a[: len(canvas)] for a in path))
     index, frame, u, v = _local(path, x, y)
     strong, second, outline = colours
     texture = draw.TEXTURES[rng.choice(textures)]
-    value = texture(rng, u, v, np.float32(pixel) / path.radius[frame])
+    value = _faded(texture(rng, u, v, np.float32(pixel) / path.radius[frame]), contrast)
     distance = draw.SHAPES[shape](u, v)
     per_pixel = (path.radius / np.float32(pixel))[frame]  # pixels per unit of distance
     cover = np.clip(0.5 - distance * per_pixel, 0, 1)[:, None]
@@ -249,6 +256,11 @@ def _draw_shape(canvas, rng, shape, path: _Path, x, y, colours, pixel, textures,
     pixels = canvas.reshape(-1, 3)
     under = pixels[index] * (1 - np.float32(shadow) * np.clip(1 - distance / 0.35, 0, 1)[:, None] ** 2)
     pixels[index] = under + cover * (paint - under)
+
+
+def _faded(value, contrast: float):
+    """A texture's values in [0, 1], drawn together towards their middle."""
+    return value if contrast == 1 else np.float32(0.5) + np.float32(contrast) * (value - np.float32(0.5))
 
 
 def _draw_occluder(canvas, rng, path: _Path, x, y, time, width, height, pixel):

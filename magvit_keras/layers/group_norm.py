@@ -29,7 +29,7 @@ class GroupNorm(keras.layers.Layer):
         if channels % self.groups:
             raise ValueError(
                 f"GroupNorm needs channels divisible by its {self.groups} groups; received {channels} channels. "
-                "Choose `filters` as a multiple of 32."
+                "Choose `filters` as a multiple of `norm_groups`."
             )
         self.scale = self.add_weight(shape=(channels,), initializer="ones", name="scale")
         self.bias = self.add_weight(shape=(channels,), initializer="zeros", name="bias")

@@ -29,21 +29,31 @@ class ResidualBlock(keras.layers.Layer):
         rank: 3 for clips, 2 for frames.
         padding: of the convolutions.
         shortcut: one of `SHORTCUTS`; "output" is for the weights of MaskGIT's tokenizer.
+        norm_groups: groups of the normalizations.
 
     Reference:
         MAGVIT, Sec. 3.1 and Fig. 8 of the appendix.
     """
 
-    def __init__(self, filters: int, rank: int = 3, padding: str = "reflect", shortcut: str = "input", **kwargs: Any):
+    def __init__(
+        self,
+        filters: int,
+        rank: int = 3,
+        padding: str = "reflect",
+        shortcut: str = "input",
+        norm_groups: int = 32,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.filters = filters
         self.rank = rank
         self.padding = padding
         self.shortcut_of = check_shortcut(shortcut)
+        self.norm_groups = norm_groups
         options = {"rank": rank, "padding": padding, "use_bias": False, "dtype": self.dtype_policy}
-        self.norm_1 = GroupNorm(dtype=self.dtype_policy, name="norm_1")
+        self.norm_1 = GroupNorm(norm_groups, dtype=self.dtype_policy, name="norm_1")
         self.conv_1 = Convolution(filters, 3, name="conv_1", **options)
-        self.norm_2 = GroupNorm(dtype=self.dtype_policy, name="norm_2")
+        self.norm_2 = GroupNorm(norm_groups, dtype=self.dtype_policy, name="norm_2")
         self.conv_2 = Convolution(filters, 3, name="conv_2", **options)
         self.shortcut = None
 
@@ -79,4 +89,5 @@ class ResidualBlock(keras.layers.Layer):
             "rank": self.rank,
             "padding": self.padding,
             "shortcut": self.shortcut_of,
+            "norm_groups": self.norm_groups,
         }

@@ -46,9 +46,10 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
         quantizer: str,
         fsq_levels: tuple[int, ...] | None,
         shortcut: str,
+        norm_groups: int,
         **kwargs: Any,
     ):
-        check_positive(filters=filters, num_res_blocks=num_res_blocks)
+        check_positive(filters=filters, num_res_blocks=num_res_blocks, norm_groups=norm_groups)
         if not channel_multipliers:
             raise ValueError("channel_multipliers needs an entry for each level; received none.")
         super().__init__(**kwargs)
@@ -63,6 +64,7 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
         self.quantizer_name = quantizer
         self.fsq_levels = None if fsq_levels is None else tuple(fsq_levels)
         self.shortcut = check_shortcut(shortcut)
+        self.norm_groups = norm_groups
         made = make_quantizer(
             quantizer,
             codebook_size,
@@ -82,6 +84,7 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
             "rank": self.rank,
             "padding": padding,
             "shortcut": shortcut,
+            "norm_groups": norm_groups,
             "dtype": self.dtype_policy,
         }
         self.encoder = Encoder(embedding_dim=self.embedding_dim, name="encoder", **shared)
@@ -209,6 +212,7 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
             "quantizer": self.quantizer_name,
             "fsq_levels": None if self.fsq_levels is None else list(self.fsq_levels),
             "shortcut": self.shortcut,
+            "norm_groups": self.norm_groups,
         }
 
 

@@ -25,6 +25,7 @@ class Decoder(keras.layers.Layer):
         padding: of the convolutions.
         channels: of the output.
         shortcut: of the residual blocks, "input" or "output".
+        norm_groups: groups of the normalizations.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Decoder(keras.layers.Layer):
         padding: str = "reflect",
         channels: int = 3,
         shortcut: str = "input",
+        norm_groups: int = 32,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -47,9 +49,10 @@ class Decoder(keras.layers.Layer):
         self.rank = rank
         self.padding = padding
         self.shortcut = check_shortcut(shortcut)
+        self.norm_groups = norm_groups
         self.channels = channels
         options = {"rank": rank, "padding": padding, "dtype": self.dtype_policy}
-        block_options = {**options, "shortcut": shortcut}
+        block_options = {**options, "shortcut": shortcut, "norm_groups": norm_groups}
         width = filters * self.channel_multipliers[-1]
         self.conv_in = Convolution(width, 3, name="conv_in", **options)
         self.bottleneck = [ResidualBlock(width, name=f"bottleneck_{i}", **block_options) for i in range(num_res_blocks)]
@@ -60,7 +63,7 @@ class Decoder(keras.layers.Layer):
             self.levels.append([ResidualBlock(width, name=name, **block_options) for name in names])
             if level > 0:
                 self.conv_up.append(Convolution(width, 3, name=f"conv_up_{level}", **options))
-        self.norm_out = GroupNorm(dtype=self.dtype_policy, name="norm_out")
+        self.norm_out = GroupNorm(norm_groups, dtype=self.dtype_policy, name="norm_out")
         self.conv_out = Convolution(channels, 3, name="conv_out", **options)
 
     @property
@@ -113,5 +116,6 @@ class Decoder(keras.layers.Layer):
             "rank": self.rank,
             "padding": self.padding,
             "shortcut": self.shortcut,
+            "norm_groups": self.norm_groups,
             "channels": self.channels,
         }

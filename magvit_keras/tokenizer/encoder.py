@@ -30,6 +30,7 @@ class Encoder(keras.layers.Layer):
         rank: 3 for clips, 2 for frames.
         padding: of the convolutions.
         shortcut: of the residual blocks, "input" or "output".
+        norm_groups: groups of the normalizations.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Encoder(keras.layers.Layer):
         rank: int = 3,
         padding: str = "reflect",
         shortcut: str = "input",
+        norm_groups: int = 32,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -53,8 +55,9 @@ class Encoder(keras.layers.Layer):
         self.rank = rank
         self.padding = padding
         self.shortcut = check_shortcut(shortcut)
+        self.norm_groups = norm_groups
         options = {"rank": rank, "padding": padding, "dtype": self.dtype_policy}
-        block_options = {**options, "shortcut": shortcut}
+        block_options = {**options, "shortcut": shortcut, "norm_groups": norm_groups}
         self.conv_in = Convolution(filters, 3, use_bias=False, name="conv_in", **options)
         self.levels = []
         for level, multiplier in enumerate(self.channel_multipliers):
@@ -62,7 +65,7 @@ class Encoder(keras.layers.Layer):
             self.levels.append([ResidualBlock(filters * multiplier, name=name, **block_options) for name in names])
         width = filters * self.channel_multipliers[-1]
         self.bottleneck = [ResidualBlock(width, name=f"bottleneck_{i}", **block_options) for i in range(num_res_blocks)]
-        self.norm_out = GroupNorm(dtype=self.dtype_policy, name="norm_out")
+        self.norm_out = GroupNorm(norm_groups, dtype=self.dtype_policy, name="norm_out")
         self.conv_out = Convolution(embedding_dim, 1, name="conv_out", **options)
 
     @property
@@ -113,4 +116,5 @@ class Encoder(keras.layers.Layer):
             "rank": self.rank,
             "padding": self.padding,
             "shortcut": self.shortcut,
+            "norm_groups": self.norm_groups,
         }

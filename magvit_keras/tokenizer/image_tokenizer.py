@@ -17,7 +17,7 @@ class ImageTokenizer(BaseTokenizer):
     `fit` trains it plainly on either. Pixels are uint8 or floats in [0, 1].
 
     Args:
-        filters: base width, a multiple of 32 (GroupNorm has 32 groups).
+        filters: base width, a multiple of `norm_groups`.
         channel_multipliers: width of each level in units of `filters`; height and width are halved between levels.
         num_res_blocks: residual blocks a level in encoder and decoder, and as many at the bottleneck.
         embedding_dim: width of a code; None is 256 for "vq", and what the codebook implies for the other quantizers.
@@ -30,6 +30,9 @@ class ImageTokenizer(BaseTokenizer):
         quantizer: "vq", "lfq" or "fsq".
         fsq_levels: levels of each latent value for "fsq"; None is (8, 5, 5, 5).
         shortcut: "input", or "output" for the weights of MaskGIT's tokenizer.
+        norm_groups: groups of the normalizations, 32 in the paper. A group forgets the mean of its channels over the
+            clip, so that with as many groups as filters the colour of a clip is hard to keep: small models learn much
+            faster with 1.
 
     Raises:
         ValueError: an argument, an image or a clip does not fit.
@@ -64,6 +67,7 @@ class ImageTokenizer(BaseTokenizer):
         quantizer: str = "vq",
         fsq_levels: tuple[int, ...] | None = None,
         shortcut: str = "input",
+        norm_groups: int = 32,
         **kwargs: Any,
     ):
         super().__init__(
@@ -80,6 +84,7 @@ class ImageTokenizer(BaseTokenizer):
             quantizer=quantizer,
             fsq_levels=fsq_levels,
             shortcut=shortcut,
+            norm_groups=norm_groups,
             **kwargs,
         )
 

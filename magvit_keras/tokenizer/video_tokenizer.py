@@ -17,7 +17,7 @@ class VideoTokenizer(BaseTokenizer):
     uint8 or floats in [0, 1].
 
     Args:
-        filters: base width, a multiple of 32 (GroupNorm has 32 groups).
+        filters: base width, a multiple of `norm_groups`.
         channel_multipliers: width of each level in units of `filters`; height and width are halved between levels.
         temporal_downsample: whether time is halved after each level; entries past the last but one are not used.
         num_res_blocks: residual blocks a level in encoder and decoder, and as many at the bottleneck.
@@ -31,6 +31,9 @@ class VideoTokenizer(BaseTokenizer):
         quantizer: "vq", learned codes (the paper); "lfq", signs (MAGVIT-v2, up to 2^18 codes); "fsq", levels.
         fsq_levels: levels of each latent value for "fsq"; None is (8, 5, 5, 5).
         shortcut: "input", or "output" for weights inflated from MaskGIT's image tokenizer.
+        norm_groups: groups of the normalizations, 32 in the paper. A group forgets the mean of its channels over the
+            clip, so that with as many groups as filters the colour of a clip is hard to keep: small models learn much
+            faster with 1.
 
     Raises:
         ValueError: an argument, or a clip, does not fit; the message says what was received and expected.
@@ -68,6 +71,7 @@ class VideoTokenizer(BaseTokenizer):
         quantizer: str = "vq",
         fsq_levels: tuple[int, ...] | None = None,
         shortcut: str = "input",
+        norm_groups: int = 32,
         **kwargs: Any,
     ):
         levels = len(channel_multipliers)
@@ -90,6 +94,7 @@ class VideoTokenizer(BaseTokenizer):
             quantizer=quantizer,
             fsq_levels=fsq_levels,
             shortcut=shortcut,
+            norm_groups=norm_groups,
             **kwargs,
         )
 

@@ -216,7 +216,7 @@ def test_bad_ids():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"filters": 30}, "multiple of 32"),
+        ({"filters": 30}, "divisible by its 32 groups; received 30"),
         ({"filters": 0}, "filters must be an integer of at least 1"),
         ({"padding": "mirror"}, "expected one of reflect, same"),
         ({"temporal_downsample": ()}, "0 entries for 2"),
@@ -225,6 +225,13 @@ def test_bad_ids():
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         small(**options)
+
+
+def test_few_groups_allow_few_filters():
+    tokenizer = small(filters=8, norm_groups=2)
+    assert VideoTokenizer.from_config(tokenizer.get_config()).get_config() == tokenizer.get_config()
+    assert {block.norm_1.groups for block in (*tokenizer.encoder.blocks, *tokenizer.decoder.blocks)} == {2}
+    assert tokenizer(np.zeros((1, 2, 8, 8, 3), "float32")).shape == (1, 2, 8, 8, 3)
 
 
 @pytest.mark.slow
