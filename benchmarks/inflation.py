@@ -14,7 +14,7 @@ from heading import heading
 
 import magvit_keras as mk
 
-FRAMES, SIZE = 8, (16, 16)
+FRAMES, SIZE, RATE = 8, (16, 16), 3e-4
 SHARED = {"filters": 32, "channel_multipliers": (1, 2), "num_res_blocks": 1, "embedding_dim": 16, "codebook_size": 128}
 
 
@@ -48,7 +48,7 @@ def main() -> None:
 def train(tokenizer: keras.Model, clips: mk.data.MovingShapes, steps: int, seed: int) -> None:
     """The same batches in the same order for every model."""
     loader = clips.loader(batch_size=2, seed=seed, steps_per_epoch=steps)
-    tokenizer.compile(optimizer=keras.optimizers.Adam(1e-3))
+    tokenizer.compile(optimizer=keras.optimizers.Adam(RATE))
     tokenizer.fit(loader, verbose=0)
 
 
