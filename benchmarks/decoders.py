@@ -21,6 +21,7 @@ from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.checks import to_float
 from magvit_keras.data import MovingShapes
 from magvit_keras.data.token_cache import TokenBatches, read_shards
+from magvit_keras.demo import DEMO_SHAPES
 from magvit_keras.magvit import Magvit
 from magvit_keras.optimizers import transformer_optimizer
 from magvit_keras.run import load_run, run_settings
@@ -38,8 +39,7 @@ def main() -> None:
     magvit = load_run(options.run)
     causal = causal_model(magvit, options.run)
     frames, height, width = magvit.video_shape
-    shapes = {"shapes": ("circle", "square", "star"), "occlusion": 0.0, "texture": 0.15}
-    source = MovingShapes(options.clips, frames, (height, width), split="validation", **shapes)
+    source = MovingShapes(options.clips, frames, (height, width), split="validation", **DEMO_SHAPES)
     clips = keras.ops.convert_to_numpy(to_float(source.arrays()["video"]))
     tokens = int(np.prod(magvit.latent_shape))
     print("\n" + heading(f"{options.clips} clips of {frames}x{height}x{width}, {tokens} tokens each") + "\n")

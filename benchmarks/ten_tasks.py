@@ -21,11 +21,11 @@ from magvit_keras import visualize
 from magvit_keras.checks import to_float
 from magvit_keras.commit.tasks import TASKS
 from magvit_keras.data import MovingShapes
-from magvit_keras.demo import demo_settings
+from magvit_keras.demo import DEMO_SHAPES, demo_settings
 from magvit_keras.magvit import Magvit
 from magvit_keras.run import Settings, train_run
 
-SHAPES = {"num_frames": 8, "size": (32, 32), "shapes": ("circle", "square", "star"), "occlusion": 0.0, "texture": 0.15}
+SHAPES = {"num_frames": 8, "size": (32, 32), **DEMO_SHAPES}
 
 
 def settings(tokenizer_steps: int, transformer_steps: int, epoch: int) -> Settings:
@@ -55,7 +55,7 @@ def main() -> int:
     print("| task | loss, first epoch | last epoch | accuracy, first epoch | last epoch |\n|---|---|---|---|---|")
     fell = []
     for task in TASKS:
-        loss, accuracy = ([v for v in history[f"{task}_{name}"]] for name in ("loss", "accuracy"))
+        loss, accuracy = (history[f"{task}_{name}"] for name in ("loss", "accuracy"))
         print(f"| {task} | {loss[0]:.3f} | {loss[-1]:.3f} | {accuracy[0]:.1%} | {accuracy[-1]:.1%} |")
         fell.append(loss[-1] < loss[0])
     return 0 if all(fell) else 1

@@ -15,6 +15,9 @@ from magvit_keras.magvit import Magvit
 from magvit_keras.run import Settings, train_run
 from magvit_keras.visualize import Figure, Section, decoding_steps, save_gif, token_map, write_report
 
+#: Moving Shapes that small models can learn in minutes: few shapes, faint textures, nothing in front of them.
+DEMO_SHAPES = {"shapes": ("circle", "square", "star"), "occlusion": 0.0, "texture": 0.15}
+
 _FPS = 8
 _SCALE = 4
 
@@ -67,10 +70,8 @@ def run_demo(out: pathlib.Path, fast: bool = False, verbose: int = 1) -> pathlib
         24 if fast else 400,
         num_frames=12,
         size=(32, 32),
-        shapes=("circle", "square", "star"),
         motions=("left_right", "up_down", "orbit"),
-        occlusion=0.0,
-        texture=0.15,
+        **DEMO_SHAPES,
     )
     shapes.write_videos(out / "videos", fps=_FPS)
     settings = demo_settings(fast)

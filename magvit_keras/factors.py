@@ -31,24 +31,26 @@ def check_factors(factors: Sequence[int] | None, codebook_size: int) -> tuple[in
     return tuple(int(factor) for factor in factors)
 
 
-def split_ids(ids: Any, factors: Sequence[int]) -> list[Any]:
+def split_ids(ids: Any, factors: Sequence[int] | None) -> list[Any]:
     """Digits of tokens, the lowest first: tensors of the shape of `ids`, the i-th in [0, factors[i]).
+
+    Without factors a token is its own only digit.
 
     Example:
         >>> split_ids(5 + 8 * 3, (8, 4))
         [5, 3]
     """
     digits, rest = [], ids
-    for factor in factors[:-1]:
+    for factor in (factors or ())[:-1]:
         digits.append(rest % factor)
         rest = rest // factor
     return [*digits, rest]
 
 
-def join_ids(digits: Sequence[Any], factors: Sequence[int]) -> Any:
+def join_ids(digits: Sequence[Any], factors: Sequence[int] | None) -> Any:
     """Tokens of their digits; undoes `split_ids`."""
     ids = digits[-1]
-    for digit, factor in zip(digits[-2::-1], factors[-2::-1], strict=True):
+    for digit, factor in zip(digits[-2::-1], (factors or ())[-2::-1], strict=True):
         ids = ids * factor + digit
     return ids
 

@@ -117,16 +117,14 @@ def outpaint(
 
 
 def _prediction_task(magvit: Any, name: str | None) -> Any:
-    tasks = {n: t for n, t in magvit.tasks.items() if t.num_condition_frames and not t.num_final_frames}
-    if name is None and tasks:
-        return next(iter(tasks.values()))
-    task = tasks.get(name) or (get_task(name) if name else None)
-    if task is None or not task.num_condition_frames or task.num_final_frames:
-        raise ValueError(
-            f"Continuing a clip needs a task that gives its first frames; received {name!r}, and this model was "
-            f"trained for {', '.join(magvit.tasks)}."
-        )
-    return task
+    candidates = magvit.tasks.values() if name is None else [magvit.tasks.get(name) or get_task(name)]
+    for task in candidates:
+        if task.num_condition_frames and not task.num_final_frames:
+            return task
+    raise ValueError(
+        f"Continuing a clip needs a task that gives its first frames; received {name!r}, and this model was "
+        f"trained for {', '.join(magvit.tasks)}."
+    )
 
 
 def _pixels(video: Any) -> np.ndarray:

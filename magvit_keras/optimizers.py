@@ -54,7 +54,7 @@ def transformer_optimizer(
     warmup_steps: int | None = None,
     weight_decay: float = 0.045,
     clip_norm: float = 1.0,
-) -> "KernelDecayAdamW":
+) -> KernelDecayAdamW:
     """Adam(0.9, 0.96) with decoupled weight decay on kernels only, clipping, warm-up and cosine decay.
 
     Args:

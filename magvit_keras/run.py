@@ -247,10 +247,10 @@ def _same_run(out: pathlib.Path, settings: Settings, class_names: list[str]) -> 
     now = json.loads(json.dumps(now))
     path = out / SETTINGS_FILE
     if path.is_file():
-        before = json.loads(path.read_text())
+        # A run of an older version says nothing of newer settings: it was made as their defaults are.
+        before = {**dataclasses.asdict(Settings()), **json.loads(path.read_text())}
         free = {*Settings.FREE, "backend"}
-        # A run of an older version knows nothing of newer settings.
-        changed = {k: (before[k], v) for k, v in now.items() if k not in free and k in before and before[k] != v}
+        changed = {k: (before[k], v) for k, v in now.items() if k not in free and before[k] != v}
         if changed:
             listed = "; ".join(f"{k} was {old!r} and is now {new!r}" for k, (old, new) in changed.items())
             raise ValueError(f"{out} holds a run with other settings ({listed}). Choose another folder, or the same.")

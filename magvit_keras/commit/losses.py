@@ -101,7 +101,7 @@ def commit_loss(
     Reference: Eq. 3 and 4 of the MAGVIT paper.
     """
     values, correct = 0.0, 1.0
-    digits = split_ids(ops.cast(targets, "int32"), factors or (logits.shape[-1],))
+    digits = split_ids(ops.cast(targets, "int32"), factors)
     for part, digit in zip(split_logits(logits, factors), digits, strict=True):
         values = values + cross_entropy(part, digit, label_smoothing)
         correct = correct * ops.cast(ops.cast(ops.argmax(part, axis=-1), "int32") == digit, "float32")

@@ -87,11 +87,6 @@ def multivariate_mask(
     condition_ids = ops.cast(condition_ids, "int32")
     shape = ops.shape(ids)
     ispad = ops.broadcast_to(ops.cast(ispad, "bool"), shape)
-    if condition_mode == "autoregressive":
-        inputs = ops.where(ispad, ids, condition_ids)
-        parts = ops.where(ispad, MASK, GIVEN)
-        weights = ops.cast(ispad if "mask" in loss_parts else ops.zeros_like(ispad), "float32")
-        return MaskedTokens(inputs, inputs, ids, ops.cast(parts, "int32"), weights)
     score = ops.cast(score, "float32")
     total = ops.full(shape[:1], shape[1], dtype="int32")  # (B,)
     if condition_mode in ("latent", "latent_input"):
@@ -104,6 +99,10 @@ def multivariate_mask(
         refined = ops.logical_and(replaced, ops.logical_not(ispad))
         parts = ops.where(refined, REFINE, ops.where(replaced, MASK, RECONSTRUCT))
         masked, targets = ops.where(refined, condition_ids, unconditional), ids
+    elif condition_mode == "autoregressive":
+        parts = ops.where(ispad, MASK, GIVEN)
+        masked = unconditional = ops.where(ispad, ids, condition_ids)
+        targets = ids
     else:
         parts = ops.where(replaced, MASK, RECONSTRUCT)
         masked, targets = unconditional, ids

@@ -6,10 +6,8 @@ from typing import Any
 from keras import ops
 
 from magvit_keras.decoding.commit_decoding import DecodingSteps, draws_nothing
-from magvit_keras.decoding.noise import gumbel, hash_uniform
+from magvit_keras.decoding.noise import TOKEN_STREAM, gumbel, hash_uniform
 from magvit_keras.decoding.sampling import filter_logits, log_probability, sample_tokens
-
-_TOKEN_STREAM = 2
 
 
 def decode_autoregressive(
@@ -56,7 +54,7 @@ def decode_autoregressive(
     Example:
         >>> import numpy as np
         >>> def count(ids, position, cache):  # the token after i is i + 1
-        ...     return 50.0 * ops.one_hot(ids + 1, 8), cache
+        ...     return 50.0 * ops.one_hot((ids + 1) % 8, 8), cache
         >>> ids = decode_autoregressive(count, (), np.array([[9, 2]]), np.zeros((1, 4)), np.zeros((1, 4)), mask_id=8)
         >>> np.asarray(ids).tolist()
         [[3, 4, 5, 6]]
@@ -89,7 +87,7 @@ def decode_autoregressive(
         logits = logits[:, None]  # (B,1,V)
         noise = None
         if not draws_nothing(token_temperature, top_k):
-            noise = gumbel(hash_uniform(seed, position, tuple(logits.shape), _TOKEN_STREAM))
+            noise = gumbel(hash_uniform(seed, position, tuple(logits.shape), TOKEN_STREAM))
         drawn = sample_tokens(
             filter_logits(logits, top_k, top_p, codebook_factors), token_temperature, noise, codebook_factors
         )  # (B,1)

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from magvit_keras.commit.masking import CONDITION_MODES, lowest_scores, num_to_mask
-from magvit_keras.decoding.noise import gumbel, hash_uniform
+from magvit_keras.decoding.noise import CONFIDENCE_STREAM, TOKEN_STREAM, gumbel, hash_uniform
 from magvit_keras.decoding.sampling import (
     draws_nothing,
     filter_logits,
@@ -16,9 +16,6 @@ from magvit_keras.decoding.sampling import (
     sample_tokens,
 )
 from magvit_keras.decoding.schedules import decoding_progress, mask_ratios
-
-# Streams of the hash, so that the two kinds of noise are independent.
-_CONFIDENCE_STREAM, _TOKEN_STREAM = 1, 2
 
 
 class DecodingSteps(NamedTuple):
@@ -132,14 +129,14 @@ def decode(
     def confidence_noise(step):
         if noise is not None:
             return noise(step, (batch, length))
-        return gumbel(hash_uniform(seed, step, (batch, length), _CONFIDENCE_STREAM))
+        return gumbel(hash_uniform(seed, step, (batch, length), CONFIDENCE_STREAM))
 
     def tokens_noise(step, shape):
         if token_noise is not None:
             return token_noise(step, shape)
         if draws_nothing(token_temperature, top_k):
             return None  # the most likely token: nothing to draw
-        return gumbel(hash_uniform(seed, step, shape, _TOKEN_STREAM))
+        return gumbel(hash_uniform(seed, step, shape, TOKEN_STREAM))
 
     def predict(ids, unknown):
         logits = ops.cast(predict_logits(ids), "float32")  # (B,N,V)

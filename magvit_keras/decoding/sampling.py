@@ -72,7 +72,7 @@ def sample_tokens(logits: Any, temperature: Any, noise: Any, factors: Sequence[i
         # argmax(l / T + g) = argmax(l + T g), which also holds at T = 0.
         logits = logits + temperature * noise
     digits = [ops.cast(ops.argmax(part, axis=-1), "int32") for part in split_logits(logits, factors)]
-    return join_ids(digits, factors or (logits.shape[-1],))
+    return join_ids(digits, factors)
 
 
 def log_probability(logits: Any, ids: Any, factors: Sequence[int] | None = None) -> Any:
@@ -88,8 +88,7 @@ def log_probability(logits: Any, ids: Any, factors: Sequence[int] | None = None)
     """
     total = 0.0
     logits = ops.convert_to_tensor(logits)
-    digits = split_ids(ids, factors or (logits.shape[-1],))
-    for part, digit in zip(split_logits(logits, factors), digits, strict=True):
+    for part, digit in zip(split_logits(logits, factors), split_ids(ids, factors), strict=True):
         chosen = ops.squeeze(ops.take_along_axis(part, digit[..., None], axis=-1), -1)
         total = total + chosen - ops.logsumexp(part, axis=-1)
     return total

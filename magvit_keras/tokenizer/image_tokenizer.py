@@ -31,8 +31,8 @@ class ImageTokenizer(BaseTokenizer):
         fsq_levels: levels of each latent value for "fsq"; None is (8, 5, 5, 5).
         shortcut: "input", or "output" for the weights of MaskGIT's tokenizer.
         norm_groups: groups of the normalizations, 32 in the paper. A group forgets the mean of its channels over the
-            clip, so that with as many groups as filters the colour of a clip is hard to keep: small models learn much
-            faster with 1.
+            clip: with as many groups as filters a small model loses the colours of many different clips, while with
+            1 it learns the detail of a clip more slowly.
 
     Raises:
         ValueError: an argument, an image or a clip does not fit.

@@ -160,6 +160,11 @@ def _readable(name: str) -> str:
 
 
 def _tokenizer_pairs(image: BaseTokenizer, video: BaseTokenizer) -> tuple[dict, dict, dict]:
+    if image.norm_groups != video.norm_groups:
+        raise ValueError(
+            "The same weights compute something else with other norm_groups; received "
+            f"{image.norm_groups} in 2D and {video.norm_groups} in 3D. They must be equal."
+        )
     source_of = {}
     for coder, levels in zip(("encoder", "decoder"), _matching_levels(image, video), strict=True):
         for level, source in enumerate(levels):

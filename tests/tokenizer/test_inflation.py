@@ -151,6 +151,11 @@ def test_nothing_is_assigned_where_levels_differ():
     assert all(np.array_equal(a, b) for a, b in zip(before, video.get_weights(), strict=True))
 
 
+def test_other_norm_groups_are_refused():
+    with pytest.raises(ValueError, match="received 32 in 2D and 8 in 3D"):
+        inflate(tiny(), tiny_3d(norm_groups=8))
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match="expected one of central, average"):
         inflate(tiny(), tiny_3d(), mode="middle")
