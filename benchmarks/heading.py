@@ -18,7 +18,7 @@ def heading(*more: str) -> str:
     command = " ".join(["python", f"benchmarks/{pathlib.Path(sys.argv[0]).name}", *sys.argv[1:]])
     parts = [
         f"{datetime.date.today()}, Keras {keras.__version__}, {backend} {version}",
-        f"{platform.machine()} with {cores} cores",
+        f"{platform.machine()} with {cores} core{'s' * (cores != 1)}",
         f"`{command}`",
         *more,
     ]

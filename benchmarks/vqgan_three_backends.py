@@ -31,11 +31,11 @@ def train(steps: int, size: int, frames: int, batch: int) -> bool:
     keras.utils.set_random_seed(0)
     source = MovingShapes(num_clips=64, num_frames=frames, size=(size, size), seed=0)
     clips = np.stack([source[i]["video"] for i in range(64)]).astype("float32") / 255.0
-    tokenizer = VideoTokenizer(32, (1, 1, 2), (True, True), 1, embedding_dim=16, codebook_size=64)
-    discriminator = VideoDiscriminator(8, (2, 4, 4), video_shape=(frames, size, size))
+    tokenizer = VideoTokenizer(16, (1, 2, 2), (True, True), 1, embedding_dim=16, codebook_size=64, norm_groups=1)
+    discriminator = VideoDiscriminator(8, (1, 2, 4), video_shape=(frames, size, size))
     model = VQGAN(tokenizer, discriminator, perceptual_loss=None)
     model.compile(
-        generator_optimizer=keras.optimizers.Adam(5e-4, beta_1=0.0, beta_2=0.99),
+        generator_optimizer=keras.optimizers.Adam(3e-4, beta_1=0.0, beta_2=0.99),
         discriminator_optimizer=keras.optimizers.Adam(3e-4, beta_1=0.0, beta_2=0.99),
     )
     rng, row, rows = np.random.default_rng(0), 25, []

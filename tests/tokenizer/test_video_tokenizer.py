@@ -240,7 +240,7 @@ def test_overfits_one_clip_to_30_db():
     from magvit_keras.data import MovingShapes
 
     keras.utils.set_random_seed(0)
-    clip = MovingShapes(num_clips=1, num_frames=4, size=(16, 16), seed=3)[0]["video"][None]
+    clip = MovingShapes(num_clips=1, num_frames=4, size=(12, 12), seed=3)[0]["video"][None]
     tokenizer = small(channel_multipliers=(1, 1), codebook_size=128, embedding_dim=16)
     tokenizer.compile(optimizer=keras.optimizers.Adam(2e-3, beta_2=0.99))
     best = 0.0
