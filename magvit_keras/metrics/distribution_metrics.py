@@ -9,55 +9,26 @@ from keras import ops
 from magvit_keras import backend
 from magvit_keras.checks import check_positive
 from magvit_keras.metrics.frechet import of_statistics
+from magvit_keras.metrics.network_holder import NetworkHolder
 from magvit_keras.metrics.statistics import FeatureStatistics
 
 
-class _FeatureMetric(keras.metrics.Metric):
-    """Holds the network, if any, that turns clips into features."""
+class _FeatureMetric(NetworkHolder, keras.metrics.Metric):
+    """Takes features, or clips where it has a network that makes features of them."""
 
     def __init__(self, network: keras.Model | None, name: str, dtype: Any):
         super().__init__(name=name, dtype=dtype)
-        if network is not None and not isinstance(network, keras.Layer):
-            raise ValueError(f"network must be a keras.Model on clips, or None; received {type(network).__name__}.")
-        self._network = network
-        self._needs_weights = False
-
-    @property
-    def network(self) -> keras.Model | None:
-        """The model that turns clips into features; None where features come in."""
-        return self._network
-
-    @network.setter
-    def network(self, network: keras.Model | None) -> None:
-        self._network, self._needs_weights = network, False
+        self._hold(network)
 
     def _features(self, x: Any, sample_weight: Any = None) -> Any:
         if sample_weight is not None:
             raise ValueError(f"{self.name} measures sets of samples and takes no sample_weight.")
-        if self._needs_weights:
-            raise ValueError(
-                f"{self.name} was made from a config, which holds its network without weights: random ones would give "
-                "wrong numbers in silence. Set `metric.network` to the network with its weights."
-            )
+        self._check_weights()
         if self._network is not None:
             x = self._network(x, training=False)
         if len(x.shape) != 2:
             raise ValueError(f"{self.name} takes features (batch, dimensions); received the shape {tuple(x.shape)}.")
         return ops.cast(x, "float32")
-
-    def get_config(self) -> dict:
-        """Every constructor argument; of the network its architecture, not its weights."""
-        network = None if self._network is None else keras.saving.serialize_keras_object(self._network)
-        return {"name": self.name, "dtype": self.dtype, "network": network}
-
-    @classmethod
-    def from_config(cls, config: dict) -> "_FeatureMetric":
-        """The metric of that config; a network with weights must be set again before use."""
-        network = config.get("network")
-        network = None if network is None else keras.saving.deserialize_keras_object(network)
-        metric = cls(**{**config, "network": network})
-        metric._needs_weights = bool(network is not None and network.weights)
-        return metric
 
 
 @keras.saving.register_keras_serializable("magvit_keras")

@@ -1,4 +1,4 @@
-"""PSNR and SSIM as Keras metrics, for `compile(metrics=[...])`."""
+"""PSNR, SSIM and LPIPS as Keras metrics, for `compile(metrics=[...])`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +8,7 @@ from keras import ops
 
 from magvit_keras.checks import to_float
 from magvit_keras.metrics.frames import psnr, ssim
+from magvit_keras.metrics.network_holder import NetworkHolder
 
 
 class _FrameMetric(keras.metrics.Metric):
@@ -85,3 +86,37 @@ class SSIM(_FrameMetric):
 
     def __init__(self, name: str = "ssim", dtype: Any = None):
         super().__init__(ssim, name, dtype)
+
+
+@keras.saving.register_keras_serializable("magvit_keras")
+class PerceptualDistance(NetworkHolder, _FrameMetric):
+    """Mean LPIPS over the frames of all clips.
+
+    Args:
+        network: an `LPIPS` with its weights, as `convert.load_lpips` gives it. On JAX they become constants of the
+            compiled step.
+        name: of the metric in logs.
+        dtype: of the running mean.
+
+    Raises:
+        ValueError: no network.
+
+    Example:
+        >>> metric = PerceptualDistance(mk.metrics.LPIPS(width=1 / 16))  # yours: mk.convert.load_lpips()
+        >>> clips = np.random.default_rng(0).random((1, 2, 16, 16, 3), "float32")
+        >>> float(metric(clips, clips))
+        0.0
+
+    Reference:
+        LPIPS (arXiv 1801.03924).
+    """
+
+    def __init__(self, network: keras.Model, name: str = "lpips", dtype: Any = None):
+        if network is None:
+            raise ValueError("PerceptualDistance needs a network, for example mk.convert.load_lpips(path, heads).")
+        super().__init__(self._distance, name, dtype)
+        self._hold(network)
+
+    def _distance(self, real: Any, generated: Any) -> Any:
+        self._check_weights()
+        return self._network(real, generated)

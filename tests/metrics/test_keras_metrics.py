@@ -92,6 +92,16 @@ def test_networks_turn_clips_into_features():
     np.testing.assert_allclose(float(metric.result()), frechet_distance(*means), rtol=1e-3)
 
 
+def test_lpips_is_the_mean_over_frames():
+    network = metrics.LPIPS(width=1 / 32)
+    real, generated = clips(0, 2), clips(1, 2)
+    metric = metrics.PerceptualDistance(network)
+    for i in range(2):
+        metric.update_state(real[i : i + 1], generated[i : i + 1])
+    expected = np.mean(ops.convert_to_numpy(network(real, generated)))
+    np.testing.assert_allclose(float(metric.result()), expected, rtol=1e-4)
+
+
 def test_predictions_beyond_the_range_are_clipped():
     real = np.ones((1, 16, 16, 3), "float32")
     assert np.isinf(float(metrics.PSNR()(real, real * 1.5)))
@@ -145,6 +155,7 @@ def test_a_network_from_a_config_has_no_weights_and_says_so():
         (lambda: metrics.InceptionScore(3).update_state(None, rows()), "expects 3 logits; received 4"),
         (lambda: metrics.KernelDistance().update_state(rows(), rows(d=5)), "5 features|5\\."),
         (lambda: metrics.KernelDistance(network=len), "must be a keras.Model"),
+        (lambda: metrics.PerceptualDistance(None), r"load_lpips\(path, heads\)"),
         (lambda: metrics.KernelDistance().update_state(rows(), rows(), [1.0]), "takes no sample_weight"),
         (lambda: metrics.PSNR().update_state(np.zeros((16, 16, 3)), np.zeros((16, 16, 3))), "takes batches"),
     ],
