@@ -103,6 +103,11 @@ class I3D(keras.Model):
         self.units[name].build((None, None, None, None, inputs))
         return outputs
 
+    @property
+    def is_published(self) -> bool:
+        """Whether the sizes are those of FVD."""
+        return (self.input_size, self.num_classes, self.width) == (224, 400, 1.0)
+
     def preprocess(self, video: Any) -> Any:
         """Clips in [0, 1] as the network sees them: resized by the rule, in [-1, 1]."""
         return resize(video, (self.input_size, self.input_size), self.resize_rule) * 2.0 - 1.0
