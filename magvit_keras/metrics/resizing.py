@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -40,7 +41,8 @@ def resize(frames: Any, size: tuple[int, int], rule: str) -> Any:
         On Aliased Resizing (arXiv 2104.11222).
     """
     check_rule(rule)
-    frames = ops.convert_to_tensor(frames)
+    if not isinstance(frames, keras.KerasTensor):
+        frames = ops.convert_to_tensor(frames)
     for axis, n in ((-3, size[0]), (-2, size[1])):
         frames = _resize_axis(frames, axis, n, RESIZE_RULES[rule])
     return frames

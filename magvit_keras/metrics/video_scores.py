@@ -247,6 +247,8 @@ def _version(distribution: str) -> str:
 
 def _batches(clips: Any, batch_size: int) -> Iterator[np.ndarray]:
     if isinstance(clips, keras.utils.PyDataset):
+        if clips.num_batches is None:
+            raise ValueError("An endless PyDataset cannot be measured: it must define __len__.")
         batches: Iterable = (clips[i] for i in range(clips.num_batches))
     elif hasattr(clips, "shape"):
         batches = (clips[i : i + batch_size] for i in range(0, len(clips), batch_size))

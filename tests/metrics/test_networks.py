@@ -73,6 +73,13 @@ def test_half_pixel_resizing_equals_pytorch(reference, size):
     np.testing.assert_allclose(value(resize(image, size, "half_pixel")), expected.permute(0, 2, 3, 1), atol=1e-5)
 
 
+def test_resizing_inside_a_model():
+    frames = keras.Input((20, 24, 3))
+    model = keras.Model(frames, resize(frames, (8, 9), "half_pixel"))
+    image = clips(2, 20, 24)
+    np.testing.assert_allclose(value(model(image)), value(resize(image, (8, 9), "half_pixel")), atol=1e-6)
+
+
 @pytest.mark.parametrize("rule", ["tf1", "half_pixel"])
 def test_clips_are_resized_by_the_rule(rule):
     video = clips(1, 9, 20, 24)
