@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from magvit_keras import metrics
+from magvit_keras import backend, metrics
 from magvit_keras.metrics import frechet_distance, inception_score, kernel_distance
 
 
@@ -92,14 +92,23 @@ def test_networks_turn_clips_into_features():
     np.testing.assert_allclose(float(metric.result()), frechet_distance(*means), rtol=1e-3)
 
 
-def test_lpips_is_the_mean_over_frames():
-    network = metrics.LPIPS(width=1 / 32)
-    real, generated = clips(0, 2), clips(1, 2)
-    metric = metrics.PerceptualDistance(network)
-    for i in range(2):
-        metric.update_state(real[i : i + 1], generated[i : i + 1])
-    expected = np.mean(ops.convert_to_numpy(network(real, generated)))
-    np.testing.assert_allclose(float(metric.result()), expected, rtol=1e-4)
+def test_networks_inside_evaluate():
+    """Their weights are read, and not moved, by the compiled step."""
+    clip = keras.Input((3, 16, 16, 3))
+    features = keras.layers.Conv3D(2, 3, activation="relu")(clip)
+    network = keras.Model(clip, keras.layers.GlobalAveragePooling3D()(features))
+    lpips = metrics.LPIPS(width=1 / 32)
+    real, generated = clips(0), clips(1) ** 2
+    model = identity(3, 16, 16, 3)
+    model.compile(loss="mse", metrics=[metrics.FrechetDistance(2, network=network), metrics.PerceptualDistance(lpips)])
+    before = network.get_weights()
+    logs = model.evaluate(generated, real, batch_size=4, verbose=0, return_dict=True)
+    expected = frechet_distance(*(network.predict(x, verbose=0) for x in (real, generated)))
+    np.testing.assert_allclose(logs["frechet_distance"], expected, rtol=1e-3)
+    distances = ops.convert_to_numpy(backend.run_compiled(lpips, "call", lambda a, b: lpips(a, b), real, generated))
+    np.testing.assert_allclose(logs["lpips"], np.mean(distances), rtol=1e-3)
+    for one, two in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def test_predictions_beyond_the_range_are_clipped():
