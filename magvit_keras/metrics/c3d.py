@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from magvit_keras.checks import to_float
 from magvit_keras.metrics.initial_weights import constant, random_kernel
 from magvit_keras.metrics.resizing import resize
 
@@ -50,7 +51,8 @@ class C3D(keras.Model):
             raise ValueError(f"filters must hold 4 widths; received {filters}.")
         if frames < 16 or input_size < 16:
             raise ValueError(f"C3D halves clips four times: frames and size from 16; received {frames}, {input_size}.")
-        super().__init__(**{"name": "c3d", "trainable": False, **kwargs})
+        # float32 whatever the global policy: half precision would move the scores.
+        super().__init__(**{"name": "c3d", "dtype": "float32", "trainable": False, **kwargs})
         self.filters, self.hidden_size, self.num_classes = tuple(filters), int(hidden_size), int(num_classes)
         self.frames, self.input_size = int(frames), int(input_size)
         #: What is added to pixels of 0..255 in BGR: the mean clip, negative.
@@ -82,12 +84,12 @@ class C3D(keras.Model):
         return x * 255.0 + ops.cast(self.offset, x.dtype)
 
     def call(self, video: Any) -> Any:
-        """Logits (batch, num_classes) of clips (batch, frames, height, width, 3) in [0, 1]."""
+        """Logits (batch, num_classes) of clips (batch, frames, height, width, 3) in [0, 1] or uint8."""
         if len(video.shape) != 5 or video.shape[-1] != 3 or video.shape[1] != self.frames:
             raise ValueError(
                 f"C3D needs clips (batch, {self.frames}, height, width, 3); received the shape {tuple(video.shape)}."
             )
-        x = self.preprocess(ops.cast(video, self.compute_dtype))
+        x = self.preprocess(to_float(video, self.compute_dtype))
         for name, _ in _CONVOLUTIONS:
             x = self.parts[f"conv{name}"](x)
             if name == "5b":

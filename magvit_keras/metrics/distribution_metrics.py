@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from magvit_keras import backend
-from magvit_keras.checks import check_positive
+from magvit_keras.checks import check_positive, to_float
 from magvit_keras.metrics.frechet import of_statistics
 from magvit_keras.metrics.network_holder import NetworkHolder
 from magvit_keras.metrics.statistics import FeatureStatistics
@@ -25,7 +25,7 @@ class _FeatureMetric(NetworkHolder, keras.metrics.Metric):
             raise ValueError(f"{self.name} measures sets of samples and takes no sample_weight.")
         self._check_weights()
         if self._network is not None:
-            x = self._network(x, training=False)
+            x = self._network(ops.clip(to_float(x), 0.0, 1.0), training=False)
         if len(x.shape) != 2:
             raise ValueError(f"{self.name} takes features (batch, dimensions); received the shape {tuple(x.shape)}.")
         return ops.cast(x, "float32")
@@ -43,7 +43,8 @@ class FrechetDistance(_FeatureMetric):
     Args:
         feature_dim: number of features.
         network: a model that turns clips into features (batch, feature_dim), with its weights; None if targets and
-            predictions are features. On JAX its weights become constants of the compiled step.
+            predictions are features. Clips may be uint8; floats beyond [0, 1], as decoders give them, are clipped. On
+            JAX the weights become constants of the compiled step.
         name: of the metric in logs.
         dtype: of the result.
 

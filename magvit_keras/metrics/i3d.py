@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from magvit_keras.checks import to_float
 from magvit_keras.metrics.initial_weights import constant, random_kernel
 from magvit_keras.metrics.resizing import check_rule, resize
 
@@ -76,7 +77,8 @@ class I3D(keras.Model):
         check_rule(resize_rule)
         if input_size % 32 or input_size < 32:
             raise ValueError(f"input_size must be a multiple of 32; received {input_size}.")
-        super().__init__(**{"name": "i3d", "trainable": False, **kwargs})
+        # float32 whatever the global policy: half precision would move the scores.
+        super().__init__(**{"name": "i3d", "dtype": "float32", "trainable": False, **kwargs})
         self.resize_rule, self.input_size = resize_rule, int(input_size)
         self.num_classes, self.width = int(num_classes), float(width)
         #: Name in the authors' code -> unit.
@@ -91,7 +93,9 @@ class I3D(keras.Model):
                 branch, window = name.split(".")[0], 3 if name.endswith("3x3") else 1
                 ends[branch] = self._add(f"{block}/{name}", ends.get(branch, channels), size, window)
             channels = sum(ends.values())
-        self.logits = layers.Dense(self.num_classes, kernel_initializer=random_kernel("logits"), name="logits")
+        self.logits = layers.Dense(
+            self.num_classes, kernel_initializer=random_kernel("logits"), name="logits", dtype=self.dtype_policy
+        )
         self.logits.build((None, channels))
         self.built = True
 
@@ -113,13 +117,13 @@ class I3D(keras.Model):
         return resize(video, (self.input_size, self.input_size), self.resize_rule) * 2.0 - 1.0
 
     def call(self, video: Any) -> Any:
-        """Logits (batch, num_classes) of clips (batch, time, height, width, 3) in [0, 1]."""
+        """Logits (batch, num_classes) of clips (batch, time, height, width, 3) in [0, 1] or uint8."""
         if len(video.shape) != 5 or video.shape[-1] != 3 or video.shape[1] < MIN_FRAMES:
             raise ValueError(
                 f"I3D needs clips (batch, time, height, width, 3) of at least {MIN_FRAMES} frames; received the shape "
                 f"{tuple(video.shape)}."
             )
-        x = self.preprocess(ops.cast(video, self.compute_dtype))
+        x = self.preprocess(to_float(video, self.compute_dtype))
         for name in ("Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3", *_MIXED):
             if name in _POOLS:
                 x = _max_pool(x, *_POOLS[name])

@@ -54,7 +54,8 @@ class LPIPS(keras.Model):
     def __init__(self, trunk: str = "vgg16", width: float = 1.0, **kwargs: Any):
         if trunk not in TRUNKS:
             raise ValueError(f"Unknown trunk {trunk!r}; expected one of {', '.join(TRUNKS)}.")
-        super().__init__(**{"name": f"lpips_{trunk}", "trainable": False, **kwargs})
+        # float32 whatever the global policy: half precision would move the scores.
+        super().__init__(**{"name": f"lpips_{trunk}", "dtype": "float32", "trainable": False, **kwargs})
         self.trunk, self.width = trunk, float(width)
         #: Index in torchvision's `features` -> convolution; number of the tap -> weight of each channel.
         self.convolutions: dict[str, layers.Conv2D] = {}
@@ -64,7 +65,9 @@ class LPIPS(keras.Model):
             if part == "tap":
                 # Judgements only ever add distance: the public heads are not negative.
                 name = f"head{len(self.heads)}"
-                head = layers.Dense(1, use_bias=False, kernel_initializer=random_head(name), name=name)
+                head = layers.Dense(
+                    1, use_bias=False, kernel_initializer=random_head(name), name=name, dtype=self.dtype_policy
+                )
                 head.build((None, channels))
                 self.heads.append(head)
             elif part != "pool":
@@ -78,6 +81,7 @@ class LPIPS(keras.Model):
                     kernel_initializer=random_kernel(f"features{index}"),
                     bias_initializer=constant(0.0),
                     name=f"features{index}",
+                    dtype=self.dtype_policy,
                 )
                 layer.build((None, None, None, channels))
                 self.convolutions[str(index)] = layer

@@ -87,7 +87,9 @@ def test_statistics_of_two_processes_merge():
 def test_networks_turn_clips_into_features():
     real, generated = clips(0), clips(1) ** 2
     metric = metrics.FrechetDistance(3, network=flat_features())
+    real = np.round(255 * real).astype("uint8")
     metric.update_state(real, generated)
+    real = real / 255
     means = [x.mean(axis=(1, 2, 3)) for x in (real, generated)]
     np.testing.assert_allclose(float(metric.result()), frechet_distance(*means), rtol=1e-3)
 

@@ -114,8 +114,22 @@ def test_saved_networks_are_the_same(network, tmp_path):
 
 @pytest.mark.once
 @pytest.mark.parametrize("network", [lambda: I3D(**SMALL_I3D), lambda: C3D(**SMALL_C3D), lambda: LPIPS(width=1 / 16)])
-def test_networks_do_not_train(network):
-    assert network().trainable_variables == []
+def test_networks_are_frozen_and_float32_under_every_policy(network):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        made = network()
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert made.trainable_variables == []
+    assert {layer.compute_dtype for layer in made._flatten_layers()} == {"float32"}
+
+
+def test_bytes_are_scaled():
+    video = np.round(255 * clips(1, 16, 32, 32))
+    network = C3D(**SMALL_C3D)
+    found = [network.predict(x, verbose=0) for x in (video.astype("uint8"), video / 255)]
+    np.testing.assert_allclose(*found, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.once
