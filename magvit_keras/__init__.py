@@ -22,7 +22,18 @@ _PUBLIC = {
     "TASKS": "magvit_keras.commit.tasks",
     "load_run": "magvit_keras.run",
 }
-_ROOMS = ("callbacks", "commit", "convert", "data", "decoding", "layers", "presets", "tokenizer", "visualize")
+_ROOMS = (
+    "callbacks",
+    "commit",
+    "convert",
+    "data",
+    "decoding",
+    "layers",
+    "metrics",
+    "presets",
+    "tokenizer",
+    "visualize",
+)
 
 __all__, __getattr__, __dir__ = public_names(__name__, _PUBLIC, _ROOMS)
 

@@ -23,10 +23,10 @@ MAX_LINES = 350
 MODELS = {"backend", "layers", "tokenizer", "transformer"}
 MAY_IMPORT = {
     "data": set(),
-    "metrics": set(),
     "checks": set(),
     "factors": set(),
     "backend": {"checks"},
+    "metrics": {"backend", "checks"},
     "layers": {"backend", "checks", "factors"},
     "commit": {"backend", "checks", "factors"},
     "presets": {"checks", "commit"},
@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "generation": {"backend", "checks", "commit", "decoding"},
     "longer": {"checks", "commit"},
     "magvit": {*MODELS, "checks", "commit", "decoding", "generation", "longer", "presets"},
-    "convert": {*MODELS, "checks", "commit", "magvit", "presets"},
+    "convert": {*MODELS, "checks", "commit", "magvit", "metrics", "presets"},
 }
 
 

@@ -5,6 +5,8 @@ value_and_gradients(loss_fn, variables, state)   one loss, its gradients, and th
 input_gradient(critic, videos)             critic's outputs and d outputs / d videos, differentiable (R1)
 apply_gradients(optimizer, gradients, variables, when)   one optimizer step, or none
 run_compiled(owner, key, fn, *arrays)      fn compiled once per owner, key and shapes
+exact_matmul(a, b)                         a float32 product in full precision, on hardware that would round too
+full_precision()                           a context in which networks run in full float32, without TF32 or bfloat16
 is_traced(x)                               True while a graph is being built
 name()                                     "jax", "tensorflow" or "torch"
 SECOND_ORDER_COMPILES                      whether the compiler takes gradients of gradients
@@ -30,6 +32,8 @@ from magvit_keras.backend.stepped_model import SteppedModel, neutral_config
 SECOND_ORDER_COMPILES = _chosen.SECOND_ORDER_COMPILES
 apply_gradients = _chosen.apply_gradients
 convolve = _chosen.convolve
+exact_matmul = _chosen.exact_matmul
+full_precision = _chosen.full_precision
 input_gradient = _chosen.input_gradient
 is_traced = _chosen.is_traced
 name = keras.config.backend
@@ -41,6 +45,8 @@ __all__ = [
     "SteppedModel",
     "apply_gradients",
     "convolve",
+    "exact_matmul",
+    "full_precision",
     "input_gradient",
     "is_traced",
     "name",

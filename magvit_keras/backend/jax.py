@@ -1,5 +1,6 @@
 """JAX: pure functions over variable values, stateless scopes, jit."""
 
+import contextlib
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -50,6 +51,16 @@ def _convolve_2d_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     dimensions = ("NHWC", "HWIO", "NHWC")
     x = jax.lax.conv_general_dilated(x, kernel, (1, 1), ((0, 1), (0, 0)), dimension_numbers=dimensions)
     return x[:, :-1]
+
+
+def exact_matmul(a: Any, b: Any) -> jax.Array:
+    """The float32 product of two matrices, without the bfloat16 or TF32 that the hardware may prefer."""
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
+def full_precision() -> contextlib.AbstractContextManager:
+    """Networks traced within run in float32 as it is, not in bfloat16 or TF32."""
+    return jax.default_matmul_precision("float32")
 
 
 def value_and_gradients(

@@ -1,7 +1,8 @@
 """TensorFlow: gradient tapes and tf.function."""
 
+import contextlib
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -25,6 +26,22 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     if all(size == 1 for size in kernel.shape[:rank]):
         return ops.matmul(x, ops.reshape(kernel, kernel.shape[rank:]))
     return ops.conv(x, kernel, strides=1, padding="valid", data_format="channels_last")
+
+
+def exact_matmul(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """The float32 product of two matrices, summed in float64: in float32 a GPU may use TF32."""
+    return tf.cast(tf.matmul(tf.cast(a, tf.float64), tf.cast(b, tf.float64)), tf.float32)
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """Networks run in float32 as it is, not in TF32."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def value_and_gradients(

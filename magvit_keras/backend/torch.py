@@ -1,6 +1,7 @@
 """PyTorch: autograd, eager execution."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -12,8 +13,8 @@ SECOND_ORDER_COMPILES = False
 
 
 def is_traced(x: Any) -> bool:
-    """Eager PyTorch builds no graph ahead of running."""
-    return False
+    """True for tensors without values, by which Keras works out shapes; eager PyTorch builds no graph otherwise."""
+    return isinstance(x, torch.Tensor) and x.device.type == "meta"
 
 
 def convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
@@ -22,6 +23,23 @@ def convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     if all(size == 1 for size in kernel.shape[:rank]):
         return torch.matmul(x, kernel.reshape(kernel.shape[rank:]))
     return ops.conv(x, kernel, strides=1, padding="valid", data_format="channels_last")
+
+
+def exact_matmul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """The float32 product of two matrices, summed in float64: in float32 a GPU may use TF32."""
+    wide = torch.float32 if a.device.type == "mps" else torch.float64
+    return (a.to(wide) @ b.to(wide)).to(torch.float32)
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """Networks run in float32 as it is, not in TF32."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
 def value_and_gradients(

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: the official Flax code, MaskGIT's image tokenizer, VQGANs in PyTorch."""
+"""Weights from elsewhere: the official Flax code, MaskGIT's image tokenizer, VQGANs in PyTorch, metrics' networks."""
 
 from magvit_keras._lazy import public_names
 
@@ -7,6 +7,9 @@ _PUBLIC = {
     "load_resnet50": "magvit_keras.convert.resnet",
     "load_maskgit_tokenizer": "magvit_keras.convert.maskgit",
     "load_torch_vqgan": "magvit_keras.convert.torch_vqgan",
+    "load_i3d": "magvit_keras.convert.i3d",
+    "load_c3d": "magvit_keras.convert.c3d",
+    "load_lpips": "magvit_keras.convert.lpips",
 }
 
 __all__, __getattr__, __dir__ = public_names(__name__, _PUBLIC)

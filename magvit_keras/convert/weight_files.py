@@ -2,7 +2,8 @@
 
     read_msgpack(path)       Flax: nested dicts of arrays
     read_safetensors(path)   {name: array}
-    read_torch(path)         PyTorch's zip files: nested dicts of arrays
+    read_torch(path)         PyTorch's zip files, TorchScript's included: nested dicts of arrays
+    read_old_torch(path)     PyTorch's files from before 1.6: the same
 
 A PyTorch file is a pickle, which can name any function to call. The reader here knows the few that rebuild tensors;
 every other name becomes an inert placeholder, so that a checkpoint with a trainer's state inside can still be read.
@@ -21,21 +22,26 @@ import numpy as np
 
 
 def read_state_dict(path: str | os.PathLike) -> dict[str, Any]:
-    """The contents of a .safetensors file, or of a PyTorch zip file.
+    """The contents of a .safetensors file, or of a PyTorch file.
 
     Raises:
         ValueError: the file is neither.
     """
     with open(path, "rb") as file:
-        start = file.read(9)
+        start = file.read(len(_OLD_TORCH))
+    if start == _OLD_TORCH:
+        return read_old_torch(path)
     if start[:4] == b"PK\x03\x04":
         return read_torch(path)
-    if len(start) == 9 and start[8:] == b"{":
+    if start[8:9] == b"{":
         return read_safetensors(path)
     raise ValueError(
-        f"{path} is neither a .safetensors file nor a PyTorch file of version 1.6 or later (a zip). Older ones: load "
-        "them with torch.load(path, weights_only=True) and pass the state dict."
+        f"{path} is neither a .safetensors file nor a PyTorch file (a zip, or before version 1.6 a row of pickles)."
     )
+
+
+#: How files of PyTorch before 1.6 begin: a pickle of their magic number.
+_OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -78,6 +84,25 @@ def read_torch(path: str | os.PathLike) -> dict[str, Any]:
             return _TorchUnpickler(file, lambda key: archive.read(f"{folder}data/{key}")).load()
 
 
+def read_old_torch(path: str | os.PathLike) -> dict[str, Any]:
+    """As `read_torch`, of a file that PyTorch before 1.6 wrote: pickles in a row, then the storages one by one."""
+    with open(path, "rb") as file:
+        for _ in range(3):  # the magic number, the version of the format, the sizes of C's types
+            _TorchUnpickler(file, None).load()
+        start = file.tell()
+        # Storages lie behind the object that refers to them: read once for their types, then again with their contents.
+        first = _TorchUnpickler(file, None)
+        first.load()
+        keys = _TorchUnpickler(file, None).load()
+        storages = {}
+        for key in keys:
+            (count,) = struct.unpack("<q", file.read(8))
+            size = 2 if first.types[key] == "bfloat16" else np.dtype(first.types[key]).itemsize
+            storages[key] = file.read(count * size)
+        file.seek(start)
+        return _TorchUnpickler(file, storages.__getitem__).load()
+
+
 class _Placeholder:
     """Stands for an object of a class that is no tensor; keeps nothing and does nothing."""
 
@@ -88,6 +113,16 @@ class _Placeholder:
         pass
 
     __setstate__ = __setitem__ = append = extend = _forget
+
+
+class _ScriptModule(dict):
+    """In the place of a TorchScript class: its attributes, parameters among them; its code is not read."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__()
+
+    def __setstate__(self, state: Any) -> None:
+        self.update(state if isinstance(state, dict) else {})
 
 
 class _StorageType(str):
@@ -112,6 +147,8 @@ class _TorchUnpickler(pickle.Unpickler):
     def __init__(self, file: Any, read_storage: Any):
         super().__init__(file, encoding="utf-8")
         self._read_storage = read_storage
+        #: Storage -> type, of those that the object refers to.
+        self.types: dict[str, str] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         """The few names that rebuild tensors; a placeholder for every other one."""
@@ -123,6 +160,8 @@ class _TorchUnpickler(pickle.Unpickler):
             return lambda tensor, *_: tensor
         if module == "torch" and name in _TORCH_TYPES:
             return _StorageType(name)
+        if module.startswith("__torch__"):
+            return _ScriptModule
         return _Placeholder
 
     def persistent_load(self, pid: tuple) -> np.ndarray:
@@ -130,10 +169,19 @@ class _TorchUnpickler(pickle.Unpickler):
         kind, storage_type, key = pid[:3]
         if kind != "storage" or not isinstance(storage_type, _StorageType):
             raise ValueError(f"The PyTorch file holds a {kind!r} of {storage_type!r}, which this reader does not know.")
-        return _array(self._read_storage(key), _TORCH_TYPES[storage_type], (-1,))
+        self.types[key] = _TORCH_TYPES[storage_type]
+        if self._read_storage is None:
+            return _Unread()
+        return _array(self._read_storage(key), self.types[key], (-1,))
 
 
-def _rebuild_tensor(storage: np.ndarray, offset: int, size: tuple, stride: tuple, *_: Any) -> np.ndarray:
+class _Unread:
+    """A storage whose contents come later in the file."""
+
+
+def _rebuild_tensor(storage: Any, offset: int, size: tuple, stride: tuple, *_: Any) -> Any:
+    if isinstance(storage, _Unread):
+        return storage
     # Checked here, since as_strided would read beyond the storage.
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if 0 in size:

@@ -1,0 +1,173 @@
+"""Does a Frechet distance of videos measure what it should? Damage of growing strength, halves of growing size, itself.
+
+    KERAS_BACKEND=jax python benchmarks/fvd_sanity.py [--clips 256] [--i3d PATH | --network FILE.keras]
+
+Moving Shapes clips are damaged by noise, blur, shuffled frames and frozen frames, and measured against other clean
+clips: each kind should raise the distance, more with more strength. Distances of two clean halves should fall as one
+over their size, and a set should have none to itself. Exit status 1 where one of these does not hold.
+
+By default features come from a small 3D network with fixed random weights. Its distances have nothing to do with
+published FVD. With `--i3d` and the public weights they are FVD, of these clips.
+"""
+
+import argparse
+import statistics
+import sys
+import warnings
+
+import keras
+import numpy as np
+from heading import heading
+
+from magvit_keras import convert
+from magvit_keras.data import MovingShapes
+from magvit_keras.metrics import clip_features, expected_bias, frechet_distance
+from magvit_keras.metrics.initial_weights import constant, random_kernel
+
+FRAMES, SIZE = 16, 32
+
+
+def random_network(widths: tuple[int, ...] = (16, 32, 48)) -> keras.Model:
+    """Three convolutions with weights from a fixed seed; the same numbers on every backend.
+
+    In each layer the kernels of every other feature sum to 0 over time: those see change alone. Without them a random
+    network sees little but the pictures.
+    """
+
+    def kernel(name: str):
+        draw = random_kernel(name)
+
+        def of_change(shape: tuple, dtype: object = None) -> np.ndarray:
+            values = draw(shape)
+            values[..., ::2] -= values[..., ::2].mean(axis=0)
+            return values
+
+        return of_change
+
+    inputs = keras.Input((None, None, None, 3))
+    x = inputs
+    for i, width in enumerate(widths):
+        x = keras.layers.Conv3D(
+            width,
+            3,
+            strides=2 if i else (1, 2, 2),
+            padding="same",
+            activation="relu",
+            kernel_initializer=kernel(f"random{i}"),
+            bias_initializer=constant(0.0),
+        )(x)
+    return keras.Model(
+        inputs, keras.layers.GlobalAveragePooling3D()(x), name="random_3d_network_not_comparable_with_published_fvd"
+    )
+
+
+def noise(clips: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Gaussian noise of that standard deviation."""
+    return np.clip(clips + strength * rng.standard_normal(clips.shape, "float32"), 0, 1)
+
+
+def blur(clips: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """A box of 2 strength + 1 pixels in both directions."""
+    k = int(strength)
+    for axis in (2, 3):
+        pad = [(k, k) if i == axis else (0, 0) for i in range(5)]
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(clips, pad, mode="edge"), 2 * k + 1, axis)
+        clips = windows.mean(axis=-1)
+    return clips
+
+
+def shuffle(clips: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """That part of the frames changes places."""
+    out, count = clips.copy(), round(strength * clips.shape[1])
+    for i, clip in enumerate(clips):
+        places = rng.choice(len(clip), count, replace=False)
+        out[i, places] = clip[np.roll(places, 1)]
+    return out
+
+
+def freeze(clips: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """After 1 - strength of the frames the clip stands still."""
+    last = max(1, round((1 - strength) * clips.shape[1]))
+    return np.concatenate([clips[:, :last], np.repeat(clips[:, last - 1 : last], clips.shape[1] - last, axis=1)], 1)
+
+
+DAMAGE = {
+    noise: (0.05, 0.1, 0.2, 0.4),
+    blur: (1, 2, 3, 4),
+    shuffle: (0.125, 0.25, 0.5, 1.0),
+    freeze: (0.25, 0.5, 0.75, 0.9375),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=256, help="clips in each of the two sets")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--i3d", help="public weights of I3D, for real FVD")
+    parser.add_argument("--network", help="a .keras file: any model of clips -> features")
+    options = parser.parse_args()
+    if options.i3d:
+        network = convert.load_i3d(options.i3d)
+    else:
+        network = keras.saving.load_model(options.network) if options.network else random_network()
+    # Two sets that have no clip in common.
+    sources = (MovingShapes(options.clips, FRAMES, SIZE, options.seed, split) for split in ("train", "test"))
+    clean, other = (source.arrays()["video"].astype("float32") / 255 for source in sources)
+    reference, _ = clip_features(clean, network)
+    undamaged, _ = clip_features(other, network)
+    print(heading(f"network {network.name}", f"2 x {options.clips} Moving Shapes clips of {FRAMES}x{SIZE}x{SIZE}"))
+    wrong: list[str] = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Only")  # of fewer samples than features; the chance column says it
+        damage_table(network, reference, undamaged, other, options.seed, wrong)
+        halves_table(np.concatenate([reference, undamaged]), options.seed, wrong)
+        scale = float(np.trace(np.cov(reference, rowvar=False)))
+        itself = frechet_distance(reference, reference)
+    print(f"\nA set against itself: {itself:.3g} (the features' total variance is {scale:.3g}).")
+    if itself > 1e-6 * scale:
+        wrong.append("a set has a distance to itself")
+    print("\n" + ("Wrong: " + "; ".join(wrong) if wrong else "All as it should be."))
+    return 1 if wrong else 0
+
+
+def damage_table(
+    network: keras.Model, reference: np.ndarray, undamaged: np.ndarray, clips: np.ndarray, seed: int, wrong: list[str]
+) -> None:
+    """Distances to the reference of clips with more and more damage."""
+    start = frechet_distance(reference, undamaged)
+    chance = expected_bias(reference, undamaged)
+    print(f"\nFrechet distance to clean clips; undamaged clips have {start:.4g}, of which chance makes {chance:.4g}.\n")
+    print("| damage | strength: distance | | | |\n|---|---|---|---|---|")
+    for function, strengths in DAMAGE.items():
+        distances = [start]
+        for strength in strengths:
+            damaged = function(clips, strength, np.random.default_rng(seed)).astype("float32")
+            distances.append(frechet_distance(reference, clip_features(damaged, network)[0]))
+        cells = [f"{s:g}: {d:.4g}" for s, d in zip(strengths, distances[1:], strict=True)]
+        print(f"| {function.__name__} | {' | '.join(cells)} |", flush=True)
+        if sorted(distances) != distances:
+            wrong.append(f"{function.__name__} does not raise the distance with every step")
+
+
+def halves_table(features: np.ndarray, seed: int, wrong: list[str], repeats: int = 20) -> None:
+    """Distances of two halves of n clips each, over random halves: n times the distance should stay."""
+    rng = np.random.default_rng(seed)
+    print(f"\n| clips in each half | distance of the halves, mean of {repeats} | times clips | expected by chance |")
+    print("|---|---|---|---|")
+    products, n = [], len(features) // 16
+    while 2 * n <= len(features):
+        distances, expected = [], []
+        for _ in range(repeats):
+            chosen = features[rng.permutation(len(features))[: 2 * n]]
+            distances.append(frechet_distance(chosen[:n], chosen[n:]))
+            expected.append(expected_bias(chosen[:n], chosen[n:]))
+        mean = statistics.mean(distances)
+        products.append(n * mean)
+        print(f"| {n} | {mean:.4g} | {n * mean:.4g} | {statistics.mean(expected):.4g} |")
+        n *= 2
+    if max(products[1:]) > 1.5 * min(products[1:]):
+        wrong.append("the distance of two halves does not fall as one over their size")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

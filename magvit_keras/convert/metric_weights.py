@@ -1,0 +1,116 @@
+"""Finds the weight files of the metrics' networks, reads them whatever their format, and names their checksum."""
+
+import hashlib
+import os
+import pathlib
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from magvit_keras.convert.tf_checkpoint import read_tf_checkpoint
+from magvit_keras.convert.weight_files import read_msgpack, read_state_dict
+
+
+def find(path: str | os.PathLike | None, variable: str, what: str, source: str) -> pathlib.Path:
+    """The path given, or that of an environment variable.
+
+    Args:
+        path: a file or folder, or None.
+        variable: name of the environment variable that counts if `path` is None.
+        what: what is looked for, for the message.
+        source: where it can be had, for the message.
+
+    Raises:
+        FileNotFoundError: neither is given, or nothing is there.
+    """
+    given = path if path is not None else os.environ.get(variable)
+    hint = f"Give the path, or set the environment variable {variable}. Where to get it:\n{source}"
+    if not given:
+        raise FileNotFoundError(f"No weights of {what}. {hint}")
+    found = pathlib.Path(given).expanduser()
+    if not found.exists():
+        raise FileNotFoundError(f"No weights of {what} at {found}. {hint}")
+    return found
+
+
+def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Arrays of a file by name, whatever wrote it; nothing in the file is run.
+
+    Args:
+        path: NumPy's `.npz`, PyTorch's (old, new, TorchScript), `.safetensors`, Flax's MessagePack, or a checkpoint or
+            module of TensorFlow (a folder or an `.index` file).
+
+    Returns:
+        {name: array}; levels are joined by "/" for Flax and by "." for PyTorch.
+
+    Raises:
+        ValueError: none of these formats.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir() or path.suffix == ".index":
+        return read_tf_checkpoint(path)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            is_numpy = all(name.endswith(".npy") for name in archive.namelist())
+        if is_numpy:
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays}
+    with path.open("rb") as file:
+        first = file.read(1)
+    if first and ((first[0] & 0xF0 == 0x80 and first[0] != 0x80) or first[0] in (0xDE, 0xDF)):
+        return _flat(read_msgpack(path), "/")
+    return _flat(read_state_dict(path), ".")
+
+
+def flat_names(weights: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Nested or flat weights as {name: array}."""
+    return _flat(weights, "/")
+
+
+def _flat(tree: Mapping[str, Any], join: str) -> dict[str, np.ndarray]:
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update({f"{key}{join}{inner}": array for inner, array in _flat(value, join).items()})
+        elif hasattr(value, "shape"):
+            flat[str(key)] = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+    return flat
+
+
+def checksum(path: str | os.PathLike) -> str:
+    """SHA-256 of a file, or of all files of a folder in the order of their names."""
+    path, digest = pathlib.Path(path), hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def note_source(model: keras.Model, **paths: pathlib.Path | None) -> None:
+    """Writes the names and checksums of the files onto the model, from where scores take them."""
+    model.weights_source = {
+        part: {"file": path.name, "sha256": checksum(path)} for part, path in paths.items() if path is not None
+    }
+
+
+def assign(model: keras.Model, variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]) -> None:
+    """Copies arrays into variables of the same names.
+
+    Raises:
+        ValueError: names are missing or left over, or a shape differs; nothing has been assigned then.
+    """
+    missing, extra = sorted(variables.keys() - arrays.keys()), sorted(arrays.keys() - variables.keys())
+    if missing or extra:
+        raise ValueError(
+            f"The weights are not those of this {type(model).__name__}: {len(missing)} missing {missing[:4]}, "
+            f"{len(extra)} unknown {extra[:4]}."
+        )
+    for name, variable in variables.items():
+        if tuple(arrays[name].shape) != tuple(variable.shape):
+            raise ValueError(f"{name} has the shape {arrays[name].shape}; the model expects {tuple(variable.shape)}.")
+    for name, variable in variables.items():
+        variable.assign(np.asarray(arrays[name], "float32"))

@@ -1,0 +1,242 @@
+"""Frechet distance, kernel distance and Inception Score as Keras metrics, for `compile(metrics=[...])`."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from magvit_keras import backend
+from magvit_keras.checks import check_positive, to_float
+from magvit_keras.metrics.frechet import of_statistics
+from magvit_keras.metrics.network_holder import NetworkHolder
+from magvit_keras.metrics.statistics import FeatureStatistics
+
+
+class _FeatureMetric(NetworkHolder, keras.metrics.Metric):
+    """Takes features, or clips where it has a network that makes features of them."""
+
+    def __init__(self, network: keras.Model | None, name: str, dtype: Any):
+        super().__init__(name=name, dtype=dtype)
+        self._hold(network)
+
+    def _features(self, x: Any, sample_weight: Any = None) -> Any:
+        if sample_weight is not None:
+            raise ValueError(f"{self.name} measures sets of samples and takes no sample_weight.")
+        self._check_weights()
+        if self._network is not None:
+            x = self._network(ops.clip(to_float(x), 0.0, 1.0), training=False)
+        if len(x.shape) != 2:
+            raise ValueError(f"{self.name} takes features (batch, dimensions); received the shape {tuple(x.shape)}.")
+        return ops.cast(x, "float32")
+
+
+@keras.saving.register_keras_serializable("magvit_keras")
+class FrechetDistance(_FeatureMetric):
+    """Frechet distance between targets and predictions over all batches; see `frechet_distance`.
+
+    Means and covariances are gathered in float32 and merged without loss of digits; the distance is computed from them
+    in float64. Inside a compiled step the value shown is the part of the means only, a lower bound: the rest costs more
+    than a training step. What `fit` logs for an epoch and what `evaluate` returns is the whole distance. How much of it
+    is chance: `expected_bias(*metric.statistics())`.
+
+    Args:
+        feature_dim: number of features.
+        network: a model that turns clips into features (batch, feature_dim), with its weights; None if targets and
+            predictions are features. Clips may be uint8; floats beyond [0, 1], as decoders give them, are clipped. On
+            JAX the weights become constants of the compiled step.
+        name: of the metric in logs.
+        dtype: of the result.
+
+    Raises:
+        ValueError: bad arguments, or features of another width.
+
+    Example:
+        >>> metric = FrechetDistance(feature_dim=3)
+        >>> rows = np.random.default_rng(0).normal(size=(100, 3))
+        >>> metric.update_state(rows, rows + [1, 0, 0])
+        >>> round(float(metric.result()), 3)
+        1.0
+
+    Reference:
+        FVD (arXiv 1812.01717).
+    """
+
+    def __init__(
+        self, feature_dim: int, network: keras.Model | None = None, name: str = "frechet_distance", dtype: Any = None
+    ):
+        check_positive(feature_dim=feature_dim)
+        super().__init__(network, name, dtype)
+        self.feature_dim = int(feature_dim)
+        self._sides = [self._side("real"), self._side("generated")]
+
+    def _side(self, name: str) -> tuple:
+        d = self.feature_dim
+        shapes = {"count": (), "mean": (d,), "scatter": (d, d)}
+        return tuple(
+            self.add_variable(shape, initializer="zeros", dtype="float32", name=f"{name}_{key}")
+            for key, shape in shapes.items()
+        )
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch of real and of generated clips, or features; the two may differ in number."""
+        for x, side in zip((y_true, y_pred), self._sides, strict=True):
+            count, mean, scatter = (variable.value for variable in side)
+            rows = self._features(ops.convert_to_tensor(x), sample_weight)
+            if rows.shape[1] != self.feature_dim:
+                raise ValueError(f"{self.name} expects {self.feature_dim} features; received {rows.shape[1]}.")
+            n = ops.cast(ops.shape(rows)[0], "float32")
+            of_batch = ops.mean(rows, axis=0)
+            centred = rows - of_batch
+            step, whole = of_batch - mean, count + n
+            between = ops.outer(step, step) * (count * n / whole)
+            moved = (
+                whole,
+                mean + step * (n / whole),
+                scatter + backend.exact_matmul(ops.transpose(centred), centred) + between,
+            )
+            for variable, value in zip(side, moved, strict=True):
+                variable.assign(value)
+
+    def result(self) -> Any:
+        """The distance; 0 before two samples of each side."""
+        real, generated = (mean.value for _, mean, _ in self._sides)
+        if backend.is_traced(real):
+            return ops.sum(ops.square(real - generated))
+        one, two = self.statistics()
+        if min(one.count, two.count) < 2:
+            return ops.convert_to_tensor(0.0, dtype="float32")
+        return ops.convert_to_tensor(of_statistics(one, two), dtype="float32")
+
+    def statistics(self) -> tuple[FeatureStatistics, FeatureStatistics]:
+        """Those of the real and of the generated samples, for merging with other processes' or for saving."""
+        sides = []
+        for variables in self._sides:
+            side = FeatureStatistics()
+            count, side.mean, side.scatter = (np.asarray(ops.convert_to_numpy(v.value), "float64") for v in variables)
+            side.count = round(float(count))
+            sides.append(side)
+        return tuple(sides)
+
+    def get_config(self) -> dict:
+        """Every constructor argument."""
+        return {**super().get_config(), "feature_dim": self.feature_dim}
+
+
+@keras.saving.register_keras_serializable("magvit_keras")
+class KernelDistance(_FeatureMetric):
+    """Mean over batches of the unbiased kernel distance within a batch; see `kernel_distance`.
+
+    Every batch is one subset, as in the kernel inception distance. The expected value does not depend on the batch
+    size; the spread does. Batches with fewer than 2 samples add nothing.
+
+    Args:
+        degree: of the polynomial kernel (x.y / D + 1)^degree.
+        network: a model that turns clips into features, with its weights; None if features come in.
+        name: of the metric in logs.
+        dtype: of the result.
+
+    Raises:
+        ValueError: bad arguments, or features of unlike width.
+
+    Example:
+        >>> rows = np.random.default_rng(0).normal(size=(64, 3))
+        >>> float(KernelDistance()(rows, rows + 2.0)) > 1
+        True
+
+    Reference:
+        Demystifying MMD GANs (arXiv 1801.01401).
+    """
+
+    def __init__(
+        self, degree: int = 3, network: keras.Model | None = None, name: str = "kernel_distance", dtype: Any = None
+    ):
+        check_positive(degree=degree)
+        super().__init__(network, name, dtype)
+        self.degree = int(degree)
+        self._mean = keras.metrics.Mean(dtype=dtype)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds the distance within a batch of real and generated clips, or features."""
+        x, y = (self._features(ops.convert_to_tensor(rows), sample_weight) for rows in (y_true, y_pred))
+        if x.shape[1] != y.shape[1]:
+            raise ValueError(f"Targets have {x.shape[1]} features and predictions {y.shape[1]}.")
+        n, m = (ops.cast(ops.shape(rows)[0], "float32") for rows in (x, y))
+
+        def kernel(a: Any, b: Any) -> Any:
+            return (backend.exact_matmul(a, ops.transpose(b)) / x.shape[1] + 1.0) ** self.degree
+
+        def within(rows: Any, count: Any) -> Any:
+            own = (ops.sum(ops.square(rows), axis=1) / x.shape[1] + 1.0) ** self.degree
+            return (ops.sum(kernel(rows, rows)) - ops.sum(own)) / ops.maximum(count * (count - 1.0), 1.0)
+
+        value = within(x, n) + within(y, m) - 2.0 * ops.mean(kernel(x, y))
+        enough = ops.cast(ops.minimum(n, m) >= 2.0, "float32")
+        self._mean.update_state(value * enough, enough)
+
+    def result(self) -> Any:
+        """The mean over the batches so far."""
+        return self._mean.result()
+
+    def reset_state(self) -> None:
+        """Forgets all batches."""
+        self._mean.reset_state()
+
+    def get_config(self) -> dict:
+        """Every constructor argument."""
+        return {**super().get_config(), "degree": self.degree}
+
+
+@keras.saving.register_keras_serializable("magvit_keras")
+class InceptionScore(_FeatureMetric):
+    """Inception Score of the predictions over all batches; see `inception_score`. Targets are not looked at.
+
+    Args:
+        num_classes: number of logits.
+        network: a classifier of clips that returns logits, with its weights; None if logits come in.
+        name: of the metric in logs.
+        dtype: of the result.
+
+    Raises:
+        ValueError: bad arguments, or another number of logits.
+
+    Example:
+        >>> metric = InceptionScore(num_classes=4)
+        >>> round(float(metric(None, 100 * np.eye(4))), 4)
+        4.0
+
+    Reference:
+        Salimans et al. (arXiv 1606.03498).
+    """
+
+    def __init__(
+        self, num_classes: int, network: keras.Model | None = None, name: str = "inception_score", dtype: Any = None
+    ):
+        check_positive(num_classes=num_classes)
+        super().__init__(network, name, dtype)
+        self.num_classes = int(num_classes)
+        self._count = self.add_variable((), initializer="zeros", dtype="float32", name="count")
+        self._sum = self.add_variable((self.num_classes,), initializer="zeros", dtype="float32", name="probabilities")
+        self._negentropy = self.add_variable((), initializer="zeros", dtype="float32", name="negative_entropy")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch of generated clips, or logits."""
+        logits = self._features(ops.convert_to_tensor(y_pred), sample_weight)
+        if logits.shape[1] != self.num_classes:
+            raise ValueError(f"{self.name} expects {self.num_classes} logits; received {logits.shape[1]}.")
+        log_p = ops.log_softmax(logits, axis=-1)
+        p = ops.exp(log_p)
+        self._count.assign_add(ops.cast(ops.shape(logits)[0], "float32"))
+        self._sum.assign_add(ops.sum(p, axis=0))
+        self._negentropy.assign_add(ops.sum(p * log_p))
+
+    def result(self) -> Any:
+        """The score of all samples so far; 1 before the first."""
+        count = ops.maximum(self._count, 1.0)
+        marginal = self._sum / count
+        entropy = ops.sum(marginal * ops.log(ops.maximum(marginal, 1e-30)))
+        return ops.exp(self._negentropy / count - entropy)
+
+    def get_config(self) -> dict:
+        """Every constructor argument."""
+        return {**super().get_config(), "num_classes": self.num_classes}

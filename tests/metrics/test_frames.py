@@ -1,0 +1,115 @@
+"""PSNR and SSIM: equal to the reference, and to the formula written out with SciPy."""
+
+import numpy as np
+import pytest
+import scipy.ndimage
+from keras import ops
+
+from magvit_keras.metrics import best_of, interframe, psnr, ssim
+
+# structural_similarity(gray, gray, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False) and
+# peak_signal_noise_ratio of scikit-image 0.26.0 for the frames of `pair()`; scripts/frame_metric_numbers.py makes them.
+SCIKIT_IMAGE = {"psnr": [23.019065, 22.99331, 23.034054], "ssim": [0.744282, 0.742175, 0.748355]}
+
+
+def pair():
+    """Smooth moving patterns, and the same with noise; made of sines, so that no generator's version matters."""
+    t, y, x, c = np.meshgrid(np.arange(3), np.arange(24), np.arange(28), np.arange(3), indexing="ij")
+    clean = 0.5 + 0.3 * np.sin(0.3 * x + 0.5 * t + c) * np.cos(0.4 * y)
+    noise = 0.1 * np.sin(12.9898 * x + 78.233 * y + 37.719 * c + 7.7 * t)
+    return clean.astype("float32"), np.clip(clean + noise, 0, 1).astype("float32")
+
+
+def value(x):
+    return np.asarray(ops.convert_to_numpy(x))
+
+
+def scipy_ssim(a, b):
+    """Frames (H, W, 3), in float64, by SciPy's Gaussian filter."""
+
+    def gray(x):
+        return x.astype("float64") @ [0.2125, 0.7154, 0.0721]
+
+    def blur(x):
+        return scipy.ndimage.gaussian_filter(x, 1.5, radius=5)[5:-5, 5:-5]
+
+    a, b = gray(a), gray(b)
+    ma, mb = blur(a), blur(b)
+    va, vb, vab = blur(a * a) - ma**2, blur(b * b) - mb**2, blur(a * b) - ma * mb
+    c1, c2 = 1e-4, 9e-4
+    return np.mean((2 * ma * mb + c1) * (2 * vab + c2) / ((ma**2 + mb**2 + c1) * (va + vb + c2)))
+
+
+@pytest.mark.parametrize(("name", "metric"), [("psnr", psnr), ("ssim", ssim)])
+def test_equal_to_the_reference(reference, name, metric):
+    ref = reference("metrics")
+    frames = value(metric(ref["quality/video_1"], ref["quality/video_2"]))
+    ref.assert_close(frames, f"quality/{name}_frames")
+    ref.assert_close(frames.mean(axis=1), f"quality/{name}_video")
+
+
+@pytest.mark.parametrize(("name", "metric"), [("psnr", psnr), ("ssim", ssim)])
+def test_equal_to_scikit_image(name, metric):
+    np.testing.assert_allclose(value(metric(*pair())), SCIKIT_IMAGE[name], rtol=0, atol=1e-4)
+
+
+def test_ssim_equals_scipy():
+    clean, noisy = pair()
+    expected = [scipy_ssim(a, b) for a, b in zip(clean, noisy, strict=True)]
+    np.testing.assert_allclose(value(ssim(clean, noisy)), expected, atol=2e-5)
+
+
+def test_equal_frames():
+    clean, _ = pair()
+    assert value(psnr(clean, clean)).tolist() == [np.inf] * 3
+    np.testing.assert_allclose(value(ssim(clean, clean)), 1, atol=1e-6)
+
+
+def test_uint8_is_scaled():
+    clean, noisy = (np.round(255 * x) for x in pair())
+    scaled = [np.float32(x / 255) for x in (clean, noisy)]
+    for metric in (psnr, ssim):
+        np.testing.assert_allclose(
+            value(metric(clean.astype("uint8"), noisy.astype("uint8"))), value(metric(*scaled)), rtol=1e-4
+        )
+
+
+def test_gray_frames():
+    gray = pair()[0][..., :1]
+    coloured = np.repeat(gray, 3, axis=-1)
+    np.testing.assert_allclose(value(ssim(gray, gray * 0.9)), value(ssim(coloured, coloured * 0.9)), atol=1e-5)
+
+
+def test_interframe_compares_neighbours():
+    clip = pair()[0][None]
+    np.testing.assert_allclose(value(interframe(psnr, clip)), [value(psnr(clip[0, :2], clip[0, 1:]))], rtol=1e-5)
+
+
+def test_best_of_takes_the_best_clip_not_the_best_frame():
+    real = np.full((2, 2, 16, 16, 3), 0.5, "float32")
+    first, second = real.copy(), real.copy()
+    first[0] += 0.1  # 20 dB in both frames
+    second[0] += np.array([0.01, 0.5], "float32")[:, None, None, None]  # 40 and 6 dB: 23 on average
+    first[1] += 0.1
+    second[1] += 0.2
+    scores, count = best_of(psnr, real, iter([first, second]))
+    np.testing.assert_allclose(scores, [(40 - 10 * np.log10(0.25)) / 2, 20], rtol=1e-3)
+    assert count == 2
+    worst, _ = best_of(psnr, real, [first, second], largest=False)
+    np.testing.assert_allclose(worst, [20, -10 * np.log10(0.04)], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda a: psnr(a, a[:, :-1]), "one shape"),
+        (lambda a: psnr(a * 255, a), r"real must be in \[0, 1\].*Divide by 255"),
+        (lambda a: ssim(a, a * np.nan), "generated holds values that are not finite"),
+        (lambda a: ssim(a[:, :8], a[:, :8]), "at least 11 x 11"),
+        (lambda a: interframe(psnr, a), "at least 2 frames"),
+        (lambda a: best_of(psnr, a, []), "at least one try"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(pair()[0])

@@ -1,0 +1,176 @@
+"""The Keras metrics give the numbers of the pure functions, in `fit` and `evaluate`, on each backend."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from magvit_keras import backend, metrics
+from magvit_keras.metrics import frechet_distance, inception_score, kernel_distance
+
+
+def rows(seed=0, n=40, d=4):
+    return (np.random.default_rng(seed).normal(size=(n, d)) + 3).astype("float32")
+
+
+def identity(*shape):
+    """A trainable model that starts as the identity, so that its outputs are known."""
+    inputs = keras.Input(shape)
+    model = keras.Model(inputs, keras.layers.Dense(shape[-1], kernel_initializer="identity")(inputs))
+    return model
+
+
+def clips(seed=0, n=6):
+    return np.random.default_rng(seed).random((n, 3, 16, 16, 3), "float32")
+
+
+def flat_features(d=3):
+    """Mean colour of a clip: features that a test can work out."""
+    inputs = keras.Input((3, 16, 16, d))
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling3D()(inputs))
+
+
+def test_distributions_in_evaluate():
+    x, y = rows(0), rows(1) * 1.5
+    model = identity(4)
+    model.compile(
+        loss="mse",
+        metrics=[metrics.FrechetDistance(4), metrics.KernelDistance(), metrics.InceptionScore(4)],
+    )
+    for _ in range(2):  # the second time: nothing is left of the first
+        logs = model.evaluate(x, y, batch_size=16, verbose=0, return_dict=True)
+    np.testing.assert_allclose(logs["frechet_distance"], frechet_distance(y, x), rtol=1e-4)
+    np.testing.assert_allclose(logs["inception_score"], inception_score(x), rtol=1e-4)
+    parts = [slice(0, 16), slice(16, 32), slice(32, 40)]
+    expected = np.mean([kernel_distance(y[part], x[part]) for part in parts])
+    np.testing.assert_allclose(logs["kernel_distance"], expected, rtol=1e-3)
+
+
+def test_frames_in_fit_and_evaluate():
+    clean, noisy = clips(0), clips(1)
+    model = identity(3, 16, 16, 3)
+    model.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse", metrics=[metrics.PSNR(), metrics.SSIM()])
+    history = model.fit(noisy, clean, validation_data=(noisy, clean), batch_size=4, verbose=0).history
+    expected = {name: np.mean(ops.convert_to_numpy(getattr(metrics, name)(clean, noisy))) for name in ("psnr", "ssim")}
+    for name, value in expected.items():
+        np.testing.assert_allclose(history[name], [value], rtol=1e-4)
+        np.testing.assert_allclose(history[f"val_{name}"], [value], rtol=1e-4)
+
+
+def test_distributions_in_fit():
+    model = identity(4)
+    model.compile(optimizer=keras.optimizers.SGD(0.0), loss="mse", metrics=[metrics.FrechetDistance(4)])
+    x, y = rows(0), rows(1)
+    history = model.fit(x, y, batch_size=20, epochs=2, verbose=0).history
+    np.testing.assert_allclose(history["frechet_distance"], [frechet_distance(y, x)] * 2, rtol=1e-4)
+
+
+def test_frechet_distance_over_batches_of_any_size_equals_the_reference(reference):
+    ref = reference("metrics")
+    metric = metrics.FrechetDistance(16)
+    one, two = ref["fid/features_1"], ref["fid/features_2"]
+    for start, end in ((0, 7), (7, 8), (8, 60)):
+        metric.update_state(one[start:end], two[start:end])
+    np.testing.assert_allclose(float(metric.result()), ref["fid/repeats1/mean"], rtol=2e-5)
+
+
+def test_statistics_of_two_processes_merge():
+    whole, parts = metrics.FrechetDistance(4), [metrics.FrechetDistance(4) for _ in range(2)]
+    x, y = rows(0), rows(1) * 2
+    whole.update_state(x, y)
+    for part, cut in zip(parts, (slice(0, 10), slice(10, 40)), strict=True):
+        part.update_state(x[cut], y[cut])
+    (r1, g1), (r2, g2) = (part.statistics() for part in parts)
+    np.testing.assert_allclose(frechet_distance(r1.merge(r2), g1.merge(g2)), float(whole.result()), rtol=1e-4)
+
+
+def test_networks_turn_clips_into_features():
+    real, generated = clips(0), clips(1) ** 2
+    metric = metrics.FrechetDistance(3, network=flat_features())
+    real = np.round(255 * real).astype("uint8")
+    metric.update_state(real, generated)
+    real = real / 255
+    means = [x.mean(axis=(1, 2, 3)) for x in (real, generated)]
+    np.testing.assert_allclose(float(metric.result()), frechet_distance(*means), rtol=1e-3)
+
+
+def test_networks_inside_evaluate():
+    """Their weights are read, and not moved, by the compiled step."""
+    clip = keras.Input((3, 16, 16, 3))
+    features = keras.layers.Conv3D(2, 3, activation="relu")(clip)
+    network = keras.Model(clip, keras.layers.GlobalAveragePooling3D()(features))
+    lpips = metrics.LPIPS(width=1 / 32)
+    real, generated = clips(0), clips(1) ** 2
+    model = identity(3, 16, 16, 3)
+    model.compile(loss="mse", metrics=[metrics.FrechetDistance(2, network=network), metrics.PerceptualDistance(lpips)])
+    before = network.get_weights()
+    logs = model.evaluate(generated, real, batch_size=4, verbose=0, return_dict=True)
+    expected = frechet_distance(*(network.predict(x, verbose=0) for x in (real, generated)))
+    np.testing.assert_allclose(logs["frechet_distance"], expected, rtol=1e-3)
+    distances = ops.convert_to_numpy(backend.run_compiled(lpips, "call", lambda a, b: lpips(a, b), real, generated))
+    np.testing.assert_allclose(logs["lpips"], np.mean(distances), rtol=1e-3)
+    for one, two in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_predictions_beyond_the_range_are_clipped():
+    real = np.ones((1, 16, 16, 3), "float32")
+    assert np.isinf(float(metrics.PSNR()(real, real * 1.5)))
+
+
+def test_example_weights():
+    real = np.zeros((2, 16, 16, 3), "float32")
+    generated = np.stack([real[0] + 0.1, real[1] + 1.0])
+    np.testing.assert_allclose(float(metrics.PSNR()(real, generated, sample_weight=[3, 1])), 15, rtol=1e-5)
+
+
+ALL = [
+    (metrics.PSNR, {}),
+    (metrics.SSIM, {"name": "similarity"}),
+    (metrics.FrechetDistance, {"feature_dim": 5}),
+    (metrics.KernelDistance, {"degree": 2}),
+    (metrics.InceptionScore, {"num_classes": 7}),
+]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(("cls", "arguments"), ALL)
+def test_config_round_trip(cls, arguments):
+    metric = cls(**arguments)
+    config = keras.saving.serialize_keras_object(metric)
+    again = keras.saving.deserialize_keras_object(config)
+    assert type(again) is cls
+    assert again.get_config() == metric.get_config()
+    assert all(again.get_config()[key] == value for key, value in arguments.items())
+
+
+@pytest.mark.once
+def test_a_network_from_a_config_has_no_weights_and_says_so():
+    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(metrics.FrechetDistance(2, network=network))
+    )
+    with pytest.raises(ValueError, match=r"without weights.*Set `metric.network`"):
+        again.update_state(rows(), rows())
+    again.network = network
+    again.update_state(rows(), rows())
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: metrics.FrechetDistance(0), "feature_dim must be an integer of at least 1"),
+        (lambda: metrics.FrechetDistance(3).update_state(rows(), rows()), "expects 3 features; received 4"),
+        (lambda: metrics.FrechetDistance(3).update_state(clips(), clips()), r"takes features \(batch, dimensions\)"),
+        (lambda: metrics.InceptionScore(3).update_state(None, rows()), "expects 3 logits; received 4"),
+        (lambda: metrics.KernelDistance().update_state(rows(), rows(d=5)), "Targets have 4 features and predictions 5"),
+        (lambda: metrics.KernelDistance(network=len), "must be a keras.Model"),
+        (lambda: metrics.PerceptualDistance(None), r"load_lpips\(path, heads\)"),
+        (lambda: metrics.KernelDistance().update_state(rows(), rows(), [1.0]), "takes no sample_weight"),
+        (lambda: metrics.PSNR().update_state(np.zeros((16, 16, 3)), np.zeros((16, 16, 3))), "takes batches"),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
