@@ -9,7 +9,8 @@ from magvit_keras._lazy import public_names
 _PUBLIC = {
     "MovingShapes": "magvit_keras.data.moving_shapes",
     "VideoFolder": "magvit_keras.data.video_folder",
-    "ScanReport": "magvit_keras.data.video_folder",
+    "ScanReport": "magvit_keras.data.video_files",
+    "ClipSource": "magvit_keras.data.clip_source",
     "Source": "magvit_keras.data.source",
     "Subset": "magvit_keras.data.source",
     "UnreadableVideo": "magvit_keras.data.source",
