@@ -25,11 +25,13 @@ class StoredVideo(Protocol):
         num_frames: how many frames it has.
         height: of a frame, in pixels.
         width: of a frame, in pixels.
+        label: its class, -1 where the data set does not tell it.
     """
 
     num_frames: int
     height: int
     width: int
+    label: int
 
     def read(self, indices: Sequence[int], size: tuple[int, int]) -> np.ndarray:
         """Frames scaled to (height, width), bilinear: uint8 (len(indices), H, W, 3)."""
@@ -38,7 +40,7 @@ class StoredVideo(Protocol):
 class ClipSource(Source):
     """The base of readers of stored videos: it chooses the frames, the crop and the flip of each clip.
 
-    A reader defines `num_videos`, `class_names`, `open_video(video)`, `label_of(video)` and `name_of(video)`.
+    A reader defines `num_videos`, `class_names`, `open_video(video)` and `name_of(video)`.
 
     A training clip is a random window, one random crop and perhaps one flip, anew in each epoch; an evaluation clip
     is a fixed window and crop. A video that is too short is tiled. What is drawn depends on `(seed, epoch, index)`
@@ -67,8 +69,6 @@ class ClipSource(Source):
         ...     num_videos, class_names = 2, ["grey"]
         ...     def open_video(self, video):
         ...         return ArrayVideo(np.full((20, 16, 24, 3), 100 + video, np.uint8))
-        ...     def label_of(self, video):
-        ...         return 0
         >>> source = Grey(num_frames=4, size=(16, 16))
         >>> source[1]["video"].shape, len(source.for_evaluation(windows=2, crops=3))
         ((4, 16, 16, 3), 12)
@@ -113,10 +113,6 @@ class ClipSource(Source):
             UnreadableVideo: the file or record is missing or broken.
         """
 
-    @abc.abstractmethod
-    def label_of(self, video: int) -> int:
-        """The class of a video; -1 where the data set does not tell it. Called after `open_video`."""
-
     def name_of(self, video: int) -> str:
         """What messages call the video."""
         return f"video {video}"
@@ -158,7 +154,7 @@ class ClipSource(Source):
         clip = clip_sampling.crop(frames, corner, self.size)
         if self.training and self.horizontal_flip and rng.uniform() < 0.5:
             clip = clip_sampling.flip(clip)
-        return {"video": np.ascontiguousarray(clip), "label": self.label_of(number)}
+        return {"video": np.ascontiguousarray(clip), "label": video.label}
 
     def for_evaluation(self, windows: int | str | None = None, crops: int | None = None) -> ClipSource:
         """The same videos with fixed windows and crops, and no flips.

@@ -26,6 +26,7 @@ class ImageVideo:
         images: the frames in order: bytes of a PNG or JPEG, or paths.
         name: what messages call the video.
         max_pixels: the largest `width * height` of a frame.
+        label: its class.
 
     Raises:
         UnreadableVideo: there is no image, or the first is broken or too large.
@@ -39,8 +40,14 @@ class ImageVideo:
         (2, 8, 12, [9, 9, 9])
     """
 
-    def __init__(self, images: Sequence[bytes | os.PathLike | str], name: str = "video", max_pixels: int = MAX_PIXELS):
-        self.images, self.name, self.max_pixels = images, name, max_pixels
+    def __init__(
+        self,
+        images: Sequence[bytes | memoryview | os.PathLike | str],
+        name: str = "video",
+        max_pixels: int = MAX_PIXELS,
+        label: int = 0,
+    ):
+        self.images, self.name, self.max_pixels, self.label = images, name, max_pixels, label
         self.num_frames = len(images)
         if not images:
             raise UnreadableVideo(name, "it holds no frames")
@@ -84,6 +91,7 @@ class ArrayVideo:
 
     Args:
         array: uint8 (T, H, W), (T, H, W, 1) or (T, H, W, 3).
+        label: its class.
 
     Raises:
         ValueError: another shape or type.
@@ -95,11 +103,11 @@ class ArrayVideo:
         (2, 16, 16, 3)
     """
 
-    def __init__(self, array: np.ndarray):
+    def __init__(self, array: np.ndarray, label: int = 0):
         if array.dtype != np.uint8 or array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] not in (1, 3)):
             shape = "(T, H, W), (T, H, W, 1) or (T, H, W, 3)"
             raise ValueError(f"expected uint8 {shape}; received {array.dtype} {array.shape}")
-        self.array = array
+        self.array, self.label = array, label
         self.num_frames, self.height, self.width = array.shape[:3]
 
     def read(self, indices: Sequence[int], size: tuple[int, int]) -> np.ndarray:

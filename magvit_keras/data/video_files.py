@@ -131,14 +131,10 @@ class VideoFiles(ClipSource):
         """The path relative to the folder."""
         return self._paths[video]
 
-    def label_of(self, video: int) -> int:
-        """The class of a video."""
-        return self._labels[video]
-
     def open_video(self, video: int) -> StoredVideo:
         """Finds the frames of a file; the last few thousand files are remembered."""
         path = inside(self.root, self._paths[video])
-        return _FileVideo(_info(str(path), self.max_pixels), self.max_pixels)
+        return _FileVideo(_info(str(path), self.max_pixels), self.max_pixels, self._labels[video])
 
     def scan(self, threads: int = 4) -> ScanReport:
         """Opens every file before a long run: counts its frames and decodes the first.
@@ -175,6 +171,7 @@ class VideoFiles(ClipSource):
 class _FileVideo:
     info: VideoInfo
     max_pixels: int
+    label: int
 
     @property
     def num_frames(self) -> int:
