@@ -184,7 +184,7 @@ def test_the_command_writes_tokens_of_all_ten_tasks(options, videos, tmp_path):
     ("arguments", "message"),
     [
         (("--format", "avi"), "Unknown format 'avi'; expected one of folder, ucf101"),
-        (("--reader", "fold=1"), "The format folder has no fold; expected some of num_frames"),
+        (("--reader", "fold=1"), "The format folder has no fold; expected some of num_frames, size"),
         (("--reader", "fold"), "--reader must be name=value"),
         (("--format", "ucf101"), "classInd.txt"),
         (("--process", "3"), "--process must be a number out of a count"),

@@ -30,8 +30,8 @@ class BAIR(RecordVideos):
         root: the folder, or the folder below it that is named above.
         split: "train" or "test".
         camera: "image_aux1", which the paper uses, or "image_main".
-        **clips: how clips are cut out, see `ClipSource`; `size` is (64, 64) by default, and `training` is the default
-            of the split "train" alone.
+        size: (height, width) of a clip in pixels.
+        **clips: how clips are cut out, see `ClipSource`; `training` is the default of the split "train" alone.
 
     Raises:
         FileNotFoundError: neither form is in the folder.
@@ -49,13 +49,20 @@ class BAIR(RecordVideos):
 
     class_names = ("robot",)
 
-    def __init__(self, root: str | os.PathLike, split: str = "train", camera: str = "image_aux1", **clips: Any):
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        split: str = "train",
+        camera: str = "image_aux1",
+        size: tuple[int, int] = (SIZE, SIZE),
+        **clips: Any,
+    ):
         if split not in SPLITS:
             raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
         if camera not in CAMERAS:
             raise ValueError(f"camera={camera!r}: expected one of {', '.join(CAMERAS)}")
         root = pathlib.Path(root)
-        clips = {"training": split == "train", "size": (SIZE, SIZE), **clips}
+        clips = {"training": split == "train", "size": size, **clips}
         self.camera, prepared = camera, prepared_folder(root, "bair_robot_pushing_small", split)
         if prepared is not None:
             files, keys = shards(prepared, split, clips.get("on_error", "skip")), [camera]

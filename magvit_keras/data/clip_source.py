@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
+import inspect
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -97,6 +98,18 @@ class ClipSource(Source):
         self.seed, self.on_error, self.max_pixels = int(seed), on_error, _count("max_pixels", max_pixels)
         self.training, self.horizontal_flip = bool(training), bool(horizontal_flip)
         self.windows, self.crops = "centre", 1
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        """Writes the arguments of this class out in the signature of a reader that passes them on by `**clips`."""
+        super().__init_subclass__(**kwargs)
+        signature = inspect.signature(cls.__init__)
+        own = list(signature.parameters.values())[1:]  # without self
+        if own and own[-1].kind is inspect.Parameter.VAR_KEYWORD:
+            names = {parameter.name for parameter in own}
+            shared = list(inspect.signature(ClipSource.__init__).parameters.values())[1:]
+            shared = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in shared if p.name not in names]
+            own = [*own[:-1], *shared]
+        cls.__signature__ = signature.replace(parameters=own)
 
     # --- what a reader defines ---
 

@@ -49,8 +49,7 @@ def open_source(name: str, root: str | os.PathLike, **options: Any) -> Source:
     if name not in FORMATS:
         raise ValueError(f"Unknown format {name!r}; expected one of {', '.join(FORMATS)}")
     reader = getattr(data, FORMATS[name])
-    accepted = dict.fromkeys(name for kind in (data.ClipSource, reader) for name in inspect.signature(kind).parameters)
-    known = [option for option in accepted if option not in ("root", "folder", "clips")]
+    known = list(inspect.signature(reader).parameters)[1:]  # without the folder
     unknown = [option for option in options if option not in known]
     if unknown:
         raise ValueError(f"The format {name} has no {', '.join(unknown)}; expected some of {', '.join(known)}")

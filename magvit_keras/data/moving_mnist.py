@@ -26,7 +26,8 @@ class MovingMNIST(ClipSource):
 
     Args:
         root: the folder, or the .npy file itself.
-        **clips: how clips are cut out, see `ClipSource`; `size` is (64, 64) by default.
+        size: (height, width) of a clip in pixels.
+        **clips: how clips are cut out, see `ClipSource`.
 
     Raises:
         FileNotFoundError: neither form is in the folder.
@@ -46,8 +47,8 @@ class MovingMNIST(ClipSource):
 
     class_names = ("digits",)
 
-    def __init__(self, root: str | os.PathLike, **clips: Any):
-        clips = {"size": (64, 64), **clips}
+    def __init__(self, root: str | os.PathLike, size: tuple[int, int] = (64, 64), **clips: Any):
+        clips = {"size": size, **clips}
         super().__init__(**clips)
         root = pathlib.Path(root)
         self._path = root if root.is_file() else root / FILE

@@ -1,9 +1,11 @@
 """Windows, crops and flips of stored videos (App. B.3), whatever the format."""
 
+import inspect
+
 import numpy as np
 import pytest
 
-from magvit_keras.data import ClipSource, MovingShapes, Subset, UnreadableVideo, UnreadableVideoWarning
+from magvit_keras.data import BAIR, ClipSource, MovingShapes, Subset, UnreadableVideo, UnreadableVideoWarning
 from magvit_keras.data.images import ArrayVideo
 
 pytestmark = pytest.mark.once
@@ -109,6 +111,12 @@ def test_windows_stay_when_nothing_is_said():
 def test_wrong_windows_and_crops_say_what_is_expected(arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         Counted(num_frames=4).for_evaluation(**arguments)
+
+
+def test_readers_show_all_their_arguments():
+    shown = inspect.signature(BAIR).parameters
+    assert list(shown)[:5] == ["root", "split", "camera", "size", "num_frames"] and "on_error" in shown
+    assert shown["size"].default == (64, 64) and "clips" not in shown
 
 
 # --- processes ---
