@@ -35,6 +35,7 @@ _PUBLIC = {
     "DamagedShard": "magvit_keras.data.token_shards",
     "read_shards": "magvit_keras.data.token_shards",
     "open_source": "magvit_keras.data.formats",
+    "write_sample": "magvit_keras.data.samples",
     "Loader": "magvit_keras.data.loader",
     "read_clip": "magvit_keras.data.clip_file",
     "read_video": "magvit_keras.data.decode",

@@ -39,8 +39,11 @@ class BAIR(RecordVideos):
         ValueError: an argument is out of range.
 
     Example:
-        >>> first = BAIR("data", split="test").for_evaluation(windows="first")  # doctest: +SKIP
-        >>> debiased = BAIR("data", split="test").for_evaluation(windows=15)    # doctest: +SKIP
+        >>> import tempfile
+        >>> from magvit_keras.data.samples import write_sample
+        >>> clips = BAIR(write_sample("bair", tempfile.mkdtemp()), split="test")
+        >>> len(clips.for_evaluation(windows="first")), len(clips.for_evaluation(windows=15))
+        (4, 60)
 
     Reference:
         Ebert et al., Self-Supervised Visual Planning with Temporal Skip Connections (arXiv 1710.05268);

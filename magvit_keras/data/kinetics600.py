@@ -36,7 +36,11 @@ class Kinetics600(VideoFiles):
         ValueError: a column is missing, an argument is out of range, or a row is wrong and `on_error="raise"`.
 
     Example:
-        >>> clips = Kinetics600("data", split="validation").for_evaluation(windows=2, crops=3)  # doctest: +SKIP
+        >>> import tempfile
+        >>> from magvit_keras.data.samples import write_sample
+        >>> clips = Kinetics600(write_sample("kinetics600", tempfile.mkdtemp()), split="validation", size=(32, 32))
+        >>> len(clips), len(clips.for_evaluation(windows=2, crops=3))
+        (4, 24)
 
     Reference:
         Carreira et al., A Short Note about Kinetics-600 (arXiv 1808.01340).

@@ -13,6 +13,7 @@ from magvit_keras.data.images import ArrayVideo
 from magvit_keras.data.record_videos import PreparedVideos, prepared_folder
 
 FILE = "mnist_test_seq.npy"
+_MAGIC = b"\x93NUMPY\x01\x00"  # later versions allow headers of gigabytes
 
 
 class MovingMNIST(ClipSource):
@@ -73,7 +74,13 @@ class MovingMNIST(ClipSource):
 
     def _array(self) -> np.ndarray:
         if self._mapped is None:
-            array = np.load(self._path, mmap_mode="r", allow_pickle=False)
+            with open(self._path, "rb") as file:
+                if file.read(len(_MAGIC)) != _MAGIC:
+                    raise ValueError(f"{self._path} is no .npy file of version 1.0")
+            try:
+                array = np.load(self._path, mmap_mode="r", allow_pickle=False)
+            except Exception as error:  # NumPy's parser of headers raises errors of many kinds
+                raise ValueError(f"{self._path} is damaged: {error}") from None
             if array.dtype != np.uint8 or array.ndim != 4 or 0 in array.shape:
                 raise ValueError(f"{self._path}: expected uint8 (20, N, 64, 64), found {array.dtype} {array.shape}")
             self._mapped = array

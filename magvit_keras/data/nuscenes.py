@@ -42,7 +42,11 @@ class NuScenes(ClipSource):
             is out of range.
 
     Example:
-        >>> clips = NuScenes("data", split="validation").for_evaluation(windows=16, crops=3)  # doctest: +SKIP
+        >>> import tempfile
+        >>> from magvit_keras.data.samples import write_sample
+        >>> clips = NuScenes(write_sample("nuscenes", tempfile.mkdtemp()), split="validation", size=(32, 32))
+        >>> len(clips), len(clips.for_evaluation(windows=16, crops=3))
+        (1, 48)
 
     Reference:
         Caesar et al., nuScenes (arXiv 1903.11027); MAGVIT (arXiv 2212.05199), App. B.3.

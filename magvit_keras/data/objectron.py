@@ -28,7 +28,11 @@ class Objectron(VideoFiles):
         ValueError: an argument is out of range, or a line is wrong and `on_error="raise"`.
 
     Example:
-        >>> clips = Objectron("data", split="test").for_evaluation(windows=5)  # doctest: +SKIP
+        >>> import tempfile
+        >>> from magvit_keras.data.samples import write_sample
+        >>> clips = Objectron(write_sample("objectron", tempfile.mkdtemp()), split="test", size=(32, 32))
+        >>> clips.class_names, len(clips.for_evaluation(windows=5))
+        (['cup', 'shoe'], 20)
 
     Reference:
         Ahmadyan et al., Objectron (arXiv 2012.09988).

@@ -34,6 +34,19 @@ class RecordVideos(ClipSource):
         FileNotFoundError: there is no file.
         RecordError: a file ends early and `on_error="raise"`, or no record is readable.
         ValueError: an argument of `ClipSource` is out of range.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from magvit_keras.data import make_example, write_records
+        >>> from magvit_keras.data.images import ArrayVideo
+        >>> class Grey(RecordVideos):
+        ...     class_names = ("grey",)
+        ...     def decode(self, features, name):
+        ...         return ArrayVideo(np.frombuffer(features["pixels"][0], np.uint8).reshape(-1, 16, 16))
+        >>> record = make_example({"pixels": [bytes(20 * 16 * 16)]})
+        >>> Grey([write_records(tempfile.mkdtemp() + "/one.tfrecord", [record])], size=16)[0]["video"].shape
+        (16, 16, 16, 3)
     """
 
     def __init__(self, files: Sequence[str | os.PathLike], keys: Collection[str] | None = None, **clips: Any):

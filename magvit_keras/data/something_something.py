@@ -33,7 +33,11 @@ class SomethingSomethingV2(VideoFiles):
         ValueError: a list is not as expected, or an entry is wrong and `on_error="raise"`.
 
     Example:
-        >>> clips = SomethingSomethingV2("data", split="validation").for_evaluation(windows=2)  # doctest: +SKIP
+        >>> import tempfile
+        >>> from magvit_keras.data.samples import write_sample
+        >>> clips = SomethingSomethingV2(write_sample("ssv2", tempfile.mkdtemp()), split="validation", size=(32, 32))
+        >>> clips.class_names[0], len(clips.for_evaluation(windows=2))
+        ('Moving something like a CircleOrbit', 8)
 
     Reference:
         Goyal et al., The "something something" video database (arXiv 1706.04261).

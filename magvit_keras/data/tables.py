@@ -122,6 +122,13 @@ def read_jsonl(path: str | os.PathLike, columns: Sequence[str], skipped: Skipped
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: a line is wrong and `skipped` raises, or a key is missing everywhere.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "list.jsonl")
+        >>> _ = path.write_text('{"path": "a.mp4", "label": 3}\\n')
+        >>> read_jsonl(path, ["label"], Skipped(path))
+        [('line 1', {'path': 'a.mp4', 'label': 3})]
     """
     rows, keys, lines = [], set(), 0
     with open(path, encoding="utf-8-sig", errors="replace") as file:

@@ -35,9 +35,11 @@ class UCF101(VideoFiles):
         ValueError: an argument is out of range, or a line of a list is wrong and `on_error="raise"`.
 
     Example:
-        >>> clips = UCF101("data", split="train", fold=1, size=(128, 128))  # doctest: +SKIP
-        >>> clips.num_classes  # doctest: +SKIP
-        101
+        >>> import tempfile
+        >>> from magvit_keras.data.samples import write_sample
+        >>> clips = UCF101(write_sample("ucf101", tempfile.mkdtemp()), split="train", fold=1, size=(32, 32))
+        >>> clips[0]["video"].shape, clips.class_names
+        ((16, 32, 32, 3), ['CircleOrbit', 'StarOrbit'])
 
     Reference:
         https://www.crcv.ucf.edu/data/UCF101.php; MAGVIT (arXiv 2212.05199), Sec. 4.1.
@@ -90,7 +92,11 @@ class PreparedUCF101(PreparedVideos):
         ValueError: an argument is out of range, or `label.labels.txt` is missing.
 
     Example:
-        >>> clips = PreparedUCF101("tensorflow_datasets", split="test")  # doctest: +SKIP
+        >>> import tempfile
+        >>> from magvit_keras.data.samples import write_sample
+        >>> clips = PreparedUCF101(write_sample("ucf101_tfds", tempfile.mkdtemp()), split="test", size=(32, 32))
+        >>> clips[0]["video"].shape
+        (16, 32, 32, 3)
 
     Reference:
         https://www.tensorflow.org/datasets/catalog/ucf101

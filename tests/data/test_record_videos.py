@@ -243,7 +243,13 @@ def test_an_array_that_is_cut_off_is_refused(tmp_path):
     path = tmp_path / "mnist_test_seq.npy"
     np.save(path, np.zeros((20, 2, 64, 64), np.uint8))
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="is damaged"):
+        MovingMNIST(tmp_path)
+
+
+def test_what_is_no_array_is_refused(tmp_path):
+    (tmp_path / "mnist_test_seq.npy").write_bytes(b"\x93NUMPY\x02\x00" + b"\xff" * 4 + b"{")
+    with pytest.raises(ValueError, match=r"no \.npy file of version 1\.0"):
         MovingMNIST(tmp_path)
 
 
