@@ -99,8 +99,9 @@ class TokenShards:
         before = self.description()
         stored = before.pop("passes", 0)
         if before and before != now:
-            names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-            changed = "; ".join(f"{n} was {_short(before.get(n))} and is now {_short(now.get(n))}" for n in names)
+            old, new = _flat(before), _flat(now)
+            names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+            changed = "; ".join(f"{n} was {_short(old.get(n))} and is now {_short(new.get(n))}" for n in names)
             raise ValueError(f"{self.folder} holds tokens of something else ({changed}). Choose another folder.")
         self.folder.mkdir(parents=True, exist_ok=True)
         if not before or passes > stored:
@@ -263,6 +264,14 @@ def _sha256(path: pathlib.Path) -> str:
         while part := file.read(_HASHED_AT_ONCE):
             digest.update(part)
     return digest.hexdigest()
+
+
+def _flat(description: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested entries as `source.seed`, so that a message names the very one that differs."""
+    found = {}
+    for name, value in description.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
 
 
 def _short(value: Any) -> str:
