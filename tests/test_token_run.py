@@ -190,6 +190,7 @@ def test_the_command_writes_tokens_of_all_ten_tasks(options, videos, tmp_path):
         (("--reader", "fold=1"), "The format folder has no fold; expected some of num_frames, size"),
         (("--reader", "fold"), "--reader must be name=value"),
         (("--format", "ucf101"), "classInd.txt"),
+        (("--format", "web"), "The format web needs table"),
         (("--process", "3"), "--process must be a number out of a count"),
         (("--tokenizer", "3dvq_tiny"), "--tokenizer must be the folder of a trained tokenizer"),
         (("--frames", "5"), "not a multiple of 2"),

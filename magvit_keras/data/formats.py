@@ -35,7 +35,7 @@ def open_source(name: str, root: str | os.PathLike, **options: Any) -> Source:
         **options: arguments of the reader and, for all of them, of `ClipSource`.
 
     Raises:
-        ValueError: the format or an option is unknown, or what the reader raises.
+        ValueError: the format or an option is unknown, an option is missing, or what the reader raises.
         FileNotFoundError: the data is not there.
 
     Example:
@@ -49,8 +49,12 @@ def open_source(name: str, root: str | os.PathLike, **options: Any) -> Source:
     if name not in FORMATS:
         raise ValueError(f"Unknown format {name!r}; expected one of {', '.join(FORMATS)}")
     reader = getattr(data, FORMATS[name])
-    known = list(inspect.signature(reader).parameters)[1:]  # without the folder
+    parameters = list(inspect.signature(reader).parameters.values())[1:]  # without the folder
+    known = [parameter.name for parameter in parameters]
     unknown = [option for option in options if option not in known]
     if unknown:
         raise ValueError(f"The format {name} has no {', '.join(unknown)}; expected some of {', '.join(known)}")
+    needed = [p.name for p in parameters if p.default is p.empty and p.name not in options]
+    if needed:
+        raise ValueError(f"The format {name} needs {', '.join(needed)}; received {', '.join(options) or 'nothing'}")
     return reader(root, **options)

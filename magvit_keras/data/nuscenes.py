@@ -15,7 +15,7 @@ from magvit_keras.data.video_files import inside, safe_path
 
 SPLITS = ("train", "validation", "all")
 FOLDERS = ("samples/CAM_FRONT", "sweeps/CAM_FRONT")
-_KEYS = ("token", "filename", "timestamp", "prev", "next")
+_KEYS = {"token": str, "filename": str, "timestamp": int, "prev": str, "next": str}
 _HELD_OUT = 0.1  # the paper's 5.4K and 0.6K videos
 
 
@@ -116,12 +116,12 @@ def _drives(path: pathlib.Path, on_error: str) -> list[list[str]]:
     skipped, rows = Skipped(path, on_error), {}
     # The table holds millions of rows of all sensors; only those of one camera are kept.
     for row in iterate_json_array(path, lambda row: _is_front(row.get("filename"))):
-        lacking = [key for key in _KEYS if key not in row]
-        if lacking:
-            skipped.add(str(row["filename"]), f"no {', '.join(lacking)}")
+        wrong = [key for key, kind in _KEYS.items() if not isinstance(row.get(key), kind)]
+        if wrong:
+            skipped.add(row["filename"], f"no {', '.join(wrong)}, or of another kind")
             continue
         file = safe_path(row["filename"], str(path))
-        rows[row["token"]] = (file, int(row["timestamp"]), row["prev"], row["next"])
+        rows[row["token"]] = (file, row["timestamp"], row["prev"], row["next"])
     skipped.warn(len(rows))
     if not rows:
         raise ValueError(f"{path} names no picture in {' or '.join(FOLDERS)}")

@@ -317,6 +317,15 @@ def test_a_table_that_leads_out_is_refused(nuscenes, put):
         NuScenes(nuscenes, "all")
 
 
+def test_rows_without_what_is_needed_are_counted_or_raise(nuscenes, put):
+    rows = rows_of("n1", 6)
+    put({"v1.0-mini/sample_data.json": json.dumps([*rows, {**rows[0], "token": None}, {"filename": "x"}])})
+    with pytest.warns(UnreadableVideoWarning, match="1 of 7 rows(.|\n)*no token, or of another kind"):
+        assert len(NuScenes(nuscenes, "all", video_frames=6)) == 1
+    with pytest.raises(ValueError, match="no token"):
+        NuScenes(nuscenes, "all", video_frames=6, on_error="raise")
+
+
 def test_a_table_that_goes_round_ends(nuscenes, put):
     rows = rows_of("n1", 6)
     rows[-1]["next"] = rows[2]["token"]
