@@ -161,8 +161,10 @@ def _of_source(source: Source) -> dict[str, Any]:
 
 
 def fingerprint(model: Any) -> str:
-    """SHA-256 of a model's architecture and weights, the same on every backend."""
-    digest = hashlib.sha256(json.dumps(model.get_config(), sort_keys=True, default=str).encode())
+    """SHA-256 of a model's architecture and weights, the same on every backend and for every copy."""
+    # Keras numbers the names of models by the order in which a process makes them.
+    config = {name: value for name, value in model.get_config().items() if name != "name"}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for weight in model.get_weights():
         digest.update(f"{weight.shape}".encode() + np.ascontiguousarray(weight, "float32").tobytes())
     return digest.hexdigest()

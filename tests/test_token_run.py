@@ -37,7 +37,7 @@ class Averages:
         return ((means * 31.99 + self.offset) % 32).astype("int32")
 
     def get_config(self):
-        return {}
+        return {"name": f"averages_{id(self)}"}
 
     def get_weights(self):
         return [np.array([self.offset])]
@@ -122,6 +122,10 @@ def test_processes_share_the_work(source, tokenizer, tmp_path, written):
 def test_workers_make_the_same_tokens(source, tokenizer, tmp_path, written):
     shards = write_tokens(source, tokenizer, TASKS, tmp_path, passes=2, workers=1, **SETTINGS)
     np.testing.assert_array_equal(shards.read()["condition_tokens"], written.read()["condition_tokens"])
+
+
+def test_a_copy_of_a_tokenizer_has_the_same_fingerprint(tokenizer):
+    assert fingerprint(Averages()) == fingerprint(tokenizer)
 
 
 def test_tokens_of_something_else_are_not_mixed_in(written, source, videos, tokenizer):
