@@ -1,4 +1,4 @@
-"""The command line: `magvit-keras train`, `generate`, `demo`; the same as `python -m magvit_keras`."""
+"""The command line: `magvit-keras train`, `tokenize`, `generate`, `demo`; the same as `python -m magvit_keras`."""
 
 import json
 import pathlib
@@ -13,6 +13,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Format = Annotated[str, typer.Option("--format", help="What the data is: folder, ucf101, bair, web, ...")]
+Reader = Annotated[
+    list[str] | None,
+    typer.Option("--reader", help="An argument of the format's reader, as split=test; may be given several times."),
+]
 Size = Annotated[str, typer.Option(help="Height and width of the clips in pixels, as HxW or one number.")]
 
 
@@ -20,6 +25,8 @@ Size = Annotated[str, typer.Option(help="Height and width of the clips in pixels
 def train(
     data: Annotated[pathlib.Path, typer.Option(help="Folder of videos; a sub-folder is a class.")],
     out: Annotated[pathlib.Path, typer.Option(help="Folder of the run. Started again, the run goes on from there.")],
+    data_format: Format = "folder",
+    reader: Reader = None,
     frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 16,
     size: Size = "64x64",
     stride: Annotated[int, typer.Option(help="Take every so many-th frame of a video.")] = 1,
@@ -70,7 +77,56 @@ def train(
             workers=workers,
             seed=seed,
         )
+        if data_format != "folder" or reader:
+            data = _source(data_format, data, reader, frames, (height, width), stride, flip, seed)
         train_run(data, out, settings, verbose=verbose)
+
+
+@app.command("tokenize")
+def tokenize_command(
+    data: Annotated[pathlib.Path, typer.Option(help="Folder of the data set.")],
+    out: Annotated[pathlib.Path, typer.Option(help="Folder of the tokens. Started again, it makes what is missing.")],
+    tokenizer: Annotated[pathlib.Path, typer.Option(help="Folder of a trained tokenizer, as a run's tokenizer/.")],
+    data_format: Format = "folder",
+    reader: Reader = None,
+    frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 16,
+    size: Size = "64x64",
+    stride: Annotated[int, typer.Option(help="Take every so many-th frame of a video.")] = 1,
+    task: Annotated[list[str] | None, typer.Option(help="A task; may be given several times. All by default.")] = None,
+    passes: Annotated[int, typer.Option(help="How many random windows, crops and flips of each video.")] = 1,
+    flip: Annotated[bool, typer.Option(help="Mirror clips at random; leave off where left and right matter.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Clips encoded at a time.")] = 8,
+    shard_clips: Annotated[int, typer.Option(help="Clips in a file.")] = 64,
+    workers: Annotated[int, typer.Option(help="Processes that decode videos.")] = 1,
+    process: Annotated[str, typer.Option(help="Which of several machines this is, as 0/4; they share --out.")] = "0/1",
+    seed: Annotated[int, typer.Option(help="Of windows, crops and flips.")] = 0,
+    verbose: Annotated[int, typer.Option(help="1: a progress bar, 0: nothing.")] = 1,
+) -> None:
+    """Turn a data set into files of tokens, from which the transformer trains without the tokenizer."""
+    with _errors_in_one_line():
+        from magvit_keras.commit.tasks import TASKS
+        from magvit_keras.token_run import write_tokens
+        from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
+
+        if not (tokenizer / "config.json").is_file():
+            raise ValueError(f"--tokenizer must be the folder of a trained tokenizer; {tokenizer} has no config.json.")
+        index, _, count = process.partition("/")
+        if not (index.isdecimal() and count.isdecimal()):
+            raise ValueError(f"--process must be a number out of a count, for example 0/4; received {process!r}.")
+        shards = write_tokens(
+            _source(data_format, data, reader, frames, _size(size), stride, flip, seed),
+            VideoTokenizer.from_preset(tokenizer),
+            task or list(TASKS),
+            out,
+            passes=passes,
+            batch_size=batch_size,
+            shard_clips=shard_clips,
+            workers=workers,
+            process=(int(index), int(count)),
+            verbose=verbose,
+        )
+        left = len(shards.missing())
+        typer.echo(f"{left} files are left for the other processes." if left else f"The tokens are in {out}.")
 
 
 @app.command()
@@ -148,6 +204,29 @@ class _errors_in_one_line:
         if isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | ImportError):
             typer.echo(f"magvit-keras: {error}", err=True)
             raise typer.Exit(2)
+
+
+def _source(
+    name: str,
+    data: pathlib.Path,
+    options: list[str] | None,
+    frames: int,
+    size: tuple[int, int],
+    stride: int,
+    flip: bool,
+    seed: int,
+) -> object:
+    """The reader of a format; numbers among its options are taken as such."""
+    from magvit_keras.data import open_source
+
+    given = {}
+    for option in options or ():
+        key, equals, value = option.partition("=")
+        if not (key and equals):
+            raise ValueError(f"--reader must be name=value, for example split=test; received {option!r}.")
+        given[key] = int(value) if value.isdecimal() else value
+    clips = {"num_frames": frames, "size": size, "frame_stride": stride, "horizontal_flip": flip, "seed": seed}
+    return open_source(name, data, **{**clips, **given})
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -26,6 +26,7 @@ from magvit_keras.generation import Generation, generate
 from magvit_keras.presets.preset_mixin import PresetMixin
 from magvit_keras.presets.transformers import MAGVITS
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
+from magvit_keras.tokenizing import tokenize
 from magvit_keras.transformer.masked_transformer import MaskedTransformer
 
 _PARTS = ("refine", "mask", "reconstruct")
@@ -250,23 +251,8 @@ class Magvit(PresetMixin, backend.SteppedModel):
         """
         batch = batch_of(data)
         self._check_clips(batch["video"])
-        tokens, conditions = [], []
-        progress = keras.utils.Progbar(len(batch["video"]), verbose=verbose, unit_name="clip")
-        for start in range(0, len(batch["video"]), batch_size):
-            clips = ops.convert_to_numpy(to_float(batch["video"][start : start + batch_size]))
-            count = len(clips)
-            clips = np.concatenate([clips, np.repeat(clips[-1:], batch_size - count, axis=0)])  # one shape, one trace
-            tokens.append(ops.convert_to_numpy(self.tokenizer.encode(clips))[:count])
-            conditions.append(np.stack([self._condition_tokens(clips, task) for task in self.tasks], axis=1)[:count])
-            progress.update(start + count)
-        result = {"tokens": np.concatenate(tokens), "condition_tokens": np.concatenate(conditions)}
+        result = tokenize(self.tokenizer, self.tasks, batch["video"], batch_size, verbose)
         return {**result, "label": np.asarray(batch["label"])} if "label" in batch else result
-
-    def _condition_tokens(self, clips: np.ndarray, task: str) -> np.ndarray:
-        plan = condition_plan(self.tasks[task], self.video_shape, self.latent_shape)
-        if plan.ispad.all():  # nothing is given, so nobody reads them
-            return np.zeros((len(clips), *self.latent_shape), "int32")
-        return ops.convert_to_numpy(self.tokenizer.encode(ops.convert_to_numpy(apply_plan(clips, plan))))
 
     def generate(self, task: str | Task | None = None, **options: Any) -> np.ndarray | Generation:
         """Makes clips by Algorithm 1; see `magvit_keras.generation.generate` for the options."""

@@ -17,7 +17,6 @@ import shutil
 from typing import Any
 
 import keras
-import numpy as np
 
 from magvit_keras import backend
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
@@ -25,10 +24,11 @@ from magvit_keras.checks import check_positive
 from magvit_keras.commit.tasks import get_task
 from magvit_keras.convert import load_resnet50
 from magvit_keras.data import Source, VideoFolder
-from magvit_keras.data.token_cache import TokenBatches, read_shards, write_shard
+from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.magvit import Magvit
 from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
 from magvit_keras.presets.transformers import transformer_config
+from magvit_keras.token_run import write_tokens
 from magvit_keras.tokenizer.discriminator import VideoDiscriminator
 from magvit_keras.tokenizer.perceptual import PerceptualLoss
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
@@ -36,7 +36,6 @@ from magvit_keras.tokenizer.vqgan import VQGAN
 from magvit_keras.transformer.masked_transformer import MaskedTransformer
 
 SETTINGS_FILE = "settings.json"
-_SHARD = 64  # clips
 
 
 @dataclasses.dataclass
@@ -310,21 +309,9 @@ def _train_transformer(magvit: Magvit, training: Source, out: pathlib.Path, sett
 
 def _tokens(magvit: Magvit, source: Source, folder: pathlib.Path, settings: Settings, verbose: int) -> dict:
     """Tokens of `token_passes` random windows of each clip, in shards; those already there are kept."""
-    items = [(index, number) for number in range(settings.token_passes) for index in range(len(source))]
-    _announce(verbose, f"Tokens of {len(items)} windows.")
-    progress = keras.utils.Progbar(len(items), verbose=min(verbose, 1), unit_name="clip")
-    for start in range(0, len(items), _SHARD):
-        path = folder / f"{start // _SHARD:06d}.npz"
-        part = items[start : start + _SHARD]
-        if not path.is_file():
-            samples = [source.sample(*item) for item in part]
-            for _, failures in samples:
-                source.report(failures)
-            clips = np.stack([sample["video"] for sample, _ in samples])
-            labels = np.array([sample["label"] for sample, _ in samples], "int32")
-            write_shard(path, magvit.tokenize({"video": clips, "label": labels}, settings.batch_size))
-        progress.update(start + len(part))
-    return read_shards(folder)
+    _announce(verbose, f"Tokens of {len(source) * settings.token_passes} windows.")
+    options = {"batch_size": settings.batch_size, "workers": settings.workers, "verbose": verbose}
+    return write_tokens(source, magvit.tokenizer, magvit.tasks, folder, settings.token_passes, **options).read()
 
 
 def _announce(verbose: int, text: str) -> None:

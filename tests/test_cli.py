@@ -152,6 +152,8 @@ def test_other_settings_are_refused(run, folder, options):
         (("--transformer", "huge"), "Unknown size 'huge'"),
         (("--frames", "6"), "do not divide"),
         (("--batch-size", "0"), "batch_size must be an integer of at least 1"),
+        (("--format", "youtube"), "Unknown format 'youtube'"),
+        (("--reader", "fold=1"), "The format folder has no fold"),
     ],
 )
 def test_train_refuses_before_any_work(folder, tmp_path, arguments, message):

@@ -14,13 +14,14 @@ import magvit_keras as mk
 
 PACKAGE = pathlib.Path(mk.__file__).parent
 
-# Those need no backend, and tests/test_visualize.py runs them once.
+# Those need no backend, and tests/test_visualize.py and tests/data/test_examples.py run them once.
 ELSEWHERE = {
     *(f"magvit_keras.visualize.{name}" for name in ("clips", "files", "report")),
     *(
         f"magvit_keras.data.{name}"
         for name in ("moving_shapes", "source", "encode", "decode", "video_folder", "loader")
     ),
+    *(f"magvit_keras.data.{path.stem}" for path in (PACKAGE / "data").glob("*.py")),
 }
 
 # Those that compile a large model: their mathematics has tests of its own on each backend.

@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "decoding": {"backend", "checks", "commit", "factors"},
     "generation": {"backend", "checks", "commit", "decoding"},
     "longer": {"checks", "commit"},
-    "magvit": {*MODELS, "checks", "commit", "decoding", "generation", "longer", "presets"},
+    "tokenizing": {"checks", "commit"},
+    "magvit": {*MODELS, "checks", "commit", "decoding", "generation", "longer", "presets", "tokenizing"},
     "convert": {*MODELS, "checks", "commit", "magvit", "metrics", "presets"},
 }
 

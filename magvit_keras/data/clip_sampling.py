@@ -57,6 +57,17 @@ def centre_corner(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, 
     return (size[0] - target[0]) // 2, (size[1] - target[1]) // 2
 
 
+def spread_corners(size: tuple[int, int], target: tuple[int, int], crops: int) -> list[tuple[int, int]]:
+    """The top left corners of several crops, spread evenly over the frame; one is that in the middle.
+
+    A frame that just covers the target has room along its longer side only, so 3 crops are its start, middle and end.
+    """
+    if crops == 1:
+        return [centre_corner(size, target)]
+    tops, lefts = (np.linspace(0, size[axis] - target[axis], crops).astype(int).tolist() for axis in (0, 1))
+    return list(zip(tops, lefts, strict=True))
+
+
 def crop(clip: np.ndarray, corner: tuple[int, int], target: tuple[int, int]) -> np.ndarray:
     """Cuts (T, H, W, C) to the target's height and width."""
     (top, left), (height, width) = corner, target

@@ -18,7 +18,8 @@ class Loader(keras.utils.PyDataset):
     """Batches `{"video": uint8 (B, T, H, W, 3), "label": int32 (B,)}` on every backend.
 
     The batches depend on the source, on `seed` and on `epoch` alone, not on the number of workers: set `epoch` to go
-    on where an earlier run was stopped. It counts up by itself when `fit` has taken all batches of an epoch.
+    on where an earlier run was stopped. It counts up by itself when `fit` has taken all batches of an epoch. To go on
+    within an epoch, set `position`.
 
     Args:
         source: any `Source`.
@@ -64,11 +65,11 @@ class Loader(keras.utils.PyDataset):
             )
         self._pool = Pool(source, int(workers)) if workers else None
         self._lock = threading.RLock()  # TensorFlow asks from a thread of its own
-        self._pending: dict[tuple[int, int], Batch] = {}
+        self._pending: dict[int, Batch] = {}  # by position
         self._found: dict[int, str] = {}
         self._steps_of: dict[int, int] | None = None
         self._in_epoch = False
-        self._epoch = 0
+        self._epoch = self._first = 0
 
     @property
     def epoch(self) -> int:
@@ -80,8 +81,24 @@ class Loader(keras.utils.PyDataset):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
             raise ValueError(f"epoch={value!r}: expected a whole number, 0 or more")
         with self._lock:
-            self._epoch = int(value)
+            self._epoch, self._first = int(value), 0
             self._steps_of = {} if self._in_epoch else None
+
+    @property
+    def position(self) -> int:
+        """How many batches lie before the next epoch's first one, over all epochs.
+
+        Set it to the number of batches that an earlier run has trained on, for example `int(optimizer.iterations)`:
+        the next epoch begins with the batch that would have followed, and has as many batches as any other.
+        """
+        return self._epoch * len(self) + self._first
+
+    @position.setter
+    def position(self, value: int) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+            raise ValueError(f"position={value!r}: expected a number of batches, 0 or more")
+        with self._lock:
+            self.epoch, self._first = divmod(int(value), len(self))
 
     def __len__(self) -> int:
         if self.steps_per_epoch is not None:
@@ -117,6 +134,10 @@ class Loader(keras.utils.PyDataset):
         passes = (divmod(position, count) for position in range(first, first + self.batch_size))
         return [(int(self._order(number)[position]), number) for number, position in passes]
 
+    def _items_at(self, position: int) -> list[tuple[int, int]]:
+        epoch, step = divmod(position, len(self))
+        return self.items(step, epoch)
+
     def on_epoch_begin(self) -> None:
         """Called by Keras."""
         with self._lock:
@@ -145,16 +166,18 @@ class Loader(keras.utils.PyDataset):
 
     def _batch(self, step: int) -> dict[str, np.ndarray]:
         known = {**self.source._failures, **self._found}
-        items = self.items(step)
+        first = self.position
+        items = self._items_at(first + step)
         if self._pool is None:
             results = [self.source.sample(*item, {**known}) for item in items]
         else:
             # Batches of an epoch that was left early are not wanted any more.
-            self._pending = {key: value for key, value in self._pending.items() if key[0] == self._epoch}
-            batch = self._pending.pop((self._epoch, step), None) or self._pool.submit(items, known)
-            for ahead in range(step + 1, min(step + 1 + _PREFETCH, len(self))):
-                if (self._epoch, ahead) not in self._pending:
-                    self._pending[self._epoch, ahead] = self._pool.submit(self.items(ahead), known)
+            last = first + len(self)
+            self._pending = {at: batch for at, batch in self._pending.items() if first <= at < last}
+            batch = self._pending.pop(first + step, None) or self._pool.submit(items, known)
+            for ahead in range(first + step + 1, min(first + step + 1 + _PREFETCH, last)):
+                if ahead not in self._pending:
+                    self._pending[ahead] = self._pool.submit(self._items_at(ahead), known)
             results = self._pool.results(batch)
         for _, found in results:
             self._found.update(found)

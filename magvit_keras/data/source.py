@@ -197,6 +197,34 @@ class Source(abc.ABC):
         kept, out = sorted(order[held:].tolist()), sorted(order[:held].tolist())
         return Subset(self, kept), Subset(self.for_evaluation(), out)
 
+    def shard(self, index: int, count: int, drop_remainder: bool = True) -> Subset:
+        """The clips of one process out of several: every `count`-th, so that sorted classes are spread evenly.
+
+        Args:
+            index: which process, from 0; for example `jax.process_index()`.
+            count: how many processes; for example `jax.process_count()`.
+            drop_remainder: leaves out the last clips so that all processes have equally many, which training in step
+                needs. `False` keeps them, for evaluation.
+
+        Returns:
+            Its clips. Those of different processes have none in common.
+
+        Raises:
+            ValueError: `index` is not below `count`, or there are fewer clips than processes.
+
+        Example:
+            >>> from magvit_keras.data import MovingShapes
+            >>> MovingShapes(7, num_frames=4, size=(16, 16)).shard(1, 3).indices
+            [1, 4]
+        """
+        count = _count("count", count)
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < count:
+            raise ValueError(f"index={index!r}: expected 0 to {count - 1}, a process out of {count}")
+        if len(self) < count:
+            raise ValueError(f"{len(self)} clips cannot be shared by {count} processes; expected at least {count}")
+        end = len(self) - len(self) % count if drop_remainder else len(self)
+        return Subset(self, range(int(index), end, count))
+
     def loader(
         self,
         batch_size: int,

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-import functools
 import os
 import pathlib
 import warnings
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from magvit_keras.data import clip_sampling
-from magvit_keras.data.decode import MAX_PIXELS, VideoInfo, import_av, probe, read_frames
-from magvit_keras.data.source import ON_ERROR, Source, UnreadableVideo, _count, check_clip_shape
+from magvit_keras.data.decode import MAX_PIXELS
+from magvit_keras.data.video_files import VideoFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,24 +17,7 @@ EXTENSIONS = ("mp4", "avi", "webm", "mov", "gif", "mkv", "m4v")
 SINGLE_CLASS = "video"  # the class of a folder without sub-folders
 
 
-@dataclass(frozen=True)
-class ScanReport:
-    """What `VideoFolder.scan` found.
-
-    Attributes:
-        readable: paths relative to the folder.
-        unreadable: `{path: reason}`.
-    """
-
-    readable: list[str]
-    unreadable: dict[str, str]
-
-    def __str__(self) -> str:
-        lines = [f"{len(self.readable)} readable videos, {len(self.unreadable)} unreadable"]
-        return "\n".join(lines + [f"  {path}: {reason}" for path, reason in self.unreadable.items()])
-
-
-class VideoFolder(Source):
+class VideoFolder(VideoFiles):
     """Clips out of video files; the sub-folder of a file is its class.
 
     Classes are the sub-folders that hold a video, sorted by name; files may lie deeper. A folder without sub-folders
@@ -97,106 +73,20 @@ class VideoFolder(Source):
         class_names: Sequence[str] | None = None,
         max_pixels: int = MAX_PIXELS,
     ):
-        self.num_frames, self.size = check_clip_shape(num_frames, size)
-        self.frame_stride = _count("frame_stride", frame_stride)
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise ValueError(f"seed={seed!r}: expected a whole number, 0 or more")
-        if on_error not in ON_ERROR:
-            raise ValueError(f"on_error={on_error!r}: expected one of {', '.join(ON_ERROR)}")
-        self.root, self.seed, self.on_error, self.max_pixels = pathlib.Path(root), int(seed), on_error, max_pixels
-        self.training, self.horizontal_flip = bool(training), bool(horizontal_flip)
-        import_av()  # its absence shows now and not in the first step
-        extensions = [extensions] if isinstance(extensions, str) else list(extensions)
-        self._paths = find_videos(self.root, extensions)
-        self._class_names, self._labels = _classes(self.root, self._paths, class_names)
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    @property
-    def class_names(self) -> list[str]:
-        """The sub-folders, or `["video"]`."""
-        return list(self._class_names)
-
-    @property
-    def labels(self) -> np.ndarray:
-        """The label of every video, int32 (N,), without reading any."""
-        return np.array(self._labels, np.int32)
-
-    @property
-    def paths(self) -> list[pathlib.Path]:
-        """The files, sorted."""
-        return [self.root / path for path in self._paths]
-
-    def name(self, index: int) -> str:
-        """The path relative to the folder."""
-        return self._paths[index]
-
-    def read(self, index: int, epoch: int = 0) -> dict:
-        """Decodes one clip; see `Source.read`."""
-        info = _info(str(self.root / self._paths[index]), self.max_pixels)
-        rng = np.random.default_rng([self.seed, epoch, index])
-        scaled = clip_sampling.covering_size((info.height, info.width), self.size)
-        window = info.num_frames, self.num_frames, self.frame_stride
-        if self.training:
-            offset = clip_sampling.random_offset(rng, *window)
-            corner = clip_sampling.random_corner(rng, scaled, self.size)
-        else:
-            offset, corner = clip_sampling.centre_offset(*window), clip_sampling.centre_corner(scaled, self.size)
-        if scaled[0] * scaled[1] > self.max_pixels:
-            raise UnreadableVideo(self._paths[index], f"{info.width} x {info.height} is too long a strip to be scaled")
-        frames = read_frames(info, clip_sampling.window(offset, *window), scaled, self.max_pixels)
-        clip = clip_sampling.crop(frames, corner, self.size)
-        if self.training and self.horizontal_flip and rng.uniform() < 0.5:
-            clip = clip_sampling.flip(clip)
-        return {"video": np.ascontiguousarray(clip), "label": self._labels[index]}
-
-    def for_evaluation(self) -> VideoFolder:
-        """The same files with the window and crop in the middle, and no flips."""
-        other = copy.copy(self)
-        other.training = other.horizontal_flip = False
-        return other
-
-    def scan(self, threads: int = 4) -> ScanReport:
-        """Opens every file before a long run: counts its frames and decodes the first.
-
-        Unreadable files are remembered and not tried again.
-
-        Args:
-            threads: files opened at the same time.
-
-        Returns:
-            The readable files and, with reasons, the others; `print` it.
-        """
-
-        def check(index):
-            try:
-                probe(self.root / self._paths[index], self.max_pixels)
-            except UnreadableVideo as error:
-                return error.reason
-            return None
-
-        with ThreadPoolExecutor(threads) as pool:
-            reasons = list(pool.map(check, range(len(self))))
-        bad = {index: reason for index, reason in enumerate(reasons) if reason is not None}
-        self._failures.update(bad)  # the report is the warning
-        return ScanReport(
-            [path for index, path in enumerate(self._paths) if index not in bad],
-            {self._paths[index]: reason for index, reason in bad.items()},
+        super().__init__(
+            root,
+            num_frames=num_frames,
+            size=size,
+            frame_stride=frame_stride,
+            training=training,
+            horizontal_flip=horizontal_flip,
+            seed=seed,
+            on_error=on_error,
+            max_pixels=max_pixels,
         )
-
-
-def _info(path: str, max_pixels: int) -> VideoInfo:
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise UnreadableVideo(path, error.strerror or str(error)) from None
-    return _probed(path, max_pixels, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=4096)
-def _probed(path: str, max_pixels: int, *_version) -> VideoInfo:
-    return probe(path, max_pixels)
+        paths = find_videos(self.root, [extensions] if isinstance(extensions, str) else list(extensions))
+        names, labels = _classes(self.root, paths, class_names)
+        self.list_videos(paths, labels, names)
 
 
 def find_videos(root: pathlib.Path, extensions: Sequence[str] = EXTENSIONS) -> list[str]:

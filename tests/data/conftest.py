@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from magvit_keras.data import MovingShapes
+from magvit_keras.data import MovingShapes, write_video
 
 FORMATS = ("mp4", "avi", "webm", "mov", "gif")
 
@@ -30,3 +30,26 @@ def broken(tmp_path):
 def psnr():
     """Peak signal-to-noise ratio of two uint8 arrays, in decibels."""
     return lambda a, b: 10 * np.log10(255**2 / max(np.mean((a.astype(float) - b) ** 2), 1e-9))
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory):
+    """The bytes of one video of 12 frames, 24 x 32 pixels, by ending: XVID avi, VP9 webm, H.264 mp4 and mov."""
+    folder, clip = tmp_path_factory.mktemp("sample"), MovingShapes(1, 12, (24, 32))[0]["video"]
+    endings = ("avi", "webm", "mp4", "mov")
+    files = {ending: write_video(folder / f"v.{ending}", clip).read_bytes() for ending in endings}
+    return {**files, "clip": clip}
+
+
+@pytest.fixture
+def put(tmp_path):
+    """Writes files below the test's folder: `put({"a/b.txt": text or bytes})`; returns the folder."""
+
+    def write(files):
+        for name, content in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return tmp_path
+
+    return write

@@ -64,3 +64,12 @@ def test_crop_cuts_at_the_corner():
 def test_flip_mirrors_left_and_right():
     clip = np.arange(3).reshape(1, 1, 3, 1)
     assert sampling.flip(clip).ravel().tolist() == [2, 1, 0]
+
+
+def test_three_crops_are_the_start_the_middle_and_the_end_of_the_longer_side():
+    assert sampling.spread_corners((128, 171), (128, 128), 3) == [(0, 0), (0, 21), (0, 43)]
+    assert sampling.spread_corners((171, 128), (128, 128), 3) == [(0, 0), (21, 0), (43, 0)]
+
+
+def test_one_crop_is_that_in_the_middle():
+    assert sampling.spread_corners((128, 171), (128, 128), 1) == [(0, 21)]

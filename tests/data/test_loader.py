@@ -124,6 +124,14 @@ def test_fit_resumes_at_the_epoch_that_was_set(shapes, recorded):
     assert {epoch for epoch, _ in recorded} == {7} and loader.epoch == 8
 
 
+def test_fit_resumes_within_an_epoch(shapes):
+    model, loader = Recorder(), shapes.loader(2)
+    model.compile("sgd")
+    loader.position = 3
+    model.fit(loader, epochs=2, verbose=0)
+    assert loader.position == 13  # two epochs of five batches later
+
+
 def test_arrays_feed_fit_too(shapes):
     model = Recorder()
     model.compile("sgd")

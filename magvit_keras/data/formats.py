@@ -1,0 +1,60 @@
+"""The formats that the commands read, by name."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import TYPE_CHECKING, Any
+
+from magvit_keras import data
+
+if TYPE_CHECKING:
+    from magvit_keras.data.source import Source
+
+FORMATS = {
+    "folder": "VideoFolder",
+    "ucf101": "UCF101",
+    "ucf101_tfds": "PreparedUCF101",
+    "bair": "BAIR",
+    "kinetics600": "Kinetics600",
+    "ssv2": "SomethingSomethingV2",
+    "nuscenes": "NuScenes",
+    "objectron": "Objectron",
+    "moving_mnist": "MovingMNIST",
+    "tfds": "PreparedVideos",
+    "web": "WebVideos",
+}
+
+
+def open_source(name: str, root: str | os.PathLike, **options: Any) -> Source:
+    """A reader of a format by its name.
+
+    Args:
+        name: one of `FORMATS`.
+        root: the folder of the data.
+        **options: arguments of the reader and, for all of them, of `ClipSource`.
+
+    Raises:
+        ValueError: the format or an option is unknown, an option is missing, or what the reader raises.
+        FileNotFoundError: the data is not there.
+
+    Example:
+        >>> import tempfile
+        >>> from magvit_keras.data import MovingShapes
+        >>> folder = tempfile.mkdtemp()
+        >>> paths = MovingShapes(3, num_frames=6, size=(32, 32)).write_videos(folder)
+        >>> len(open_source("folder", folder, num_frames=4, size=16))
+        3
+    """
+    if name not in FORMATS:
+        raise ValueError(f"Unknown format {name!r}; expected one of {', '.join(FORMATS)}")
+    reader = getattr(data, FORMATS[name])
+    parameters = list(inspect.signature(reader).parameters.values())[1:]  # without the folder
+    known = [parameter.name for parameter in parameters]
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise ValueError(f"The format {name} has no {', '.join(unknown)}; expected some of {', '.join(known)}")
+    needed = [p.name for p in parameters if p.default is p.empty and p.name not in options]
+    if needed:
+        raise ValueError(f"The format {name} needs {', '.join(needed)}; received {', '.join(options) or 'nothing'}")
+    return reader(root, **options)

@@ -1,0 +1,170 @@
+"""Turning a data set into cached tokens: `magvit-keras tokenize`, and the second stage of a training run."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from magvit_keras.checks import check_positive
+from magvit_keras.commit.conditions import condition_plan
+from magvit_keras.commit.tasks import get_task
+from magvit_keras.data.source import Source, Subset
+from magvit_keras.data.token_shards import TokenShards
+from magvit_keras.data.workers import Pool
+from magvit_keras.tokenizing import tokenize
+
+_CLIP_SETTINGS = ("num_frames", "size", "frame_stride", "training", "horizontal_flip", "seed", "windows", "crops")
+
+
+def write_tokens(
+    source: Source,
+    tokenizer: Any,
+    tasks: Iterable[str],
+    folder: str | os.PathLike,
+    passes: int = 1,
+    batch_size: int = 8,
+    shard_clips: int = 64,
+    workers: int = 0,
+    process: tuple[int, int] = (0, 1),
+    verbose: int = 1,
+) -> TokenShards:
+    """Tokens of the clips of a source, and of their condition clips for each task, in shards.
+
+    Started again, it makes only what is missing, cut off or changed; with more passes it adds these. A pass over a
+    source in training draws other windows, crops and flips.
+
+    Args:
+        source: the clips.
+        tokenizer: a trained `VideoTokenizer`.
+        tasks: names of the tasks whose condition clips are encoded too.
+        folder: where the shards go, see `TokenShards`.
+        passes: how many times each video is seen.
+        batch_size: clips encoded at a time.
+        shard_clips: clips in a shard.
+        workers: processes that decode; 0 decodes in this one.
+        process: (index, count) of this process, of several that share the work and the folder.
+        verbose: 1 shows a progress bar, 0 nothing.
+
+    Returns:
+        The shards; `read` gives what `Magvit.fit` takes, once all processes are done.
+
+    Raises:
+        ValueError: the folder holds tokens of something else, a task is unknown, clips do not fit the tokenizer, or a
+            number is out of range.
+        UnreadableVideo: no video is readable, or one is not and the source says `on_error="raise"`.
+
+    Example:
+        >>> import tempfile
+        >>> from magvit_keras.data import MovingShapes
+        >>> tokenizer = VideoTokenizer(32, (1, 2), (True,), 1, embedding_dim=8, codebook_size=64)
+        >>> clips = MovingShapes(3, num_frames=4, size=(8, 8))
+        >>> shards = write_tokens(clips, tokenizer, ["frame_prediction"], tempfile.mkdtemp(), shard_clips=2, verbose=0)
+        >>> shards.read()["condition_tokens"].shape
+        (3, 1, 2, 4, 4)
+
+    Reference:
+        MAGVIT (arXiv 2212.05199), Sec. 3.2.
+    """
+    check_positive(passes=passes, batch_size=batch_size, shard_clips=shard_clips)
+    index, count = process
+    if not 0 <= index < count:
+        raise ValueError(f"process={process}: expected (index, count) with index from 0 to count - 1.")
+    tasks = {task.name: task for task in map(get_task, tasks)}
+    if not tasks:
+        raise ValueError("tasks is empty; expected at least one name.")
+    per_pass = -(-len(source) // shard_clips)
+    shards = TokenShards(folder)
+    shape = _checked_shape(source, tokenizer, tasks)
+    shards.describe(_description(source, tokenizer, tasks, shape, shard_clips), passes, per_pass)
+    mine = [(number_of_pass, n) for number_of_pass in range(passes) for n in range(per_pass)][index::count]
+    done = [item for item in mine if shards.is_complete(*item)]
+    progress = keras.utils.Progbar(len(mine), verbose=min(verbose, 1), unit_name="shard")
+    progress.update(len(done))
+    waiting = sorted(set(mine) - set(done))
+    narrow = "uint16" if tokenizer.codebook_size <= 2**16 else "int32"
+    for made, (item, samples) in enumerate(_decoded(source, waiting, shard_clips, workers), len(done) + 1):
+        arrays = tokenize(tokenizer, tasks, np.stack([sample["video"] for sample in samples]), batch_size)
+        arrays = {name: array.astype(narrow) for name, array in arrays.items()}
+        shards.write(*item, {**arrays, "label": np.array([sample["label"] for sample in samples], "int32")})
+        progress.update(made)
+    return shards
+
+
+def _decoded(
+    source: Source, waiting: list[tuple[int, int]], shard_clips: int, workers: int
+) -> Iterator[tuple[tuple[int, int], list[dict]]]:
+    """The clips of each shard; worker processes decode the next one while this one is encoded."""
+
+    def clips_of(item):
+        number_of_pass, number = item
+        return [(i, number_of_pass) for i in range(number * shard_clips, min((number + 1) * shard_clips, len(source)))]
+
+    known = dict(source._failures)
+    pool = Pool(source, workers) if workers else None
+    ahead = pool.submit(clips_of(waiting[0]), known) if pool and waiting else None
+    try:
+        for position, item in enumerate(waiting):
+            if pool is None:
+                results = [source.sample(*clip, dict(known)) for clip in clips_of(item)]
+            else:
+                now, following = ahead, waiting[position + 1 : position + 2]
+                ahead = pool.submit(clips_of(following[0]), known) if following else None
+                results = pool.results(now)
+            for _, found in results:
+                known.update(found)
+                source.report(found)
+            yield item, [sample for sample, _ in results]
+    finally:
+        if pool is not None:
+            pool.close()
+
+
+def _checked_shape(source: Source, tokenizer: Any, tasks: Iterable[str]) -> tuple[int, int, int]:
+    """(T, H, W) of the clips; raises ValueError where they fit the tokenizer or a task not, before any long work."""
+    sample, found = source.sample(0)
+    source.report(found)
+    tokenizer.check_pixels(sample["video"][None])
+    shape = tuple(sample["video"].shape[:3])
+    for task in tasks:
+        condition_plan(task, shape, tokenizer.latent_shape(shape))
+    return shape
+
+
+def _description(
+    source: Source, tokenizer: Any, tasks: Iterable[str], shape: tuple[int, int, int], shard_clips: int
+) -> dict[str, Any]:
+    return {
+        "video_shape": shape,
+        "tokenizer": fingerprint(tokenizer),
+        "codebook_size": tokenizer.codebook_size,
+        "tasks": list(tasks),
+        "class_names": list(source.class_names),
+        "clips": len(source),
+        "shard_clips": shard_clips,
+        "source": _of_source(source),
+    }
+
+
+def _of_source(source: Source) -> dict[str, Any]:
+    """What decides about the clips, as far as it can be told: the kind of reader, its settings and its names."""
+    names = hashlib.sha256()
+    for index in range(len(source)):
+        names.update(source.name(index).encode() + b"\0")
+    while isinstance(source, Subset):
+        source = source.source
+    settings = {name: getattr(source, name) for name in _CLIP_SETTINGS if hasattr(source, name)}
+    return {"reader": type(source).__name__, **settings, "names": names.hexdigest()}
+
+
+def fingerprint(model: Any) -> str:
+    """SHA-256 of a model's architecture and weights, the same on every backend and for every copy."""
+    # Keras numbers the names of models by the order in which a process makes them.
+    config = {name: value for name, value in model.get_config().items() if name != "name"}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for weight in model.get_weights():
+        digest.update(f"{weight.shape}".encode() + np.ascontiguousarray(weight, "float32").tobytes())
+    return digest.hexdigest()

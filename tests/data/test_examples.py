@@ -1,0 +1,64 @@
+"""The examples of this room, and each format written small, read, batched."""
+
+import doctest
+import importlib
+import pathlib
+
+import numpy as np
+import pytest
+
+from magvit_keras import data
+from magvit_keras.data.formats import FORMATS, open_source
+from magvit_keras.data.samples import SAMPLES, write_sample
+
+pytestmark = pytest.mark.once
+
+FILES = sorted(pathlib.Path(data.__file__).parent.glob("*.py"))
+# tests/test_visualize.py runs the examples of these.
+ELSEWHERE = {"moving_shapes", "source", "encode", "decode", "video_folder", "loader"}
+MODULES = [file.stem for file in FILES if ">>> " in file.read_text() and file.stem not in ELSEWHERE]
+OPTIONS = {"tfds": {"video": "video"}, "web": {"table": "list.csv", "label": "label", "caption": "caption"}}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name):
+    result = doctest.testmod(importlib.import_module(f"magvit_keras.data.{name}"))
+    assert result.attempted and not result.failed
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_is_written_and_read(name, tmp_path, recwarn):
+    source = open_source(name, write_sample(name, tmp_path), num_frames=16, size=(24, 24), **OPTIONS.get(name, {}))
+    batch = source.loader(len(source), shuffle=False)[0]
+    assert batch["video"].shape[1:] == (16, 24, 24, 3) and batch["video"].std() > 10
+    assert not recwarn and set(batch["label"].tolist()) == set(range(source.num_classes))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_clip_of_every_format_depends_on_seed_and_epoch_alone(name, tmp_path):
+    options = {"num_frames": 4, "size": (24, 24), "horizontal_flip": True, **OPTIONS.get(name, {})}
+    folder = write_sample(name, tmp_path, num_videos=2)
+    a, b = (open_source(name, folder, seed=3, **options) for _ in range(2))
+    a.sample(0, 5)
+    videos = [source.sample(0, 7)[0]["video"] for source in (a, b)]
+    np.testing.assert_array_equal(*videos)
+    assert len({a.sample(0, epoch)[0]["video"].tobytes() for epoch in range(6)}) > 1
+
+
+def test_every_format_has_a_sample():
+    assert SAMPLES.keys() == FORMATS.keys()
+
+
+@pytest.mark.parametrize("arguments, message", [(("vhs",), "Unknown format"), (("bair", 1), "num_videos=1")])
+def test_samples_refuse(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        write_sample(arguments[0], tmp_path, *arguments[1:])
+
+
+def test_workers_read_records_and_arrays_the_same(tmp_path):
+    source = open_source("bair", write_sample("bair", tmp_path))
+    plain, parallel = source.loader(2, seed=1), source.loader(2, seed=1, workers=1)
+    expected, got = list(plain), list(parallel)
+    parallel.close()
+    for a, b in zip(expected, got, strict=True):
+        np.testing.assert_array_equal(a["video"], b["video"])
