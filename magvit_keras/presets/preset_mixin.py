@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import keras
 
+from magvit_keras.presets.shipped import WEIGHTS_FILE, shipped_weights
+
 CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.weights.h5"
 
 
 class PresetMixin:
@@ -25,15 +26,20 @@ class PresetMixin:
         """A model from the name of a built-in preset, or from a folder that `save_to_preset` wrote.
 
         Args:
-            preset: a name in `presets` (architecture only, fresh weights), or the path of a folder.
-            load_weights: False leaves the weights of a folder unread.
+            preset: a name in `presets`, or the path of a folder. A few names come with trained weights, as their
+                descriptions say; the others give an architecture with fresh weights.
+            load_weights: False leaves the weights unread.
             **overrides: constructor arguments that replace those of a built-in preset.
 
         Raises:
-            ValueError: neither a known name nor a preset folder, or a preset of another class.
+            ValueError: neither a known name nor a preset folder, a preset of another class, or damaged weights.
         """
         if isinstance(preset, str) and preset in cls._preset_table:
-            return cls.from_config({**cls._preset_table[preset]["config"], **overrides})
+            entry = cls._preset_table[preset]
+            model = cls.from_config({**entry["config"], **overrides})
+            if load_weights and entry.get("shipped"):
+                model.load_weights(shipped_weights(preset))
+            return model
         folder = pathlib.Path(preset)
         if not (folder / CONFIG_FILE).is_file():
             raise ValueError(

@@ -25,6 +25,29 @@ VIDEO_TOKENIZERS: dict[str, dict[str, Any]] = {
     "3dvq_large_bair": {"description": "3D-VQ L, 16x64x64, BAIR Robot Pushing.", "config": _config(128, _64)},
     "3dvq_tiny": {
         "description": "A small 3D-VQ for a laptop: 4x8x8 pixels a token, 256 codes.",
-        "config": _config(32, (1, 2, 2, 2), num_res_blocks=1, embedding_dim=32, codebook_size=256, norm_groups=1),
+        "config": _config(
+            32,
+            (1, 2, 2, 2),
+            num_res_blocks=1,
+            embedding_dim=32,
+            codebook_size=256,
+            padding="same",
+            norm_groups=1,
+        ),
+    },
+    "3dvq_moving_shapes": {
+        "description": "With weights: a very small 3D-VQ trained on Moving Shapes; 2x4x4 pixels a token, 512 codes.",
+        "shipped": True,
+        "config": _config(
+            16,
+            (1, 2, 4),
+            temporal_downsample=(False, True),
+            num_res_blocks=1,
+            embedding_dim=8,
+            codebook_size=512,
+            padding="same",
+            entropy_loss_weight=0.02,
+            norm_groups=1,
+        ),
     },
 }

@@ -1,0 +1,61 @@
+"""Weights that come with the package: small presets, trained by the scripts of the repository.
+
+Each folder in `presets/shipped/` holds the weights in float16, their SHA-256 in `checksum.txt`, and `training.json`:
+data, command, steps and scores on held-out clips.
+"""
+
+import hashlib
+import os
+import pathlib
+from typing import Any
+
+import h5py
+import numpy as np
+
+SHIPPED = pathlib.Path(__file__).with_name("shipped")
+WEIGHTS_FILE = "model.weights.h5"
+CHECKSUM_FILE = "checksum.txt"
+
+
+def write_shipped(model: Any, name: str) -> pathlib.Path:
+    """Writes a model's weights, rounded to float16, into the package; returns their folder."""
+    folder = SHIPPED / name
+    folder.mkdir(parents=True, exist_ok=True)
+    full, half = folder / "full.weights.h5", folder / "half.h5"
+    try:
+        model.save_weights(full, overwrite=True)
+        with h5py.File(full) as source, h5py.File(half, "w") as target:
+            _copy_in_float16(source, target)
+        os.replace(half, folder / WEIGHTS_FILE)
+    finally:
+        full.unlink(missing_ok=True)
+        half.unlink(missing_ok=True)
+    (folder / CHECKSUM_FILE).write_text(_sha256(folder / WEIGHTS_FILE) + "\n")
+    return folder
+
+
+def shipped_weights(name: str) -> pathlib.Path:
+    """The weight file of a shipped preset, after a look at its checksum.
+
+    Raises:
+        ValueError: the file is not the one that was shipped.
+    """
+    path = SHIPPED / name / WEIGHTS_FILE
+    expected, found = (SHIPPED / name / CHECKSUM_FILE).read_text().strip(), _sha256(path)
+    if found != expected:
+        raise ValueError(f"{path} is damaged: its SHA-256 is {found}, expected {expected}. Install the package anew.")
+    return path
+
+
+def _copy_in_float16(source: h5py.Group, target: h5py.Group) -> None:
+    target.attrs.update(source.attrs)
+    for name, item in source.items():
+        if isinstance(item, h5py.Group):
+            _copy_in_float16(item, target.create_group(name))
+        else:
+            value = item[()]
+            target.create_dataset(name, data=value.astype("float16") if value.dtype == np.float32 else value)
+
+
+def _sha256(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,56 @@
+"""Weights that come with the package: what is said of them holds, and damaged ones are refused."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+from magvit_keras.data import MovingShapes
+from magvit_keras.demo import DEMO_SHAPES
+from magvit_keras.presets import shipped
+from magvit_keras.presets.tokenizers import VIDEO_TOKENIZERS
+from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
+
+NAME = "3dvq_moving_shapes"
+
+
+def test_the_tokenizer_scores_what_is_said_of_it():
+    told = json.loads((shipped.SHIPPED / NAME / "training.json").read_text())
+    clips = MovingShapes(64, 8, (32, 32), split="validation", **DEMO_SHAPES).arrays()["video"]
+    tokenizer = VideoTokenizer.from_preset(NAME)
+    tokenizer.compile()
+    assert tokenizer.evaluate(clips, batch_size=8, verbose=0, return_dict=True)["psnr"] == pytest.approx(
+        told["psnr_db"], abs=0.02
+    )
+
+
+def test_without_weights_it_is_the_architecture_alone():
+    trained, fresh = (VideoTokenizer.from_preset(NAME, load_weights=load) for load in (True, False))
+    assert trained.get_config() | {"name": ""} == fresh.get_config() | {"name": ""}
+    assert not np.array_equal(trained.get_weights()[0], fresh.get_weights()[0])
+
+
+@pytest.mark.once
+def test_what_is_shipped_is_a_preset_and_small():
+    folders = {path.name for path in shipped.SHIPPED.iterdir()}
+    assert folders == {name for name, entry in VIDEO_TOKENIZERS.items() if "shipped" in entry}
+    assert shipped.shipped_weights(NAME).stat().st_size < 20e6
+
+
+@pytest.mark.once
+def test_damaged_weights_are_refused(tmp_path, monkeypatch):
+    shutil.copytree(shipped.SHIPPED, tmp_path / "shipped")
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path / "shipped")
+    path = tmp_path / "shipped" / NAME / shipped.WEIGHTS_FILE
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="is damaged: its SHA-256 is"):
+        VideoTokenizer.from_preset(NAME)
+
+
+@pytest.mark.once
+def test_the_page_says_what_was_measured():
+    told = json.loads((shipped.SHIPPED / NAME / "training.json").read_text())
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "model_zoo.md").read_text()
+    assert f"| {told['psnr_db']} dB |" in page and f"| {told['codes_used']} |" in page and told["command"] in page
