@@ -1,12 +1,12 @@
 """Decoders against each other (Table 6 in miniature): decoder x steps x time per clip x token accuracy.
 
-    python benchmarks/ten_tasks.py --out build/ten_tasks     # a model to decode with
-    python benchmarks/decoders.py --run build/ten_tasks
+    KERAS_BACKEND=torch python benchmarks/decoders.py --run build/ten_tasks
 
 Frame prediction of held-out Moving Shapes from one frame. Algorithm 1, MaskGIT and Halton order decode with the
-weights of the run; for autoregressive decoding a causal transformer of the same size is trained on the run's tokens
-for as many steps, once (`causal/` in the run). Time is the shortest of three calls after the first, per clip, tokens
-and pixels; accuracy is the share of the tokens that are the true clip's, over the part that was not given.
+weights of a run of `benchmarks/ten_tasks.py`, which is made where there is none yet; for autoregressive decoding a
+causal transformer of the same size is trained on the run's tokens for as many steps, once (`causal/` in the run). Time
+is the shortest of three calls after the first, per clip, tokens and pixels; accuracy is the share of the tokens that
+are the true clip's, over the part that was not given.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import time
 import keras
 import numpy as np
 from heading import heading
+from ten_tasks import train
 
 from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.checks import to_float
@@ -36,6 +37,8 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--steps", type=int, nargs="*", default=[1, 4, 8, 12, 24])
     options = parser.parse_args()
+    if not (options.run / "magvit" / "config.json").is_file():
+        train(options.run, clips=300, tokenizer_steps=50, transformer_steps=300, epoch=50)
     magvit = load_run(options.run)
     causal = causal_model(magvit, options.run)
     frames, height, width = magvit.video_shape

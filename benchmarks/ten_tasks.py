@@ -39,19 +39,24 @@ def settings(tokenizer_steps: int, transformer_steps: int, epoch: int) -> Settin
     )
 
 
+def train(out: pathlib.Path, clips: int, tokenizer_steps: int, transformer_steps: int, epoch: int) -> Magvit:
+    """Trains in `out`, or goes on there."""
+    chosen = settings(tokenizer_steps, transformer_steps, epoch)
+    return train_run(MovingShapes(clips, **SHAPES), out, chosen, verbose=2)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--clips", type=int, default=300)
     parser.add_argument("--tokenizer-steps", type=int, default=50)
     parser.add_argument("--transformer-steps", type=int, default=300)
-    parser.add_argument("--steps-per-epoch", type=int, default=50)
+    parser.add_argument("--epoch", type=int, default=50, help="its length in steps")
     options = parser.parse_args()
-    chosen = settings(options.tokenizer_steps, options.transformer_steps, options.steps_per_epoch)
-    magvit = train_run(MovingShapes(options.clips, **SHAPES), options.out, chosen, verbose=2)
+    magvit = train(**vars(options))
     picture(magvit, options.out)
     history = json.loads((options.out / "history.json").read_text())["transformer"]
-    print("\n" + heading(f"{len(history['loss'])} epochs of {options.steps_per_epoch} steps") + "\n")
+    print("\n" + heading(f"{len(history['loss'])} epochs of {options.epoch} steps") + "\n")
     print("| task | loss, first epoch | last epoch | accuracy, first epoch | last epoch |\n|---|---|---|---|---|")
     fell = []
     for task in TASKS:

@@ -31,9 +31,9 @@ def train(
     size: Size = "64x64",
     stride: Annotated[int, typer.Option(help="Take every so many-th frame of a video.")] = 1,
     task: Annotated[list[str] | None, typer.Option(help="A task to train; may be given several times.")] = None,
-    tokenizer: Annotated[str, typer.Option(help="A preset of VideoTokenizer, or a JSON file of its arguments.")] = (
-        "3dvq_tiny"
-    ),
+    tokenizer: Annotated[
+        str, typer.Option(help="A preset of VideoTokenizer, the folder of a trained one, or a JSON file of arguments.")
+    ] = "3dvq_tiny",
     transformer: Annotated[str, typer.Option(help="tiny, base or large, or a JSON file of arguments.")] = "tiny",
     tokenizer_steps: Annotated[int, typer.Option(help="Optimizer steps of the first stage.")] = 2000,
     transformer_steps: Annotated[int, typer.Option(help="Optimizer steps of the second stage.")] = 2000,

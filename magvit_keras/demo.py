@@ -34,7 +34,7 @@ def demo_settings(fast: bool = False) -> Settings:
         batch_size=4,
         transformer_batch_size=16,
         tokenizer_steps=6 if fast else 100,
-        transformer_steps=6 if fast else 600,
+        transformer_steps=6 if fast else 500,
         steps_per_epoch=3 if fast else 50,
         tokenizer_learning_rate=1e-4,
         transformer_learning_rate=1e-3,
@@ -70,7 +70,9 @@ def run_demo(out: pathlib.Path, fast: bool = False, verbose: int = 1) -> pathlib
     magvit.class_names = shapes.class_names
     source = VideoFolder(out / "videos", settings.num_frames, (settings.height, settings.width))
     _, held_out = source.split(settings.held_out, seed=settings.seed)
-    clips = to_numpy(to_float(held_out.arrays(limit=6)["video"]))
+    # Spread over the classes, in which the clips are sorted.
+    chosen = np.linspace(0, len(held_out) - 1, min(6, len(held_out))).astype(int)
+    clips = to_numpy(to_float(np.stack([held_out[int(index)]["video"] for index in chosen])))
     predicted = magvit.generate("frame_prediction", video=clips[:3], return_details=True)
     count = min(6, source.num_classes)
     labels = np.arange(count) * source.num_classes // count
