@@ -169,7 +169,7 @@ def _sections(
         ),
         Section(
             "Class-conditional generation",
-            "Nothing is given but the class.",
+            "Nothing is given but the class. A few minutes on a CPU teach colours and places, and hardly shapes.",
             [
                 Figure(
                     _large(made.video),
