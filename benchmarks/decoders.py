@@ -21,7 +21,8 @@ from ten_tasks import train
 from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.checks import to_float
 from magvit_keras.data import MovingShapes
-from magvit_keras.data.token_cache import TokenBatches, read_shards
+from magvit_keras.data.token_cache import TokenBatches
+from magvit_keras.data.token_shards import read_shards
 from magvit_keras.demo import DEMO_SHAPES
 from magvit_keras.magvit import Magvit
 from magvit_keras.optimizers import transformer_optimizer

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from magvit_keras.convert.metric_weights import assign, find, flat_names, note_source, read_weights
+from magvit_keras.convert.assign import assign
+from magvit_keras.convert.metric_weights import find, flat_names, note_source, read_weights
 from magvit_keras.metrics.c3d import C3D
 
 VARIABLE, MEAN_VARIABLE = "MAGVIT_KERAS_C3D", "MAGVIT_KERAS_C3D_MEAN"
@@ -96,7 +97,7 @@ def load_c3d_arrays(model: C3D, weights: Mapping[str, Any], mean: np.ndarray | N
     variables = {
         f"{name}/{leaf}": getattr(layer, leaf) for name, layer in model.parts.items() for leaf in ("kernel", "bias")
     }
-    assign(model, {**variables, "offset": model.offset}, {**arrays, "offset": offset})
+    assign("C3D", {**variables, "offset": model.offset}, {**arrays, "offset": offset})
 
 
 def _channels_last(clip: np.ndarray) -> np.ndarray:

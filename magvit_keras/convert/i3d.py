@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from magvit_keras.convert.metric_weights import assign, find, flat_names, note_source, read_weights
+from magvit_keras.convert.assign import assign
+from magvit_keras.convert.metric_weights import find, flat_names, note_source, read_weights
 from magvit_keras.metrics.i3d import BRANCHES, I3D
 
 VARIABLE = "MAGVIT_KERAS_I3D"
@@ -86,7 +87,7 @@ def load_i3d_arrays(model: I3D, weights: Mapping[str, Any]) -> None:
                 )
             continue
         arrays[ours] = array if ours.endswith("kernel") else array.reshape(-1)
-    assign(model, _variables(model), arrays)
+    assign("I3D", _variables(model), arrays)
 
 
 def _variables(model: I3D) -> dict[str, keras.Variable]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from magvit_keras.convert.metric_weights import assign, find, flat_names, note_source, read_weights
+from magvit_keras.convert.assign import assign
+from magvit_keras.convert.metric_weights import find, flat_names, note_source, read_weights
 from magvit_keras.metrics.lpips import LPIPS
 
 SOURCES = {
@@ -80,4 +81,4 @@ def load_lpips_arrays(model: LPIPS, trunk: Mapping[str, Any], heads: Mapping[str
     variables = {f"head{i}": head.kernel for i, head in enumerate(model.heads)}
     for index, layer in model.convolutions.items():
         variables |= {f"{index}.weight": layer.kernel, f"{index}.bias": layer.bias}
-    assign(model, variables, arrays)
+    assign("LPIPS", variables, arrays)

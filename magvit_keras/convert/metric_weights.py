@@ -85,8 +85,7 @@ def checksum(path: str | os.PathLike) -> str:
     path, digest = pathlib.Path(path), hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
         with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
+            hashlib.file_digest(stream, lambda: digest)
     return digest.hexdigest()
 
 
@@ -95,22 +94,3 @@ def note_source(model: keras.Model, **paths: pathlib.Path | None) -> None:
     model.weights_source = {
         part: {"file": path.name, "sha256": checksum(path)} for part, path in paths.items() if path is not None
     }
-
-
-def assign(model: keras.Model, variables: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]) -> None:
-    """Copies arrays into variables of the same names.
-
-    Raises:
-        ValueError: names are missing or left over, or a shape differs; nothing has been assigned then.
-    """
-    missing, extra = sorted(variables.keys() - arrays.keys()), sorted(arrays.keys() - variables.keys())
-    if missing or extra:
-        raise ValueError(
-            f"The weights are not those of this {type(model).__name__}: {len(missing)} missing {missing[:4]}, "
-            f"{len(extra)} unknown {extra[:4]}."
-        )
-    for name, variable in variables.items():
-        if tuple(arrays[name].shape) != tuple(variable.shape):
-            raise ValueError(f"{name} has the shape {arrays[name].shape}; the model expects {tuple(variable.shape)}.")
-    for name, variable in variables.items():
-        variable.assign(np.asarray(arrays[name], "float32"))

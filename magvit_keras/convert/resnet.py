@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from magvit_keras.convert.assign import assign
 from magvit_keras.convert.flax import flatten
 from magvit_keras.tokenizer.resnet import resnet50
 
@@ -72,18 +73,7 @@ def load_resnet_arrays(model: keras.Model, arrays: dict[str, np.ndarray]) -> Non
     Raises:
         ValueError: names are missing or left over, or a shape differs; nothing has been assigned then.
     """
-    variables = _paths(model)
-    missing, extra = sorted(variables.keys() - arrays.keys()), sorted(arrays.keys() - variables.keys())
-    if missing or extra:
-        raise ValueError(
-            f"The arrays are not those of this ResNet: {len(missing)} missing {missing[:4]}, "
-            f"{len(extra)} unknown {extra[:4]}."
-        )
-    for path, variable in variables.items():
-        if tuple(arrays[path].shape) != tuple(variable.shape):
-            raise ValueError(f"{path} has shape {arrays[path].shape}; the model expects {tuple(variable.shape)}.")
-    for path, variable in variables.items():
-        variable.assign(arrays[path])
+    assign("ResNet", _paths(model), arrays)
 
 
 def _paths(model: keras.Model) -> dict[str, keras.Variable]:

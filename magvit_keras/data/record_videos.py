@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import os
 import pathlib
 import re
@@ -77,6 +78,7 @@ class RecordVideos(ClipSource):
         file, record = self._index[video]
         return f"{self._files[file].path.name}[{record}]"
 
+    @abc.abstractmethod
     def decode(self, features: Mapping[str, Any], name: str) -> StoredVideo:
         """Makes a video of the features of a record.
 
@@ -87,7 +89,6 @@ class RecordVideos(ClipSource):
         Raises:
             UnreadableVideo: a feature is missing or of another kind.
         """
-        raise NotImplementedError
 
     def open_video(self, video: int) -> StoredVideo:
         """Reads a record and checks it; frames are decoded when they are asked for."""

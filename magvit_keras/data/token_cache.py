@@ -5,10 +5,6 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from magvit_keras.data.token_shards import read_shards
-
-__all__ = ["TokenBatches", "read_shards"]
-
 
 class TokenBatches(keras.utils.PyDataset):
     """Batches of cached tokens for `Magvit.fit`.

@@ -25,7 +25,6 @@ from magvit_keras.data.encode import atomic_path
 DESCRIPTION_FILE = "cache.json"
 FORMAT = 1
 _NAME = re.compile(r"pass-\d{5}-\d{6}")
-_HASHED_AT_ONCE = 1 << 20
 
 
 class DamagedShard(ValueError):
@@ -259,11 +258,8 @@ def _array(name: str, content: bytes) -> np.ndarray:
 
 
 def _sha256(path: pathlib.Path) -> str:
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while part := file.read(_HASHED_AT_ONCE):
-            digest.update(part)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _flat(description: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

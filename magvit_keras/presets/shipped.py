@@ -58,4 +58,5 @@ def _copy_in_float16(source: h5py.Group, target: h5py.Group) -> None:
 
 
 def _sha256(path: pathlib.Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
