@@ -1,0 +1,16 @@
+"""The command line: `magvit-keras COMMAND`, the same as `python -m magvit_keras`; a file here is a command."""
+
+import typer
+
+from magvit_keras.cli import demo, generate, tokenize, train
+
+app = typer.Typer(
+    help="Masked video generation: train on a folder of videos, generate from what was learned.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(train.train)
+app.command()(tokenize.tokenize)
+app.command()(generate.generate)
+app.command()(demo.demo)

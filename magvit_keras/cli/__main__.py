@@ -1,0 +1,5 @@
+"""`python -m magvit_keras.cli`."""
+
+from magvit_keras.cli import app
+
+app()

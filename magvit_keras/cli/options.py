@@ -1,0 +1,56 @@
+"""What the commands share: options of the data, and answers to bad input."""
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+Format = Annotated[str, typer.Option("--format", help="What the data is: folder, ucf101, bair, web, ...")]
+Reader = Annotated[
+    list[str] | None,
+    typer.Option("--reader", help="An argument of the format's reader, as split=test; may be given several times."),
+]
+Size = Annotated[str, typer.Option(help="Height and width of the clips in pixels, as HxW or one number.")]
+
+
+class errors_in_one_line:
+    """Bad input is answered in a line, not in a traceback."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | ImportError):
+            typer.echo(f"magvit-keras: {error}", err=True)
+            raise typer.Exit(2)
+
+
+def open_data(
+    name: str,
+    data: pathlib.Path,
+    options: list[str] | None,
+    frames: int,
+    size: tuple[int, int],
+    stride: int,
+    flip: bool,
+    seed: int,
+) -> object:
+    """The reader of a format; numbers among its options are taken as such."""
+    from magvit_keras.data import open_source
+
+    given = {}
+    for option in options or ():
+        key, equals, value = option.partition("=")
+        if not (key and equals):
+            raise ValueError(f"--reader must be name=value, for example split=test; received {option!r}.")
+        given[key] = int(value) if value.isdecimal() else value
+    clips = {"num_frames": frames, "size": size, "frame_stride": stride, "horizontal_flip": flip, "seed": seed}
+    return open_source(name, data, **{**clips, **given})
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`HxW`, or one number for squares, as (height, width)."""
+    parts = text.lower().split("x")
+    if len(parts) not in (1, 2) or not all(part.isdigit() for part in parts):
+        raise ValueError(f"--size must be HxW or one number, for example 64x64; received {text!r}.")
+    return int(parts[0]), int(parts[-1])

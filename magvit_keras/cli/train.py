@@ -1,0 +1,74 @@
+"""`magvit-keras train`: from videos to a model."""
+
+import json
+import pathlib
+from typing import Annotated
+
+import typer
+
+from magvit_keras.cli.options import Format, Reader, Size, errors_in_one_line, open_data, parse_size
+
+
+def train(
+    data: Annotated[pathlib.Path, typer.Option(help="Folder of videos; a sub-folder is a class.")],
+    out: Annotated[pathlib.Path, typer.Option(help="Folder of the run. Started again, the run goes on from there.")],
+    data_format: Format = "folder",
+    reader: Reader = None,
+    frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 16,
+    size: Size = "64x64",
+    stride: Annotated[int, typer.Option(help="Take every so many-th frame of a video.")] = 1,
+    task: Annotated[list[str] | None, typer.Option(help="A task to train; may be given several times.")] = None,
+    tokenizer: Annotated[
+        str, typer.Option(help="A preset of VideoTokenizer, the folder of a trained one, or a JSON file of arguments.")
+    ] = "3dvq_tiny",
+    transformer: Annotated[str, typer.Option(help="tiny, base or large, or a JSON file of arguments.")] = "tiny",
+    tokenizer_steps: Annotated[int, typer.Option(help="Optimizer steps of the first stage.")] = 2000,
+    transformer_steps: Annotated[int, typer.Option(help="Optimizer steps of the second stage.")] = 2000,
+    steps_per_epoch: Annotated[int, typer.Option(help="Steps between two checkpoints.")] = 50,
+    batch_size: Annotated[int, typer.Option(help="Clips in a step of the tokenizer.")] = 4,
+    transformer_batch_size: Annotated[int, typer.Option(help="Clips in a step of the transformer.")] = 16,
+    token_passes: Annotated[int, typer.Option(help="Random windows of each video tokenized for the second stage.")] = 4,
+    adversarial: Annotated[
+        bool, typer.Option(help="Train the tokenizer against a discriminator (VQGAN): sharper, and slower by far.")
+    ] = False,
+    perceptual_weights: Annotated[
+        pathlib.Path | None, typer.Option(help="ResNet-50 weights for the perceptual loss of --adversarial.")
+    ] = None,
+    flip: Annotated[bool, typer.Option(help="Mirror clips at random; leave off where left and right matter.")] = False,
+    workers: Annotated[int, typer.Option(help="Processes that decode videos.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    verbose: Annotated[int, typer.Option(help="1: progress bars, 2: a line an epoch, 0: nothing.")] = 1,
+) -> None:
+    """Train tokenizer and transformer on a folder of videos."""
+    with errors_in_one_line():
+        from magvit_keras.run import Settings, train_run
+
+        height, width = parse_size(size)
+        settings = Settings(
+            num_frames=frames,
+            height=height,
+            width=width,
+            frame_stride=stride,
+            tasks=tuple(task) if task else Settings.tasks,
+            tokenizer=_name_or_json(tokenizer),
+            transformer=_name_or_json(transformer),
+            batch_size=batch_size,
+            transformer_batch_size=transformer_batch_size,
+            tokenizer_steps=tokenizer_steps,
+            transformer_steps=transformer_steps,
+            steps_per_epoch=steps_per_epoch,
+            token_passes=token_passes,
+            adversarial=adversarial,
+            perceptual_weights=None if perceptual_weights is None else str(perceptual_weights),
+            horizontal_flip=flip,
+            workers=workers,
+            seed=seed,
+        )
+        if data_format != "folder" or reader:
+            data = open_data(data_format, data, reader, frames, (height, width), stride, flip, seed)
+        train_run(data, out, settings, verbose=verbose)
+
+
+def _name_or_json(text: str) -> str | dict:
+    path = pathlib.Path(text)
+    return json.loads(path.read_text()) if path.suffix == ".json" else text
