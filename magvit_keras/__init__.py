@@ -28,6 +28,7 @@ _ROOMS = (
     "convert",
     "data",
     "decoding",
+    "distribution",
     "layers",
     "metrics",
     "presets",
