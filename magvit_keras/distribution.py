@@ -163,7 +163,9 @@ def process() -> tuple[int, int]:
         return _CURRENT.process
     index, count = _environment()
     if index is None:
-        raise ValueError("The environment tells of several processes, not which one this is; start with --distribution data.")
+        raise ValueError(
+            "The environment tells of several processes, not which one this is; start with --distribution data."
+        )
     return index, count
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import keras
 
-from magvit_keras import backend
+from magvit_keras import backend, distribution
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.checks import check_positive
 from magvit_keras.commit.tasks import get_task
@@ -131,6 +131,8 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
         >>> magvit = train_run("videos", "runs/mine", Settings())  # doctest: +SKIP
     """
     out = pathlib.Path(out)
+    sizes = {name: getattr(settings, name) for name in ("batch_size", "transformer_batch_size")}
+    distribution.current().check_batch_size(**sizes)
     training, held_out = _sources(data, settings)
     # Built first: sizes that do not fit are found before a long run, and cost nothing.
     keras.utils.set_random_seed(settings.seed)
@@ -272,7 +274,11 @@ def _train_tokenizer(
 ) -> None:
     epochs = _epochs(settings.tokenizer_steps, settings)
     loader = training.loader(
-        settings.batch_size, seed=settings.seed, workers=settings.workers, steps_per_epoch=settings.steps_per_epoch
+        settings.batch_size,
+        seed=settings.seed,
+        workers=settings.workers,
+        steps_per_epoch=settings.steps_per_epoch,
+        process=distribution.current().process,
     )
     checkpoint = Checkpoint(out / "checkpoints" / "tokenizer", data=loader)
     done = checkpoint.restore(trainer)
@@ -298,7 +304,9 @@ def _train_tokenizer(
 def _train_transformer(magvit: Magvit, training: Source, out: pathlib.Path, settings: Settings, verbose: int) -> None:
     tokens = _tokens(magvit, training, out / "tokens", settings, verbose)
     epochs = _epochs(settings.transformer_steps, settings)
-    batches = TokenBatches(tokens, settings.transformer_batch_size, settings.seed, settings.steps_per_epoch)
+    batches = TokenBatches(
+        tokens, settings.transformer_batch_size, settings.seed, settings.steps_per_epoch, distribution.current().process
+    )
     magvit.compile(optimizer=transformer_optimizer(settings.transformer_steps, settings.transformer_learning_rate))
     checkpoint = Checkpoint(out / "checkpoints" / "transformer", data=batches)
     done = checkpoint.restore(magvit)

@@ -31,8 +31,8 @@ else:
         "(set KERAS_BACKEND before Keras is imported)."
     )
 
-from magvit_keras.backend.replicas import chosen as distribution
 from magvit_keras.backend.replicas import choose_rows, replica_mean, replica_sum, uniform
+from magvit_keras.backend.replicas import chosen as distribution
 from magvit_keras.backend.stepped_model import SteppedModel, neutral_config
 
 SECOND_ORDER_COMPILES = _chosen.SECOND_ORDER_COMPILES

@@ -42,7 +42,9 @@ def mean_logs(logs: dict[str, Any]) -> dict[str, Any]:
     count = chosen.replica_count()
     if count == 1 or not logs:
         return logs
-    flat = keras.tree.flatten({name: value if isinstance(value, tuple) else value / count for name, value in logs.items()})
+    flat = keras.tree.flatten(
+        {name: value if isinstance(value, tuple) else value / count for name, value in logs.items()}
+    )
     total = replica_sum(ops.stack([ops.cast(x, "float32") for x in flat]))
     return keras.tree.pack_sequence_as(logs, [total[i] for i in range(len(flat))])
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from magvit_keras import distribution
+
 STATE_FILE = "state.json"
 
 
@@ -54,9 +56,14 @@ class Checkpoint(keras.callbacks.Callback):
         return state["epoch"]
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Saves the state after that epoch."""
+        """Saves the state after that epoch; of several processes the first one does, and the others wait for it."""
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
+        if distribution.current().is_main:
+            self._save(epoch)
+        distribution.current().wait()
+
+    def _save(self, epoch: int) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         weights = f"epoch-{epoch + 1:06d}.weights.h5"
         partial = self.folder / f"partial-{weights}"
@@ -74,7 +81,9 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a file in one step: beside, then renamed."""
+    """Writes a file in one step: beside, then renamed; of several processes the first one does."""
+    if not distribution.current().is_main:
+        return
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(text)
     os.replace(partial, path)

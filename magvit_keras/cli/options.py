@@ -10,6 +10,13 @@ Reader = Annotated[
     list[str] | None,
     typer.Option("--reader", help="An argument of the format's reader, as split=test; may be given several times."),
 ]
+Distribution = Annotated[
+    str,
+    typer.Option(
+        "--distribution",
+        help="Devices: none (one), data (all, each a part of a batch), model (JAX: shared weights too).",
+    ),
+]
 Size = Annotated[str, typer.Option(help="Height and width of the clips in pixels, as HxW or one number.")]
 
 
@@ -54,3 +61,11 @@ def parse_size(text: str) -> tuple[int, int]:
     if len(parts) not in (1, 2) or not all(part.isdigit() for part in parts):
         raise ValueError(f"--size must be HxW or one number, for example 64x64; received {text!r}.")
     return int(parts[0]), int(parts[-1])
+
+
+def parse_process(text: str) -> tuple[int, int]:
+    """`0/4` as (index, count)."""
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal()):
+        raise ValueError(f"--process must be a number out of a count, for example 0/4; received {text!r}.")
+    return int(index), int(count)

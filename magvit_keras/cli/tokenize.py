@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from magvit_keras.cli.options import Format, Reader, Size, errors_in_one_line, open_data, parse_size
+from magvit_keras.cli.options import (
+    Distribution,
+    Format,
+    Reader,
+    Size,
+    errors_in_one_line,
+    open_data,
+    parse_process,
+    parse_size,
+)
 
 
 def tokenize(
@@ -23,21 +32,25 @@ def tokenize(
     batch_size: Annotated[int, typer.Option(help="Clips encoded at a time.")] = 8,
     shard_clips: Annotated[int, typer.Option(help="Clips in a file.")] = 64,
     workers: Annotated[int, typer.Option(help="Processes that decode videos.")] = 1,
-    process: Annotated[str, typer.Option(help="Which of several machines this is, as 0/4; they share --out.")] = "0/1",
+    process: Annotated[
+        str | None,
+        typer.Option(help="Which of several processes this is, as 0/4; they share --out. Told by torchrun and srun."),
+    ] = None,
+    distribution: Distribution = "none",
     seed: Annotated[int, typer.Option(help="Of windows, crops and flips.")] = 0,
     verbose: Annotated[int, typer.Option(help="1: a progress bar, 0: nothing.")] = 1,
 ) -> None:
     """Turn a data set into files of tokens, from which the transformer trains without the tokenizer."""
     with errors_in_one_line():
+        from magvit_keras import distribution as devices
         from magvit_keras.commit.tasks import TASKS
         from magvit_keras.token_run import write_tokens
         from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 
         if not (tokenizer / "config.json").is_file():
             raise ValueError(f"--tokenizer must be the folder of a trained tokenizer; {tokenizer} has no config.json.")
-        index, _, count = process.partition("/")
-        if not (index.isdecimal() and count.isdecimal()):
-            raise ValueError(f"--process must be a number out of a count, for example 0/4; received {process!r}.")
+        if distribution != "none":
+            devices.start(distribution)
         shards = write_tokens(
             open_data(data_format, data, reader, frames, parse_size(size), stride, flip, seed),
             VideoTokenizer.from_preset(tokenizer),
@@ -47,7 +60,7 @@ def tokenize(
             batch_size=batch_size,
             shard_clips=shard_clips,
             workers=workers,
-            process=(int(index), int(count)),
+            process=parse_process(process) if process else devices.process(),
             verbose=verbose,
         )
         left = len(shards.missing())

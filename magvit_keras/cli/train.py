@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from magvit_keras.cli.options import Format, Reader, Size, errors_in_one_line, open_data, parse_size
+from magvit_keras.cli.options import Distribution, Format, Reader, Size, errors_in_one_line, open_data, parse_size
 
 
 def train(
@@ -37,11 +37,15 @@ def train(
     flip: Annotated[bool, typer.Option(help="Mirror clips at random; leave off where left and right matter.")] = False,
     workers: Annotated[int, typer.Option(help="Processes that decode videos.")] = 1,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    distribution: Distribution = "none",
     verbose: Annotated[int, typer.Option(help="1: progress bars, 2: a line an epoch, 0: nothing.")] = 1,
 ) -> None:
     """Train tokenizer and transformer on a folder of videos."""
     with errors_in_one_line():
+        from magvit_keras.distribution import start
         from magvit_keras.run import Settings, train_run
+
+        devices = start(distribution)
 
         height, width = parse_size(size)
         settings = Settings(
@@ -66,7 +70,7 @@ def train(
         )
         if data_format != "folder" or reader:
             data = open_data(data_format, data, reader, frames, (height, width), stride, flip, seed)
-        train_run(data, out, settings, verbose=verbose)
+        train_run(data, out, settings, verbose=verbose if devices.is_main else 0)
 
 
 def _name_or_json(text: str) -> str | dict:
