@@ -4,10 +4,12 @@ On TensorFlow and PyTorch a step sees its part alone, and what is no plain mean 
 these functions do. On JAX a step sees the whole batch, and they change nothing.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 if keras.config.backend() == "jax":
@@ -71,6 +73,25 @@ def choose_rows(pool: Any, draws: Any) -> Any:
     if count == 1:
         return rows
     return replica_sum(ops.where((place // size == chosen.replica_index())[:, None], rows, 0.0))
+
+
+def even_arrays(arrays: Any, name: str, repeat: bool) -> Any:
+    """Arrays of as many examples as the devices of this process can share evenly; a loader is left alone.
+
+    Fewer examples than devices are repeated where that is allowed, all equally often: means stay what they are.
+    """
+    parts = chosen.batch_parts() // chosen.process()[1]
+    if parts == 1 or not (isinstance(arrays, dict | tuple | list) or hasattr(arrays, "shape")):
+        return arrays
+    size = len(keras.tree.flatten(arrays)[0])
+    if size % parts == 0:
+        return arrays
+    if size < parts:
+        if not repeat:
+            raise ValueError(f"{name} needs at least an example for each of the {parts} devices; received {size}.")
+        return keras.tree.map_structure(lambda x: np.concatenate([x] * parts), arrays)
+    warnings.warn(f"{name} leaves out the last {size % parts} of {size} examples: {parts} devices.", stacklevel=3)
+    return keras.tree.map_structure(lambda x: x[: size - size % parts], arrays)
 
 
 def draw_apart(model: keras.Model) -> None:
