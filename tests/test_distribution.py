@@ -59,7 +59,7 @@ TRAININGS = [
     (name, kind, model)
     for name, kind, _ in KINDS
     for model in ("vqgan", "magvit", "tokenizer")
-    if model == "magvit" or kind == "data" and (model == "vqgan" or name in SEPARATE)
+    if model == "magvit" or (kind == "data" and (model == "vqgan" or name in SEPARATE))
 ]
 
 

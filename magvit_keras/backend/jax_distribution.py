@@ -110,6 +110,11 @@ def synchronize(variables: Sequence[keras.Variable]) -> None:
     """Nothing to do: a variable is one array over all devices, and Keras seeds the processes alike."""
 
 
+def settle(model: keras.Model) -> None:
+    """Puts what `fit` has computed into the model's variables: all processes must do so before one saves them."""
+    model.jax_state_sync()
+
+
 def placed(values: list, arrays: Any) -> tuple[list, Any]:
     """Weights and inputs of a program other than the train step, such as `encode`, on this process's devices.
 

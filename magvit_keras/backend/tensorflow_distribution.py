@@ -82,3 +82,7 @@ def take_summed_gradients(optimizer: keras.optimizers.Optimizer) -> None:
     for part in (optimizer, getattr(optimizer, "inner_optimizer", None)):
         if part is not None:
             object.__setattr__(part, "_all_reduce_sum_gradients", list)
+
+
+def settle(model: keras.Model) -> None:
+    """Nothing to do: variables hold what `fit` has computed."""

@@ -133,3 +133,7 @@ def synchronize(variables: Sequence[keras.Variable]) -> None:
     draw = int(torch.randint(2**62, ()))
     if process()[0]:
         torch.manual_seed(draw + process()[0])
+
+
+def settle(model: keras.Model) -> None:
+    """Nothing to do: variables hold what `fit` has computed."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from magvit_keras import distribution
+from magvit_keras import backend, distribution
 
 STATE_FILE = "state.json"
 
@@ -59,6 +59,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Saves the state after that epoch; of several processes the first one does, and the others wait for it."""
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
+        backend.distribution.settle(self.model)
         if distribution.current().is_main:
             self._save(epoch)
         distribution.current().wait()
