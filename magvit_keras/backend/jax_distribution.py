@@ -3,7 +3,8 @@
 A step sees the whole batch, so that losses, random numbers and clipping are those of one device without further ado.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -113,6 +114,17 @@ def synchronize(variables: Sequence[keras.Variable]) -> None:
 def settle(model: keras.Model) -> None:
     """Puts what `fit` has computed into the model's variables: all processes must do so before one saves them."""
     model.jax_state_sync()
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """What one process does by itself, such as saving: Keras makes variables on the way, which must not be shared."""
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
 
 
 def placed(values: list, arrays: Any) -> tuple[list, Any]:

@@ -4,6 +4,7 @@ Gradients are averaged after they are computed. `DistributedDataParallel`, which
 the gradient of a gradient that R1 takes.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -137,3 +138,8 @@ def synchronize(variables: Sequence[keras.Variable]) -> None:
 
 def settle(model: keras.Model) -> None:
     """Nothing to do: variables hold what `fit` has computed."""
+
+
+def alone() -> contextlib.AbstractContextManager:
+    """What one process does by itself, such as saving: nothing stands in its way."""
+    return contextlib.nullcontext()

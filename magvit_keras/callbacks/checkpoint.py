@@ -61,7 +61,8 @@ class Checkpoint(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(float(value))
         backend.distribution.settle(self.model)
         if distribution.current().is_main:
-            self._save(epoch)
+            with backend.distribution.alone():
+                self._save(epoch)
         distribution.current().wait()
 
     def _save(self, epoch: int) -> None:
