@@ -58,13 +58,17 @@ class Recorder(keras.callbacks.Callback):
         self.steps.append({name: float(value) for name, value in logs.items()})
 
 
-def tokenizer():
-    # Another seed in each process: training starts from the weights and the random state of the first one.
+def seed():
+    """Another one in each process: training starts from the weights and the random state of the first one."""
     keras.utils.set_random_seed(RANK)
+
+
+def tokenizer():
     return mk.VideoTokenizer(**TOKENIZER, embedding_dim=4, codebook_size=16)
 
 
 def vqgan():
+    seed()
     discriminator = mk.VideoDiscriminator(4, (1,), video_shape=(2, 4, 4))
     model = mk.VQGAN(
         tokenizer(),
@@ -81,6 +85,7 @@ def vqgan():
 
 
 def magvit():
+    seed()
     transformer = mk.MaskedTransformer(
         16, num_classes=2, latent_shape=(2, 2, 2), num_layers=1, hidden_size=8, num_heads=2, mlp_dim=16, dropout=0.0
     )
@@ -113,6 +118,7 @@ def trainings(kind):
         return found
     broken = CLIPS.copy()
     broken[-1] = np.nan  # the last example of the last step, so that one replica alone meets it
+    seed()
     plain = tokenizer()
     optimizer = keras.optimizers.SGD(0.3, global_clipnorm=0.1)
     plain.compile(keras.optimizers.LossScaleOptimizer(optimizer, 8.0), jit_compile=JIT, auto_scale_loss=False)
@@ -138,7 +144,7 @@ def replica_values(fn):
 def noise():
     """Draws of two replicas: for examples, and of dropout with and without a noise shape."""
     keras.utils.set_random_seed(0)
-    seed = keras.random.SeedGenerator(5)
+    generator = keras.random.SeedGenerator(5)
     whole = ops.convert_to_numpy(keras.random.uniform((4, 3), seed=keras.random.SeedGenerator(5)))
     model = keras.Sequential(
         [keras.Input((64,)), keras.layers.Dropout(0.5), keras.layers.Dropout(0.5, noise_shape=(1, None))]
@@ -147,7 +153,7 @@ def noise():
     backend.distribution.synchronize(model.variables)
     dropped = [replica_values(lambda layer=layer: layer(ops.ones((1, 64)), training=True)) for layer in model.layers]
     return {
-        "uniform": np.concatenate(replica_values(lambda: backend.uniform((2, 3), seed))).tolist(),
+        "uniform": np.concatenate(replica_values(lambda: backend.uniform((2, 3), generator))).tolist(),
         "whole": whole.tolist(),
         "dropped": [[x.tolist() for x in values] for values in dropped],
     }
