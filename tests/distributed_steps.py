@@ -168,6 +168,7 @@ def merged_statistics(devices):
 def layouts():
     """Which axes of the transformer's weights, and of what Adam keeps of them, the devices share."""
     model = magvit()
+    model.optimizer.build(model.trainable_variables)
     variables = {v.path: v for v in model.transformer.variables}
     moments = {v.path: v for v in model.optimizer.variables}
     return {path: list(v.value.sharding.spec) for path, v in {**variables, **moments}.items()}
