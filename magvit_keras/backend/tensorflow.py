@@ -117,11 +117,15 @@ def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> An
 class StepMixin:
     """Hands Keras' TensorFlow trainer the stateful steps of `SteppedModel`."""
 
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """`keras.Model.compile`; XLA does not compile a step that runs on several devices side by side."""
-        if num_replicas() > 1:
-            kwargs["jit_compile"] = False
-        super().compile(*args, **kwargs)
+    def make_train_function(self, force: bool = False) -> Any:
+        """Keras' own, without XLA where the step runs on several devices side by side: XLA does not compile that."""
+        self.jit_compile = self.jit_compile and num_replicas() == 1
+        return super().make_train_function(force)
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """The same for `evaluate`."""
+        self.jit_compile = self.jit_compile and num_replicas() == 1
+        return super().make_test_function(force)
 
     def train_step(self, data: Any) -> dict:
         """One call of `training_step`."""
