@@ -136,7 +136,8 @@ def to_host(x: object) -> object:
 
 def table(rows: list[dict]) -> str:
     lines = [
-        "| backend | program | seconds | matrix product, GFLOP/s | effective rate | authors' Flax code | first call, s | memory, GiB |",
+        "| backend | program | seconds | matrix product, GFLOP/s | effective rate | authors' Flax code | first call, s "
+        "| memory, GiB |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
