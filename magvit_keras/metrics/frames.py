@@ -64,6 +64,30 @@ def ssim(real: Any, generated: Any) -> Any:
     Reference:
         Wang et al., Image quality assessment (IEEE TIP 2004).
     """
+    return ops.mean(ssim_map(real, generated), axis=(-2, -1))
+
+
+def ssim_map(real: Any, generated: Any) -> Any:
+    """Structural similarity around every pixel: where two frames differ.
+
+    Args:
+        real: as for `ssim`.
+        generated: the same shape.
+
+    Returns:
+        (..., height - 10, width - 10), as the window stays inside the frame; its mean is `ssim`.
+
+    Raises:
+        ValueError: as `ssim`.
+
+    Example:
+        >>> clip = np.random.default_rng(0).random((3, 16, 16, 3), "float32")
+        >>> tuple(ssim_map(clip, clip).shape)
+        (3, 6, 6)
+
+    Reference:
+        Wang et al., Image quality assessment (IEEE TIP 2004).
+    """
     real, generated = pair(real, generated)
     if min(real.shape[-3], real.shape[-2]) < _WINDOW or real.shape[-1] not in (1, 3):
         raise ValueError(
@@ -79,7 +103,7 @@ def ssim(real: Any, generated: Any) -> Any:
     covariance = ops.clip(_blur(x * y) - mean_x * mean_y, -bound, bound)
     above = (2.0 * mean_x * mean_y + _C1) * (2.0 * covariance + _C2)
     below = (mean_x * mean_x + mean_y * mean_y + _C1) * (var_x + var_y + _C2)
-    return ops.mean(above / below, axis=(-2, -1))
+    return above / below
 
 
 def interframe(metric: Callable[[Any, Any], Any], video: Any) -> Any:
