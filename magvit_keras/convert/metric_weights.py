@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from magvit_keras.convert.fetch import check_file, check_sha256, checksum, fetch, is_address
+from magvit_keras.convert.fetching import check_file, check_sha256, checksum, fetch, is_address
 from magvit_keras.convert.tf_checkpoint import read_tf_checkpoint
 from magvit_keras.convert.weight_files import read_msgpack, read_state_dict
 
