@@ -8,6 +8,7 @@ from keras import ops
 
 from magvit_keras import backend
 from magvit_keras.checks import check_positive, to_float
+from magvit_keras.metrics.frames import checked
 from magvit_keras.metrics.frechet import of_statistics, warn_of_bias
 from magvit_keras.metrics.kernel import kernel_of_products
 from magvit_keras.metrics.network_holder import NetworkHolder
@@ -21,11 +22,12 @@ class _FeatureMetric(NetworkHolder, keras.metrics.Metric):
         super().__init__(name=name, dtype=dtype)
         self._hold(network)
 
-    def _features(self, x: Any, sample_weight: Any = None) -> Any:
+    def _features(self, x: Any, sample_weight: Any = None, real: bool = False) -> Any:
         if sample_weight is not None:
             raise ValueError(f"{self.name} measures sets of samples and takes no sample_weight.")
         self._check_weights()
         if self._network is not None:
+            x = checked(x, "y_true") if real else x  # what a decoder gives may leave the range, data may not
             x = self._network(ops.clip(to_float(x), 0.0, 1.0), training=False)
         if len(x.shape) != 2:
             raise ValueError(f"{self.name} takes features (batch, dimensions); received the shape {tuple(x.shape)}.")
@@ -44,13 +46,14 @@ class FrechetDistance(_FeatureMetric):
     Args:
         feature_dim: number of features.
         network: a model that turns clips into features (batch, feature_dim), with its weights; None if targets and
-            predictions are features. Clips may be uint8; floats beyond [0, 1], as decoders give them, are clipped. On
-            JAX the weights become constants of the compiled step.
+            predictions are features. Clips may be uint8; predictions beyond [0, 1], as decoders give them, are
+            clipped. On JAX the weights become constants of the compiled step.
         name: of the metric in logs.
         dtype: of the result.
 
     Raises:
-        ValueError: bad arguments, or features of another width.
+        ValueError: bad arguments, features of another width, or targets outside [0, 1]; inside a compiled step such
+            targets make the metric NaN.
 
     Warns:
         UserWarning: once, where a whole distance is read after no more samples than features.
@@ -85,9 +88,9 @@ class FrechetDistance(_FeatureMetric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch of real and of generated clips, or features; the two may differ in number."""
-        for x, side in zip((y_true, y_pred), self._sides, strict=True):
+        for x, side, real in zip((y_true, y_pred), self._sides, (True, False), strict=True):
             count, mean, scatter = (variable.value for variable in side)
-            rows = self._features(ops.convert_to_tensor(x), sample_weight)
+            rows = self._features(ops.convert_to_tensor(x), sample_weight, real)
             if rows.shape[1] != self.feature_dim:
                 raise ValueError(f"{self.name} expects {self.feature_dim} features; received {rows.shape[1]}.")
             n = ops.cast(ops.shape(rows)[0], "float32")
@@ -104,13 +107,15 @@ class FrechetDistance(_FeatureMetric):
                 variable.assign(value)
 
     def result(self) -> Any:
-        """The distance; 0 before two samples of each side."""
+        """The distance; 0 before two samples of each side, NaN after features that are not finite."""
         real, generated = (mean.value for _, mean, _ in self._sides)
         if backend.is_traced(real):
             return ops.sum(ops.square(real - generated))
         one, two = self.statistics()
         if min(one.count, two.count) < 2:
             return ops.convert_to_tensor(0.0, dtype="float32")
+        if not all(np.isfinite(side.scatter).all() for side in (one, two)):
+            return ops.convert_to_tensor(np.nan, dtype="float32")
         # Once: PyTorch's `fit` reads the result after every batch, and the first ones are always few.
         self._has_warned = self._has_warned or warn_of_bias(one, two)
         return ops.convert_to_tensor(of_statistics(one, two), dtype="float32")
@@ -183,7 +188,8 @@ class KernelDistance(_FeatureMetric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds the distance within a batch of real and generated clips, or features."""
-        x, y = (self._features(ops.convert_to_tensor(rows), sample_weight) for rows in (y_true, y_pred))
+        x = self._features(ops.convert_to_tensor(y_true), sample_weight, real=True)
+        y = self._features(ops.convert_to_tensor(y_pred), sample_weight)
         if x.shape[1] != y.shape[1]:
             raise ValueError(f"Targets have {x.shape[1]} features and predictions {y.shape[1]}.")
         n, m = (ops.cast(ops.shape(rows)[0], "float32") for rows in (x, y))

@@ -177,6 +177,31 @@ def test_predictions_beyond_the_range_are_clipped():
     assert np.isinf(float(metrics.PSNR()(real, real * 1.5)))
 
 
+def test_targets_outside_the_range_make_no_number():
+    """An error where values are known; NaN inside a compiled step, which cannot raise."""
+    real, generated = clips(0) * 255, clips(1)
+    model = identity(3, 16, 16, 3)
+    made = [metrics.PSNR(), metrics.SSIM(), metrics.FrechetDistance(3, network=flat_features())]
+    model.compile(loss="mse", metrics=made)
+    try:
+        logs = model.evaluate(generated, real, batch_size=4, verbose=0, return_dict=True)
+    except ValueError as error:
+        assert "Divide by 255" in str(error)
+        assert keras.backend.backend() == "torch"
+    else:
+        assert [np.isnan(logs[name]) for name in ("psnr", "ssim", "frechet_distance")] == [True] * 3
+    for metric in made[:1] + made[2:]:
+        with pytest.raises(ValueError, match=r"must be in \[0, 1\].*Divide by 255"):
+            metric.update_state(real, generated)
+
+
+def test_features_that_are_not_finite_make_no_number():
+    metric, x = metrics.FrechetDistance(4), rows(0)
+    x[3, 2] = np.nan
+    metric.update_state(rows(1), x)
+    assert np.isnan(float(metric.result()))
+
+
 def test_example_weights():
     real = np.zeros((2, 16, 16, 3), "float32")
     generated = np.stack([real[0] + 0.1, real[1] + 1.0])
@@ -221,9 +246,9 @@ def test_a_network_from_a_config_has_no_weights_and_says_so():
         keras.saving.serialize_keras_object(metrics.FrechetDistance(2, network=network))
     )
     with pytest.raises(ValueError, match=r"without weights.*Set `metric.network`"):
-        again.update_state(rows(), rows())
+        again.update_state(rows() / 10, rows() / 10)
     again.network = network
-    again.update_state(rows(), rows())
+    again.update_state(rows() / 10, rows() / 10)
 
 
 @pytest.mark.once
