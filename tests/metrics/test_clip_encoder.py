@@ -126,6 +126,7 @@ class StandIn:
         return keras.Model(video, keras.layers.Reshape((16, 256, 3))(tokens), name="video_prism_backbone")
 
 
+@pytest.mark.once
 def test_the_example_of_the_page_runs(monkeypatch):
     """The block with VideoPrism, on clips of another size, by a stand-in of the same interface."""
     monkeypatch.setitem(
