@@ -10,6 +10,7 @@ _PUBLIC = {
     "load_i3d": "magvit_keras.convert.i3d",
     "load_c3d": "magvit_keras.convert.c3d",
     "load_lpips": "magvit_keras.convert.lpips",
+    "fetch": "magvit_keras.convert.fetching",
 }
 
 __all__, __getattr__, __dir__ = public_names(__name__, _PUBLIC)

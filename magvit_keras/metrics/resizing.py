@@ -1,5 +1,6 @@
 """Bilinear resizing by the rules of the programs whose scores are compared: a published FVD depends on it."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,61 @@ def resize(frames: Any, size: tuple[int, int], rule: str) -> Any:
     for axis, n in ((-3, size[0]), (-2, size[1])):
         frames = _resize_axis(frames, axis, n, RESIZE_RULES[rule])
     return frames
+
+
+def resize_and_crop(frames: Any, size: int, rule: str) -> Any:
+    """Square frames without squeezing: the short side becomes `size`, and the middle of the long one is kept.
+
+    Args:
+        frames: (..., height, width, channels), floats.
+        size: height and width wanted.
+        rule: as for `resize`.
+
+    Returns:
+        (..., size, size, channels).
+
+    Raises:
+        ValueError: unknown rule.
+
+    Example:
+        >>> wide = np.array([0.0, 1.0, 2.0, 3.0], "float32").reshape(1, 4, 1)
+        >>> float(resize_and_crop(wide, 1, "half_pixel")[0, 0, 0])
+        1.0
+
+    Reference:
+        The FVD of VideoGPT (github.com/wilson1yan/VideoGPT), which scales to the ceiling and crops at the floor.
+    """
+    height, width = frames.shape[-3:-1]
+    scale = size / min(height, width)
+    whole = tuple(size if n == min(height, width) else math.ceil(n * scale) for n in (height, width))
+    return central_crop(resize(frames, whole, rule), (size, size))
+
+
+def central_crop(frames: Any, size: tuple[int, int]) -> Any:
+    """The middle of frames; where it cannot be in the middle, half a pixel nearer to the top left.
+
+    Args:
+        frames: (..., height, width, channels).
+        size: (height, width) wanted, at most those of the frames.
+
+    Returns:
+        (..., *size, channels).
+
+    Raises:
+        ValueError: frames that are smaller.
+
+    Example:
+        >>> central_crop(np.arange(5).reshape(1, 5, 1), (1, 2)).ravel().tolist()
+        [1, 2]
+
+    Reference:
+        MAGVIT (arXiv 2212.05199), App. B.3: Kinetics-600 is evaluated on centre crops.
+    """
+    height, width = frames.shape[-3:-1]
+    if size[0] > height or size[1] > width:
+        raise ValueError(f"A crop of {tuple(size)} needs frames at least as large; received {height} x {width}.")
+    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    return frames[..., top : top + size[0], left : left + size[1], :]
 
 
 def check_rule(rule: str) -> None:
