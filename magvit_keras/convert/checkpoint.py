@@ -57,13 +57,10 @@ class FlaxState:
         Raises:
             ValueError: it holds no parameters.
         """
-        for what, fields, places in _STATES:
-            if fields <= tree.keys():
-                found = zip(PARTS, (_at(tree, place) for place in places), strict=True)
-                parts = {name: part for name, part in found if isinstance(part, Mapping) and part}
-                break
-        else:
-            what, parts = "parameters alone", {"params": tree}
+        known = [(what, places) for what, fields, places in _STATES if fields <= tree.keys()]
+        what, places = known[0] if known else ("parameters alone", None)
+        found = {"params": tree} if places is None else {p: _at(tree, at) for p, at in zip(PARTS, places, strict=True)}
+        parts = {name: part for name, part in found.items() if isinstance(part, Mapping) and part}
         if not parts:
             raise ValueError(f"The checkpoint is {what}, and its parameters are missing; it holds {sorted(tree)[:8]}.")
         step = tree.get("global_step", tree.get("step"))
@@ -82,7 +79,7 @@ class Conversion:
 
     Args:
         model: with the weights.
-        kind: a key of `KINDS`.
+        kind: one of `KINDS`.
         found: what the checkpoint holds, in words.
         notes: what the user should know, a sentence each.
         step: of the training, where it is noted.
@@ -108,7 +105,7 @@ def convert_checkpoint(
 
     Args:
         path: see `read_flax_checkpoint`; or a file of PyTorch or safetensors.
-        kind: a key of `KINDS`; None tells it from the names and shapes of the parameters.
+        kind: one of `KINDS`; None tells it from the names and shapes of the parameters.
         preset: sizes of the model, as the name of a preset of its class or as constructor arguments. None reads them
             off the arrays where these tell them: tokenizers, and transformers of 1024 codes and 4x16x16 tokens.
         part: "ema", "params" or "discriminator"; the averaged weights by default, where there are any.
@@ -127,6 +124,10 @@ def convert_checkpoint(
     if kind is not None and kind not in KINDS:
         raise ValueError(f"Unknown kind {kind!r}; known kinds: {', '.join(KINDS)}.")
     if kind == "torch_vqgan" or (kind is None and _is_torch(path)):
+        if preset is not None or part is not None:
+            raise ValueError(
+                "A VQGAN in PyTorch's format has its sizes and one set of weights: give no preset or part."
+            )
         model, report = load_torch_vqgan(path)
         return Conversion(model, "torch_vqgan", "a VQGAN in PyTorch's format", (str(report), _ZEROS))
     state = FlaxState.of(read_flax_checkpoint(path))
@@ -148,8 +149,8 @@ def convert_checkpoint(
     elif tokenizer is not None or tasks is not None:
         raise ValueError(f"tokenizer and tasks belong to a whole model (magvit); this is a {kind}.")
     else:
-        model, notes = KINDS[kind](flat, preset, padding)
-    held = ", ".join(f"{name} ({_count(_numbers(p, path)):,} parameters)" for name, p in state.parts.items())
+        model, notes = _MAKERS[kind](flat, preset, padding)
+    held = ", ".join(f"{name} ({_count(p):,} parameters)" for name, p in state.parts.items())
     found = f"{state.what}{'' if state.step is None else f' at step {state.step:,}'}: {held}; {part} is taken"
     return Conversion(model, kind, found, tuple(notes), state.step)
 
@@ -167,8 +168,8 @@ def _numbers(part: Mapping[str, Any], path: str | os.PathLike) -> dict[str, np.n
         ) from None
 
 
-def _count(flat: Mapping[str, np.ndarray]) -> int:
-    return sum(array.size for array in flat.values())
+def _count(part: Mapping[str, Any]) -> int:
+    return sum(_count(item) if isinstance(item, Mapping) else np.size(item) for item in part.values())
 
 
 def _is_torch(path: str | os.PathLike) -> bool:
@@ -311,13 +312,12 @@ def _magvit(flat: Mapping, preset: Any, tokenizer: Any, tasks: Iterable[str] | N
     return model, [*notes, 'prompts="official": the authors\' out- and inpaintings share one prompt.']
 
 
-#: What a checkpoint may hold -> the function that makes the model.
-KINDS: dict[str, Callable | None] = {
+_MAKERS: dict[str, Callable] = {
     "video_tokenizer": _tokenizer(VideoTokenizer),
     "image_tokenizer": _tokenizer(ImageTokenizer),
     "video_discriminator": _discriminator(VideoDiscriminator),
     "image_discriminator": _discriminator(ImageDiscriminator),
     "transformer": _transformer,
-    "magvit": None,
-    "torch_vqgan": None,
 }
+#: What a checkpoint may hold; "magvit" is a transformer that is given its tokenizer.
+KINDS = (*_MAKERS, "magvit", "torch_vqgan")
