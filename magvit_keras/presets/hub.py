@@ -6,7 +6,7 @@ import pathlib
 import re
 from typing import Any
 
-from magvit_keras.presets.untrusted import read_config, stored_shapes
+from magvit_keras.presets.untrusted import check_checksum, read_config, stored_shapes
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.weights.h5"
@@ -120,7 +120,7 @@ def upload_preset(uri: str, folder: str | os.PathLike, private: bool = False, me
     absent = [name for name in PRESET_FILES if not (folder / name).is_file()]
     if absent:
         raise ValueError(f"{folder} is no whole preset, it lacks {', '.join(absent)}. Write it with save_to_preset.")
-    read_config(folder / CONFIG_FILE)
+    check_checksum(folder / WEIGHTS_FILE, read_config(folder / CONFIG_FILE))
     stored_shapes(folder / WEIGHTS_FILE)
     hub.create_repo(parts.repo, exist_ok=True, private=private)
     commit = hub.upload_folder(

@@ -18,6 +18,7 @@ from magvit_keras.presets.least_parameters import least_parameters
 from magvit_keras.presets.model_card import ModelCard
 from magvit_keras.presets.shipped import shipped_weights
 from magvit_keras.presets.untrusted import (
+    check_checksum,
     check_shapes,
     model_shapes,
     plain_config,
@@ -123,12 +124,7 @@ def _looked_at(cls: type, folder: pathlib.Path, saved: Mapping[str, Any]) -> dic
     path = folder / WEIGHTS_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no {WEIGHTS_FILE}; load_weights=False gives the architecture alone.")
-    noted = saved.get("weights")
-    if isinstance(noted, dict) and noted.get("sha256") != (found := sha256_of(path)):
-        raise ValueError(
-            f"{path} is not the file that {CONFIG_FILE} was saved with: its SHA-256 is {found}, expected "
-            f"{noted.get('sha256')}. It is damaged, or one of the two was replaced."
-        )
+    check_checksum(path, saved)
     stored = stored_shapes(path)
     asked, held = least_parameters(cls, saved["config"]), sum(math.prod(shape) for shape in model_shapes(stored))
     if asked > held:

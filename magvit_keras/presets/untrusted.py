@@ -19,7 +19,6 @@ import keras
 _MAX_CONFIG_BYTES = 2**20
 _MAX_DEPTH = 64
 _OBJECT_KEYS = {"class_name", "module", "registered_name"}
-_PACKAGE = "magvit_keras>"
 #: What Keras itself writes into the config of a model of this library.
 _DTYPE_POLICIES = ("DTypePolicy", "DTypePolicyMap", "FloatDTypePolicy", "QuantizedDTypePolicy")
 
@@ -84,11 +83,11 @@ def _check_object(value: Mapping[str, Any], where: str) -> None:
     if isinstance(name, str) and module == "keras" and registered is None:
         known = known and name in _DTYPE_POLICIES
     else:
-        # Keras looks the class up by this name before it looks at the module, so that none is ever imported.
+        # Keras looks the class up by its registered name before it looks at the module: none is ever imported.
         full = registered if isinstance(registered, str) else name
-        known = known and isinstance(full, str) and isinstance(name, str) and full.startswith(_PACKAGE)
-        known = known and name in (full, full.removeprefix(_PACKAGE))
-        known = known and hasattr(keras.saving.get_registered_object(full), "from_preset")
+        known = known and isinstance(full, str) and isinstance(name, str)
+        known = known and name in (full, full.split(">")[-1])
+        known = known and hasattr(keras.saving.get_registered_object(full), "_preset_table")  # of PresetMixin
     if not known:
         raise ValueError(f"{where} names the class {name!r} of {module!r}; a preset holds models of this library only.")
 
@@ -157,6 +156,16 @@ def check_shapes(path: str | os.PathLike, stored: Mapping[str, tuple[int, ...]],
         raise ValueError(
             f"{path} does not hold the weights of this {type(model).__name__}: {len(missing)} arrays are missing "
             f"{missing[:3]}, {len(extra)} are unknown {extra[:3]}."
+        )
+
+
+def check_checksum(path: pathlib.Path, saved: Mapping[str, Any]) -> None:
+    """Raises ValueError unless a weight file is the one that the contents of a config.json were saved with."""
+    noted = saved.get("weights")
+    if isinstance(noted, Mapping) and noted.get("sha256") != (found := sha256_of(path)):
+        raise ValueError(
+            f"{path} is not the file that its config was saved with: its SHA-256 is {found}, expected "
+            f"{noted.get('sha256')}. It is damaged, or one of the two was replaced."
         )
 
 

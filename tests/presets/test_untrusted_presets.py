@@ -4,6 +4,7 @@ import json
 import shutil
 
 import h5py
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -58,6 +59,17 @@ def test_a_compiled_model_comes_back_without_its_optimizers(saved):
     for variable, expected in zip(loaded.weights, weights, strict=True):
         np.testing.assert_array_equal(ops.convert_to_numpy(variable.value), expected)
     assert not loaded.tokenizer.compiled
+
+
+@keras.saving.register_keras_serializable("tests")
+class OwnTransformer(mk.MaskedTransformer):
+    pass
+
+
+def test_own_classes_that_derive_from_a_model_are_taken(saved, tmp_path):
+    magvit = mk.Magvit(mk.VideoTokenizer(**TOKENIZER), OwnTransformer(**TRANSFORMER), tasks=["frame_prediction"])
+    magvit.save_to_preset(tmp_path / "own")
+    assert type(mk.Magvit.from_preset(tmp_path / "own").transformer) is OwnTransformer
 
 
 LAMBDA = {"class_name": "__lambda__", "config": {"value": ["4wA="]}}
@@ -228,5 +240,5 @@ def test_weights_that_were_replaced_are_noticed(saved, tmp_path):
     shutil.copytree(saved[0], tmp_path / "copy")
     with h5py.File(tmp_path / "copy" / "model.weights.h5", "a") as file:
         file.attrs["changed"] = 1
-    with pytest.raises(ValueError, match=r"is not the file that config\.json was saved with"):
+    with pytest.raises(ValueError, match="is not the file that its config was saved with"):
         mk.Magvit.from_preset(tmp_path / "copy")
