@@ -27,6 +27,7 @@ from magvit_keras.data import Source, VideoFolder
 from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.magvit import Magvit
 from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
+from magvit_keras.presets.model_card import card_of_run
 from magvit_keras.presets.transformers import transformer_config
 from magvit_keras.token_run import write_tokens
 from magvit_keras.tokenizer.discriminator import VideoDiscriminator
@@ -142,7 +143,7 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
     say(f"{len(training)} clips to train on, {len(held_out)} held out, {training.num_classes} classes.")
     _train_tokenizer(trainer, tokenizer, training, held_out, out, settings, verbose)
     _train_transformer(magvit, training, out, settings, verbose)
-    magvit.save_to_preset(out / "magvit")
+    magvit.save_to_preset(out / "magvit", card_of_run(out, "transformer", training, held_out))
     histories = {stage: Checkpoint(out / "checkpoints" / stage).read()["history"] for stage in _STAGES}
     write_text(out / "history.json", json.dumps(histories, indent=1))
     say(f"The model is in {out / 'magvit'}.")
@@ -292,7 +293,7 @@ def _train_tokenizer(
     _announce(
         verbose, f"Held-out clips: PSNR {scores['psnr']:.1f} dB, squared error {scores['reconstruction_loss']:.4f}."
     )
-    tokenizer.save_to_preset(out / "tokenizer")
+    tokenizer.save_to_preset(out / "tokenizer", card_of_run(out, "tokenizer", training, held_out, scores))
 
 
 def _train_transformer(magvit: Magvit, training: Source, out: pathlib.Path, settings: Settings, verbose: int) -> None:

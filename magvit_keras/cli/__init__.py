@@ -2,7 +2,7 @@
 
 import typer
 
-from magvit_keras.cli import demo, generate, tokenize, train
+from magvit_keras.cli import convert, demo, generate, tokenize, train
 
 app = typer.Typer(
     help="Masked video generation: train on a folder of videos, generate from what was learned.",
@@ -13,4 +13,5 @@ app = typer.Typer(
 app.command()(train.train)
 app.command()(tokenize.tokenize)
 app.command()(generate.generate)
+app.command()(convert.convert)
 app.command()(demo.demo)

@@ -3,6 +3,7 @@
 from magvit_keras._lazy import public_names
 
 _PUBLIC = {
+    "convert_checkpoint": "magvit_keras.convert.checkpoint",
     "load_flax_params": "magvit_keras.convert.flax",
     "load_resnet50": "magvit_keras.convert.resnet",
     "load_maskgit_tokenizer": "magvit_keras.convert.maskgit",

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 
 from magvit_keras.convert.fetching import check_file, check_sha256, checksum, fetch, is_address
+from magvit_keras.convert.flax_files import read_msgpack
 from magvit_keras.convert.tf_checkpoint import read_tf_checkpoint
-from magvit_keras.convert.weight_files import read_msgpack, read_state_dict
+from magvit_keras.convert.weight_files import read_state_dict
 
 
 def find(

@@ -15,7 +15,7 @@ import os
 import pathlib
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -147,11 +147,14 @@ class TokenShards:
         path = self._path(number_of_pass, number)
         return path.is_file() and self._damage(path) is None
 
-    def read(self) -> dict[str, np.ndarray]:
+    def read(self, tasks: Iterable[str] | None = None) -> dict[str, np.ndarray]:
         """All shards as one dict of arrays, in the order of passes and numbers.
 
+        Args:
+            tasks: names of the tasks whose condition tokens are wanted, in this order; all, as they are, by default.
+
         Raises:
-            ValueError: the folder holds no tokens, or not all of them yet.
+            ValueError: the folder holds no tokens, or not all of them yet, or none of a task.
             DamagedShard: a shard is not what was written.
         """
         description = self.description()
@@ -165,13 +168,26 @@ class TokenShards:
                 f"{total - present} of {total} token shards are not in {self.folder} yet, the first is {absent.name}; "
                 "start the same command again"
             )
+        columns = None if tasks is None else self._columns(list(tasks))
         items = list(self._items())
-        shards = [self.load(*item) for item in items]
+        shards = [self._chosen(self.load(*item), columns) for item in items]
         names = shards[0].keys()
         for item, shard in zip(items, shards, strict=True):
             if shard.keys() != names or len({len(array) for array in shard.values()}) != 1:
                 raise DamagedShard(self._path(*item), f"its arrays are {', '.join(shard)}; expected {', '.join(names)}")
         return {name: np.concatenate([shard.pop(name) for shard in shards]) for name in list(names)}
+
+    def _columns(self, tasks: list[str]) -> list[int]:
+        held = self.description().get("tasks", [])
+        absent = [name for name in tasks if name not in held]
+        if absent:
+            raise ValueError(f"{self.folder} holds no tokens of {', '.join(absent)}; it holds {', '.join(held)}")
+        return [held.index(name) for name in tasks]
+
+    def _chosen(self, shard: dict[str, np.ndarray], columns: list[int] | None) -> dict[str, np.ndarray]:
+        if columns is None or "condition_tokens" not in shard:
+            return shard
+        return {**shard, "condition_tokens": shard["condition_tokens"][:, columns]}
 
     def _items(self) -> Iterator[tuple[int, int]]:
         description = self.description()
@@ -200,14 +216,16 @@ class TokenShards:
         return None if _sha256(path) == digest else "its content is not what was written"
 
 
-def read_shards(folder: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_shards(folder: str | os.PathLike, tasks: Iterable[str] | None = None) -> dict[str, np.ndarray]:
     """All tokens of a folder: "tokens" (N, t, h, w), "condition_tokens" (N, tasks, t, h, w) and "label" (N,).
 
     Args:
         folder: written by `magvit-keras tokenize` or a training run.
+        tasks: those of the model that is to be trained, `magvit.tasks`: their condition tokens in this order. All that
+            the folder holds, in its own order, by default.
 
     Raises:
-        ValueError: the folder holds no tokens, or not all of them yet, or a shard is damaged.
+        ValueError: the folder holds no tokens, or not all of them yet, or none of a task, or a shard is damaged.
 
     Example:
         >>> import numpy as np, tempfile
@@ -217,7 +235,7 @@ def read_shards(folder: str | os.PathLike) -> dict[str, np.ndarray]:
         >>> read_shards(shards.folder)["tokens"].shape
         (3, 2, 4, 4)
     """
-    return TokenShards(folder).read()
+    return TokenShards(folder).read(tasks)
 
 
 def read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
