@@ -162,7 +162,6 @@ _DEFAULT, _BAIR, _K600 = (
 
 # Table 7: FVD of the reconstructed training clips of UCF-101, inflated by "central".
 _TABLE_7 = {
-    "ucf101-2dvq-base": {"fvd": 240.0},
     "ucf101-3dvq-base": {"fvd": 58.0},
     "ucf101-3dvq-large": {"fvd": 25.0},
 }
