@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from magvit_keras.commit.tasks import Task, get_task
 from magvit_keras.presets.tokenizers import DATA_SETS
 from magvit_keras.presets.transformers import MAGVITS, NUM_CLASSES
 
@@ -119,6 +120,12 @@ class Recipe:
     def warmup(self) -> int:
         """Steps of the linear warm-up."""
         return self.steps_per_epoch if self.warmup_steps is None else self.warmup_steps
+
+    @property
+    def trained_tasks(self) -> list[Task]:
+        """The tasks, those that give frames with `num_condition_frames`."""
+        number, tasks = self.num_condition_frames, [get_task(name) for name in self.tasks]
+        return [t.with_frames(number) if number and t.num_condition_frames else t for t in tasks]
 
 
 @dataclasses.dataclass(frozen=True)
