@@ -2,7 +2,7 @@
 
 import typer
 
-from magvit_keras.cli import demo, generate, tokenize, train
+from magvit_keras.cli import demo, generate, recipes, tokenize, train
 
 app = typer.Typer(
     help="Masked video generation: train on a folder of videos, generate from what was learned.",
@@ -14,3 +14,4 @@ app.command()(train.train)
 app.command()(tokenize.tokenize)
 app.command()(generate.generate)
 app.command()(demo.demo)
+app.command()(recipes.recipes)

@@ -15,22 +15,22 @@ from magvit_keras.presets.recipes import Recipe
 from magvit_keras.presets.tokenizers import VIDEO_TOKENIZERS
 from magvit_keras.presets.transformers import MAGVITS
 
-#: Peak of the accelerator that the times are told for: an A100, bfloat16, in operations a second.
-PEAK = 312e12
+#: Peak of the accelerator that the times are told for: an A100, TF32, in operations a second.
+PEAK = 156e12
 #: Share of the peak that a training reaches.
 UTILISATION = 0.3
 #: Bytes of an activation that is kept for the backward pass.
-ACTIVATION_BYTES = 2
+ACTIVATION_BYTES = 4
 # Multiplications of ResNet-50 on a frame of 224x224, from which the perceptual loss is.
 _RESNET_MACS = 4.1e9
 
 ASSUMPTIONS = (
     "Memory: weights, gradients and both moments of Adam in float32, and the averaged weights of a tokenizer; the "
     "frozen tokenizer of a transformer is not counted. Beside it, for each clip of the batch, what is kept for the "
-    f"backward pass, {ACTIVATION_BYTES} bytes a value, nothing computed twice.",
+    "backward pass, in float32, nothing computed twice.",
     "Time: operations of all steps (convolutions and matrix products; forward, backward, R1's second derivative, the "
     f"perceptual loss; a transformer trains from cached tokens) at {UTILISATION:.0%} of the {PEAK / 1e12:.0f} "
-    "teraflop/s of one A100 in bfloat16. Reading data is not counted.",
+    "teraflop/s of one A100 in TF32. Reading data is not counted.",
 )
 
 
