@@ -2,8 +2,10 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
+from keras import ops
 from typer.testing import CliRunner
 
 from magvit_keras.cli import app
@@ -14,6 +16,8 @@ from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 
 pytestmark = pytest.mark.slow
+# A recipe is data, and the stages run on every backend below: all rows are tried where nothing is compiled.
+one_backend = pytest.mark.skipif(keras.config.backend() != "torch", reason="compiling fifty models takes minutes")
 
 CLIP = (8, 8, 8)
 TOKENIZER = {
@@ -86,10 +90,137 @@ def check(name, out):
     assert len(losses) == 1 and np.isfinite(losses).all()
 
 
-@pytest.mark.once
+@one_backend
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_runs(name, tmp_path, folder, tokenizer):
     of_tokenizer = ("--tokenizer", tokenizer) if RECIPES[name].kind == "transformer" else ()
     result = train(name, tmp_path / "run", folder, *of_tokenizer)
     assert result.exit_code == 0, result.output
     check(name, tmp_path / "run")
+
+
+# --- on every backend ---
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    """The run of a small tokenizer of Moving Shapes."""
+    out = tmp_path_factory.mktemp("runs") / "shapes"
+    result = train("moving-shapes-3dvq-tiny", out, None, "--reader", "num_clips=4")
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def test_a_tokenizer_is_its_averaged_weights_and_goes_on(shapes, tmp_path):
+    check("moving-shapes-3dvq-tiny", shapes)
+    before = VideoTokenizer.from_preset(shapes / "tokenizer").get_weights()
+    result = train("moving-shapes-3dvq-tiny", shapes, None, "--reader", "num_clips=4", "--max-steps", 3)
+    assert result.exit_code == 0, result.output
+    state = json.loads((shapes / "checkpoints" / "tokenizer" / "state.json").read_text())
+    assert len(state["history"]["g_loss"]) == 2
+    after = VideoTokenizer.from_preset(shapes / "tokenizer").get_weights()
+    assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_a_transformer_trains_from_cached_tokens_of_all_ten_tasks(shapes, tmp_path):
+    recipe = RECIPES["moving-shapes-mt10-tiny"]
+    arguments = ("--reader", "num_clips=4", "--tokenizer", shapes, "--out", tmp_path / "tokens")
+    made = invoke("tokenize", recipe, *arguments)
+    assert made.exit_code == 0, made.output
+    assert read_shards(tmp_path / "tokens")["condition_tokens"].shape == (4, 10, 8, 4, 4)
+    result = train(recipe.name, tmp_path / "run", None, "--tokenizer", shapes, "--tokens", tmp_path / "tokens")
+    assert result.exit_code == 0, result.output
+    check(recipe.name, tmp_path / "run")
+
+
+# --- one backend, and none ---
+
+
+@one_backend
+def test_a_run_that_was_stopped_ends_where_a_whole_one_does(shapes, tmp_path):
+    def weights(out, *steps):
+        for count in steps:
+            more = ("--reader", "num_clips=5", "--tokenizer", shapes, "--max-steps", count, "--steps-per-epoch", 2)
+            result = train("moving-shapes-mt10-tiny", out, None, *more)
+            assert result.exit_code == 0, result.output
+        return Magvit.from_preset(out / "magvit").transformer.get_weights()
+
+    whole, parts = weights(tmp_path / "whole", 5), weights(tmp_path / "parts", 1, 4, 5)
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+
+
+@one_backend
+def test_a_3d_tokenizer_starts_from_a_2d_run(folder, tmp_path):
+    assert train("k600-2dvq-base", tmp_path / "2d", folder).exit_code == 0
+    still = {"learning_rate": 0.0}
+    result = train("k600-3dvq-base", tmp_path / "3d", folder, "--inflate-from", tmp_path / "2d", **still)
+    assert result.exit_code == 0, result.output
+    image = ImageTokenizer.from_preset(tmp_path / "2d" / "tokenizer")
+    video = VideoTokenizer.from_preset(tmp_path / "3d" / "tokenizer")
+    deep, flat = (ops.convert_to_numpy(model.encoder.conv_in.kernel) for model in (video, image))
+    np.testing.assert_array_equal(deep, [np.zeros_like(flat), flat, np.zeros_like(flat)])
+
+
+@one_backend
+def test_five_frames_are_given_on_kinetics(folder, tokenizer, tmp_path):
+    recipe = RECIPES["k600-fp-base"]
+    arguments = ("--data", folder("kinetics600"), "--tokenizer", tokenizer, "--out", tmp_path / "tokens")
+    assert invoke("tokenize", recipe, *arguments).exit_code == 0
+    assert json.loads((tmp_path / "tokens" / "cache.json").read_text())["given_frames"] == {"frame_prediction": 5}
+    given = ("--tokenizer", tokenizer, "--tokens", tmp_path / "tokens")
+    assert train(recipe.name, tmp_path / "run", None, *given).exit_code == 0
+    assert Magvit.from_preset(tmp_path / "run" / "magvit").tasks["frame_prediction"].num_condition_frames == 5
+    result = train("bair-fp-base", tmp_path / "other", None, *given)
+    assert result.exit_code == 2
+    assert "given_frames {'frame_prediction': 5}, expected {}" in result.output
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("ucf101-3dvq", (), "Unknown recipe 'ucf101-3dvq'"),
+        ("ucf101-3dvq-base", (), "needs --data, the folder of UCF-101"),
+        ("ucf101-3dvq-base", ("--frames", 8, "--flip"), "--frames, --flip: the recipe ucf101-3dvq-base says it"),
+        ("ucf101-3dvq-base", ("--tokenizer", "x"), "--tokenizer is not for ucf101-3dvq-base, which trains a tokenizer"),
+        ("ucf101-cg-base", (), "the run of `magvit-keras train --recipe ucf101-3dvq-base`"),
+        ("ucf101-cg-base", ("--inflate-from", "x"), "--inflate-from is not for ucf101-cg-base"),
+        ("ucf101-cg-base", ("--tokenizer", "nowhere"), "nowhere is not the folder of a trained VideoTokenizer"),
+        ("ucf101-cg-base", ("--tokenizer", "x", "--tokens", "y", "--format", "bair"), "leave --data, --format"),
+        ("moving-shapes-3dvq-tiny", ("--data", "videos"), "makes its own clips; leave --data off"),
+        ("moving-shapes-3dvq-tiny", ("--max-steps", 0), "max_steps must be an integer of at least 1"),
+        ("moving-shapes-3dvq-tiny", ("--set", "size=3"), "has no 'size' to change"),
+    ],
+)
+def test_train_refuses_before_any_work(tmp_path, name, arguments, message):
+    arguments = ["train", "--recipe", name, "--out", tmp_path / "run", *arguments]
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == 2, result.output
+    assert message in result.output
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.once
+def test_options_of_recipes_are_refused_without_one(tmp_path):
+    result = CliRunner().invoke(app, ["train", "--data", str(tmp_path), "--out", "x", "--max-steps", "2"])
+    assert result.exit_code == 2 and "--max-steps: for a training by --recipe" in result.output
+    result = CliRunner().invoke(app, ["train"])
+    assert result.exit_code == 2 and "--data and --out must be given" in result.output
+
+
+@one_backend
+def test_another_recipe_in_the_same_folder_is_refused(shapes):
+    result = train("moving-shapes-3dvq-tiny", shapes, None, "--reader", "num_clips=4", epochs=3)
+    assert result.exit_code == 2
+    assert "holds a run with other settings (recipe" in result.output
+
+
+@one_backend
+def test_tokens_of_another_tokenizer_are_refused(shapes, tokenizer, folder, tmp_path):
+    arguments = ("--data", folder("bair"), "--tokenizer", tokenizer, "--out", tmp_path / "tokens")
+    assert invoke("tokenize", RECIPES["bair-fp-base"], *arguments).exit_code == 0
+    given = ("--tokenizer", shapes, "--tokens", tmp_path / "tokens")
+    result = train("bair-fp-base", tmp_path / "run", None, *given)
+    assert result.exit_code == 2
+    assert "does not hold the tokens of bair-fp-base: tokenizer" in result.output

@@ -105,13 +105,14 @@ def _print_table(chosen: list[Any]) -> None:
     from magvit_keras.presets.estimates import ASSUMPTIONS
 
     rows = [row(recipe) for recipe in chosen]
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption="\n".join(ASSUMPTIONS), caption_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for position, title in enumerate(COLUMNS):
-        width = max(len(cells[position]) for cells in rows)
-        table.add_column(title, justify="left" if position == 0 else "right", min_width=width)
+        width = max(len(text) for text in (*title.split(), *(cells[position] for cells in rows)))
+        table.add_column(title, justify="left" if position == 0 else "right", width=width)
     for cells in rows:
         table.add_row(*cells)
-    Console().print(table)
+    console = Console()
+    console.print(table, *ASSUMPTIONS, "`magvit-keras recipes NAME` shows the rest of one.", sep="\n", highlight=False)
 
 
 def _print_one(recipe: Any) -> None:
