@@ -159,7 +159,8 @@ def test_a_3d_tokenizer_starts_from_a_2d_run(folder, tmp_path):
     image = ImageTokenizer.from_preset(tmp_path / "2d" / "tokenizer")
     video = VideoTokenizer.from_preset(tmp_path / "3d" / "tokenizer")
     deep, flat = (ops.convert_to_numpy(model.encoder.conv_in.kernel) for model in (video, image))
-    np.testing.assert_array_equal(deep, [np.zeros_like(flat), flat, np.zeros_like(flat)])
+    # The averaged weights are sums of rounded products.
+    np.testing.assert_allclose(deep, [np.zeros_like(flat), flat, np.zeros_like(flat)], rtol=0, atol=1e-6)
 
 
 @one_backend

@@ -1,6 +1,8 @@
 """The recipes as a table: the paper's rows, their numbers, and what they cost."""
 
 import json
+import pathlib
+import runpy
 
 import pytest
 from typer.testing import CliRunner
@@ -20,6 +22,7 @@ from magvit_keras.transformer.masked_transformer import MaskedTransformer
 
 pytestmark = pytest.mark.once
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 EIGHT = [task.name for task in TASKS.values() if not task.needs_class]
 FIVE = TASKS["frame_prediction"].with_frames(5)
 
@@ -229,3 +232,11 @@ def test_programs_read_json():
 def test_an_unknown_name_is_answered_in_a_line():
     result = recipes("nothing")
     assert result.exit_code == 2 and "known recipes: ucf101-3dvq-base" in result.output
+
+
+def test_the_page_has_the_table_that_the_script_writes():
+    script = runpy.run_path(str(ROOT / "scripts" / "write_recipe_table.py"))
+    page = script["PAGE"].read_text()
+    assert script["filled"](page) == page, (
+        "python scripts/write_recipe_table.py brings docs/how_to/recipes.md up to date"
+    )
