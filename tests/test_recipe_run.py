@@ -226,7 +226,7 @@ def test_options_of_recipes_are_refused_without_one(tmp_path):
 def test_another_recipe_in_the_same_folder_is_refused(shapes):
     result = train("moving-shapes-3dvq-tiny", shapes, None, "--reader", "num_clips=4", epochs=3)
     assert result.exit_code == 2
-    assert "holds a run with other settings (epochs was 20 and is now 3)" in result.output
+    assert "holds a run with other settings (epochs was 10 and is now 3)" in result.output
     result = CliRunner().invoke(app, ["generate", "--run", str(shapes), "--out", "x.gif"])
     assert result.exit_code == 2 and "trained a tokenizer" in result.output
 
