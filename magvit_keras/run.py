@@ -45,7 +45,7 @@ class Settings:
         frame_stride: every how many frames of a video one is taken.
         tasks: names of the tasks to train.
         tokenizer: a preset of `VideoTokenizer`, or its constructor arguments.
-        transformer: "tiny", "base" or "large", or constructor arguments of `MaskedTransformer`.
+        transformer: "tiny", "base", "large" or "huge", or constructor arguments of `MaskedTransformer`.
         batch_size: clips in a step of the tokenizer.
         transformer_batch_size: clips in a step of the transformer.
         tokenizer_steps: length of the first stage.

@@ -33,7 +33,7 @@ def train(
     tokenizer: Annotated[
         str, typer.Option(help="A preset of VideoTokenizer, the folder of a trained one, or a JSON file of arguments.")
     ] = "3dvq_tiny",
-    transformer: Annotated[str, typer.Option(help="tiny, base or large, or a JSON file of arguments.")] = "tiny",
+    transformer: Annotated[str, typer.Option(help="tiny, base, large or huge, or a JSON file of arguments.")] = "tiny",
     tokenizer_steps: Annotated[int, typer.Option(help="Optimizer steps of the first stage.")] = 2000,
     transformer_steps: Annotated[int, typer.Option(help="Optimizer steps of the second stage.")] = 2000,
     steps_per_epoch: Annotated[int, typer.Option(help="Steps between two checkpoints.")] = 50,
@@ -104,6 +104,8 @@ def _train_recipe(given: dict[str, str], values: dict[str, Any]) -> None:
 
     changes = parse_changes(values["changes"] or ())
     if "batch_size" in given:
+        if "batch_size" in changes:
+            raise ValueError("--batch-size and --set batch_size say the same; give one of them.")
         changes["batch_size"] = values["batch_size"]
     name = values["recipe"]
     train_recipe(
