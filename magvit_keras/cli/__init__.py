@@ -2,7 +2,7 @@
 
 import typer
 
-from magvit_keras.cli import convert, demo, generate, tokenize, train
+from magvit_keras.cli import convert, demo, generate, recipes, tokenize, train
 
 app = typer.Typer(
     help="Masked video generation: train on a folder of videos, generate from what was learned.",
@@ -15,3 +15,4 @@ app.command()(tokenize.tokenize)
 app.command()(generate.generate)
 app.command()(convert.convert)
 app.command()(demo.demo)
+app.command()(recipes.recipes)
