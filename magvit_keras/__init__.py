@@ -28,6 +28,7 @@ _ROOMS = (
     "convert",
     "data",
     "decoding",
+    "evaluation",
     "layers",
     "metrics",
     "presets",

@@ -145,11 +145,11 @@ def _description(
         "class_names": list(source.class_names),
         "clips": len(source),
         "shard_clips": shard_clips,
-        "source": _of_source(source),
+        "source": describe_source(source),
     }
 
 
-def _of_source(source: Source) -> dict[str, Any]:
+def describe_source(source: Source) -> dict[str, Any]:
     """What decides about the clips, as far as it can be told: the kind of reader, its settings and its names."""
     names = hashlib.sha256()
     for index in range(len(source)):
@@ -160,10 +160,10 @@ def _of_source(source: Source) -> dict[str, Any]:
     return {"reader": type(source).__name__, **settings, "names": names.hexdigest()}
 
 
-def fingerprint(model: Any) -> str:
+def fingerprint(model: Any, weights_only: bool = False) -> str:
     """SHA-256 of a model's architecture and weights, the same on every backend and for every copy."""
     # Keras numbers the names of models by the order in which a process makes them.
-    config = {name: value for name, value in model.get_config().items() if name != "name"}
+    config = {} if weights_only else {name: value for name, value in model.get_config().items() if name != "name"}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for weight in model.get_weights():
         digest.update(f"{weight.shape}".encode() + np.ascontiguousarray(weight, "float32").tobytes())
