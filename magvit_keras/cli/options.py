@@ -35,17 +35,31 @@ def open_data(
     flip: bool,
     seed: int,
 ) -> object:
-    """The reader of a format; numbers among its options are taken as such."""
+    """The reader of a format."""
     from magvit_keras.data import open_source
 
+    given = reader_options(options)
+    clips = {"num_frames": frames, "size": size, "frame_stride": stride, "horizontal_flip": flip, "seed": seed}
+    return open_source(name, data, **{**clips, **given})
+
+
+def reader_options(options: list[str] | None) -> dict[str, int | str]:
+    """`--reader name=value`, as often as given; numbers are taken as such."""
     given = {}
     for option in options or ():
         key, equals, value = option.partition("=")
         if not (key and equals):
             raise ValueError(f"--reader must be name=value, for example split=test; received {option!r}.")
         given[key] = int(value) if value.isdecimal() else value
-    clips = {"num_frames": frames, "size": size, "frame_stride": stride, "horizontal_flip": flip, "seed": seed}
-    return open_source(name, data, **{**clips, **given})
+    return given
+
+
+def parse_process(text: str) -> tuple[int, int]:
+    """`0/4` as (index, count)."""
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal()):
+        raise ValueError(f"--process must be a number out of a count, for example 0/4; received {text!r}.")
+    return int(index), int(count)
 
 
 def parse_size(text: str) -> tuple[int, int]:

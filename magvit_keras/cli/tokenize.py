@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from magvit_keras.cli.options import Format, Reader, Size, errors_in_one_line, open_data, parse_size
+from magvit_keras.cli.options import Format, Reader, Size, errors_in_one_line, open_data, parse_process, parse_size
 
 
 def tokenize(
@@ -35,9 +35,7 @@ def tokenize(
 
         if not (tokenizer / "config.json").is_file():
             raise ValueError(f"--tokenizer must be the folder of a trained tokenizer; {tokenizer} has no config.json.")
-        index, _, count = process.partition("/")
-        if not (index.isdecimal() and count.isdecimal()):
-            raise ValueError(f"--process must be a number out of a count, for example 0/4; received {process!r}.")
+        share = parse_process(process)
         shards = write_tokens(
             open_data(data_format, data, reader, frames, parse_size(size), stride, flip, seed),
             VideoTokenizer.from_preset(tokenizer),
@@ -47,7 +45,7 @@ def tokenize(
             batch_size=batch_size,
             shard_clips=shard_clips,
             workers=workers,
-            process=(int(index), int(count)),
+            process=share,
             verbose=verbose,
         )
         left = len(shards.missing())

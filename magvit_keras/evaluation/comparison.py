@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from magvit_keras.data.token_shards import flat_entries
-from magvit_keras.evaluation.report import number, score_title, table
+from magvit_keras.evaluation.report import number, score_title, table, whose_protocol
 
 
 class UnlikeProtocols(ValueError):
@@ -68,10 +68,10 @@ def compare(reports: Sequence[dict[str, Any]], names: Sequence[str], vary: Seque
     refused = {name: found for name, found in unlike.items() if not _within(name, vary)}
     if refused:
         raise UnlikeProtocols(refused, names)
-    lines = _tables(reports, names, {name: found for name, found in unlike.items()})
+    lines = _tables(reports, names, unlike)
     lines += ["What may differ, and does:", "", *_remarks(reports, names)]
     if reports[0]["deviations"]:
-        lines += ["", "Not the paper's protocol: " + "; ".join(reports[0]["deviations"]) + "."]
+        lines += ["", f"Not {whose_protocol(reports[0])}: " + "; ".join(reports[0]["deviations"]) + "."]
     return "\n".join(lines) + "\n"
 
 

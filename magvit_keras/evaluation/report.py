@@ -106,9 +106,9 @@ def to_markdown(report: dict[str, Any]) -> str:
     if report["recipe"]:
         lines += [f"Recipe: {report['recipe']}", ""]
     if report["deviations"]:
-        lines += ["**Not the paper's protocol:**", "", *(f"- {text}" for text in report["deviations"]), ""]
+        lines += [f"**Not {whose_protocol(report)}:**", "", *(f"- {text}" for text in report["deviations"]), ""]
     else:
-        lines += ["The paper's protocol, without deviations.", ""]
+        lines += [f"This is {whose_protocol(report)}, without deviations.", ""]
     rows = [["Score", "Task", "Value", "Over folds", "Each fold", "The paper"]]
     for entry in report["scores"]:
         folds = entry["folds"]
@@ -128,6 +128,12 @@ def to_markdown(report: dict[str, Any]) -> str:
         entries |= flat_entries(part)
         lines += [f"## {title}", "", *table([["", ""], *([name, _text(value)] for name, value in entries.items())]), ""]
     return "\n".join(lines)
+
+
+def whose_protocol(report: dict[str, Any]) -> str:
+    """The paper has none for the built-in data set."""
+    published = report["choices"].get("data_format") != "moving_shapes"
+    return "the paper's protocol" if published else f"the protocol {report['protocol']}"
 
 
 def table(rows: list[list[str]]) -> list[str]:
