@@ -5,11 +5,11 @@ A preset is an architecture; a recipe adds data, epochs, optimizer, schedule, de
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from magvit_keras.commit.tasks import TASKS
+from magvit_keras.presets.tokenizers import DATA_SETS
+from magvit_keras.presets.transformers import MAGVITS, NUM_CLASSES
 
 KINDS = ("image_tokenizer", "tokenizer", "transformer")
 
@@ -123,33 +123,26 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True)
 class _DataSet:
-    """What the recipes of a data set share. Epochs are those of (VQ-B, VQ-L, transformer-B, transformer-L)."""
+    """What the recipes of a data set share; tokenizer epochs are those of B and L."""
 
-    title: str
     data_format: str
     examples: int
-    epochs: tuple[int, int, int, int]
-    num_classes: int = 0
-    size: int = 128
+    tokenizer_epochs: tuple[int, int]
     horizontal_flip: bool = True
     reader: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-# "Something moved from left to right" must not be mirrored. The table of the web videos is the user's own.
 _DATA = {
-    "ucf101": _DataSet("UCF-101", "ucf101", 9_537, (500, 2000, 2000, 2000), num_classes=101),
-    "bair": _DataSet("BAIR Robot Pushing", "bair", 43_264, (400, 800, 400, 800), size=64),
-    "k600": _DataSet("Kinetics-600", "kinetics600", 384_000, (45, 180, 180, 360), num_classes=600),
-    "ssv2": _DataSet(
-        "Something-Something-v2", "ssv2", 169_000, (135, 400, 720, 1440), num_classes=174, horizontal_flip=False
-    ),
-    "nuscenes": _DataSet("nuScenes, front camera", "nuscenes", 5_400, (1280, 5120, 2560, 10240)),
-    "objectron": _DataSet("Objectron", "objectron", 14_400, (1000, 2000, 1000, 2000)),
-    "web": _DataSet("Web videos", "web", 12_000_000, (5, 20, 10, 20), reader={"table": "list.csv"}),
+    "ucf101": _DataSet("ucf101", 9_537, (500, 2000)),
+    "bair": _DataSet("bair", 43_264, (400, 800)),
+    "k600": _DataSet("kinetics600", 384_000, (45, 180)),
+    # Mirrored, "from left to right" would be wrong.
+    "ssv2": _DataSet("ssv2", 169_000, (135, 400), horizontal_flip=False),
+    "nuscenes": _DataSet("nuscenes", 5_400, (1280, 5120)),
+    "objectron": _DataSet("objectron", 14_400, (1000, 2000)),
+    # The authors' videos are not public; the table is that of one's own.
+    "web": _DataSet("web", 12_000_000, (5, 20), reader={"table": "list.csv"}),
 }
-
-_EIGHT = tuple(task.name for task in TASKS.values() if not task.needs_class)
-_GENERATION, _PREDICTION = ("class_conditional_generation",), ("frame_prediction",)
 
 #: App. B.2; LeCam's weight is published nowhere.
 TOKENIZER_LOSSES = {
@@ -169,30 +162,35 @@ _DEFAULT, _BAIR, _K600 = (
 
 # Table 7: FVD of the reconstructed training clips of UCF-101, inflated by "central".
 _TABLE_7 = {
-    "ucf101-2dvq-base": {"fvd": 240.0},
     "ucf101-3dvq-base": {"fvd": 58.0},
     "ucf101-3dvq-large": {"fvd": 25.0},
 }
 
 
-def _tokenizer(key: str, size: str, rank: int) -> Recipe:
-    about, number = _DATA[key], ("base", "large").index(size)
-    name, pixels = f"{key}-{rank}dvq-{size}", about.size
+def _of_data(name: str) -> dict[str, Any]:
+    about = _DATA[name]
+    return {
+        "data": DATA_SETS[name][0],
+        "data_format": about.data_format,
+        "examples": about.examples,
+        "reader": about.reader,
+        "horizontal_flip": about.horizontal_flip,
+    }
+
+
+def _tokenizer(data: str, size: str, rank: int) -> Recipe:
+    name, pixels, number = f"{data}-{rank}dvq-{size}", DATA_SETS[data][1], ("base", "large").index(size)
     return Recipe(
         name=name,
         kind="tokenizer" if rank == 3 else "image_tokenizer",
-        preset=f"{rank}dvq_{size}_{key}",
-        data=about.title,
-        data_format=about.data_format,
-        examples=about.examples,
-        epochs=about.epochs[number],
+        preset=f"{rank}dvq_{size}_{data}",
+        **_of_data(data),
+        epochs=_DATA[data].tokenizer_epochs[number],
         batch_size=(128, 256)[number],
-        evaluation=f"{key}_reconstruction",
+        evaluation=f"{data}_reconstruction",
         video_shape=(16 if rank == 3 else 1, pixels, pixels),
-        reader=about.reader,
-        horizontal_flip=about.horizontal_flip,
         discriminator=f"discriminator{'' if rank == 3 else '2d'}_{size}_{pixels}",
-        tokenizer=f"{key}-2dvq-{size}" if rank == 3 else None,
+        tokenizer=f"{data}-2dvq-{size}" if rank == 3 else None,
         losses=TOKENIZER_LOSSES,
         ema_decay=0.999,
         score=_TABLE_7.get(name, {}),
@@ -200,55 +198,64 @@ def _tokenizer(key: str, size: str, rank: int) -> Recipe:
     )
 
 
-def _transformer(
-    key: str, what: str, size: str, tasks: tuple[str, ...], epochs: int, fvd: float | None = None, **other: Any
-) -> Recipe:
-    about = _DATA[key]
+_TRANSFORMER = {
+    "kind": "transformer",
+    "beta_1": 0.9,
+    "beta_2": 0.96,
+    "weight_decay": 0.045,
+    "clip_norm": 1.0,
+    "losses": {"label_smoothing": 1e-4},
+}
+
+
+def _transformer(data: str, what: str, size: str, epochs: int, decoding: Decoding, score: dict[str, float]) -> Recipe:
+    preset = f"magvit_{size}_{data}_{what}"
+    tasks = MAGVITS[preset]["config"]["tasks"]
+    given = [task["num_condition_frames"] for task in tasks if not isinstance(task, str)]
     return Recipe(
-        name=f"{key}-{what}-{size}",
-        kind="transformer",
-        preset=f"magvit_{size}_{key}_{what}",
-        data=about.title,
-        data_format=about.data_format,
-        examples=about.examples,
+        name=f"{data}-{what}-{size}",
+        preset=preset,
+        **_of_data(data),
+        **_TRANSFORMER,
         epochs=epochs,
         batch_size=256,
-        evaluation=f"{key}_{what}",
-        video_shape=(16, about.size, about.size),
-        reader=about.reader,
-        horizontal_flip=about.horizontal_flip,
-        # Appendix A.2: H has the 128 channels of L in its tokenizer.
-        tokenizer=f"{key}-3dvq-{'base' if size == 'base' else 'large'}",
-        num_classes=about.num_classes,
-        tasks=tasks,
-        beta_1=0.9,
-        beta_2=0.96,
-        weight_decay=0.045,
-        clip_norm=1.0,
+        evaluation=f"{data}_{what}",
+        video_shape=(16, DATA_SETS[data][1], DATA_SETS[data][1]),
+        # The appendix gives H the 128 channels of L.
+        tokenizer=f"{data}-3dvq-{'base' if size == 'base' else 'large'}",
+        num_classes=NUM_CLASSES[data],
+        tasks=tuple(task if isinstance(task, str) else task["name"] for task in tasks),
+        num_condition_frames=given[0] if given else None,
         warmup_steps=5000,
-        losses={"label_smoothing": 1e-4},
-        decoding=other.pop("decoding", _DEFAULT),
-        score={} if fvd is None else {"fvd": fvd, **other.pop("more", {})},
-        score_source=None if fvd is None else "authors' model table",
-        **other,
+        decoding=decoding,
+        score=score,
+        score_source="authors' table of transformers" if score else None,
     )
 
 
-# Columns: data set, what, tasks, epochs and the paper's FVD by size; the authors give no epochs for H: L's are taken.
-_ROWS = (
-    ("ucf101", "cg", _GENERATION, {"base": 2000, "large": 2000, "huge": 2000}, {"base": 159, "large": 76}, {}),
-    ("bair", "fp", _PREDICTION, {"base": 400, "large": 800}, {"base": 76, "large": 62}, {"decoding": _BAIR}),
-    ("bair", "mt8", _EIGHT, {"base": 1200, "large": 1600}, {"base": 32.8, "large": 22.8}, {}),
-    (
-        *("k600", "fp", _PREDICTION, {"base": 180, "large": 360, "huge": 360}, {"base": 24.5, "large": 9.9}),
-        {"decoding": _K600, "num_condition_frames": 5},
-    ),
-    ("ssv2", "mt10", tuple(TASKS), {"base": 720, "large": 1440, "huge": 1440}, {"base": 43.4, "large": 27.3}, {}),
-    ("nuscenes", "fp", _PREDICTION, {"base": 2560, "large": 10240}, {}, {}),
-    ("objectron", "fi", ("frame_interpolation",), {"base": 1000, "large": 2000}, {}, {}),
-    ("web", "mt8", _EIGHT, {"base": 10, "large": 20}, {}, {}),
+# Data set, what is trained, epochs by size (the authors give none for H, which takes L's), decoding.
+_ROWS: tuple[tuple[str, str, dict[str, int], Decoding], ...] = (
+    ("ucf101", "cg", {"base": 2000, "large": 2000, "huge": 2000}, _DEFAULT),
+    ("bair", "fp", {"base": 400, "large": 800}, _BAIR),
+    ("bair", "mt8", {"base": 1200, "large": 1600}, _DEFAULT),
+    ("k600", "fp", {"base": 180, "large": 360, "huge": 360}, _K600),
+    ("ssv2", "mt10", {"base": 720, "large": 1440, "huge": 1440}, _DEFAULT),
+    ("nuscenes", "fp", {"base": 2560, "large": 10240}, _DEFAULT),
+    ("objectron", "fi", {"base": 1000, "large": 2000}, _DEFAULT),
+    ("web", "mt8", {"base": 10, "large": 20}, _DEFAULT),
 )
-_DEBIASED = {"bair-fp-base": {"fvd_debiased": 48.0}, "bair-fp-large": {"fvd_debiased": 31.0}}
+_SCORES = {
+    "ucf101-cg-base": {"fvd": 159.0},
+    "ucf101-cg-large": {"fvd": 76.0},
+    "bair-fp-base": {"fvd": 76.0, "fvd_debiased": 48.0},
+    "bair-fp-large": {"fvd": 62.0, "fvd_debiased": 31.0},
+    "k600-fp-base": {"fvd": 24.5},
+    "k600-fp-large": {"fvd": 9.9},
+    "bair-mt8-base": {"fvd": 32.8},
+    "bair-mt8-large": {"fvd": 22.8},
+    "ssv2-mt10-base": {"fvd": 43.4},
+    "ssv2-mt10-large": {"fvd": 27.3},
+}
 
 # For a laptop: few shapes, faint textures, nothing in front of them; minutes instead of days.
 _SHAPES = {"num_clips": 4000, "shapes": ("circle", "square", "star"), "occlusion": 0.0, "texture": 0.15}
@@ -275,21 +282,16 @@ _TINY = (
     ),
     Recipe(
         name="moving-shapes-mt10-tiny",
-        kind="transformer",
         preset="magvit_tiny_moving_shapes_mt10",
+        **_TRANSFORMER,
         epochs=40,
         batch_size=16,
         evaluation="moving_shapes_mt10",
         tokenizer="moving-shapes-3dvq-tiny",
         num_classes=18,
-        tasks=tuple(TASKS),
+        tasks=tuple(MAGVITS["magvit_tiny_moving_shapes_mt10"]["config"]["tasks"]),
         learning_rate=1e-3,
-        beta_1=0.9,
-        beta_2=0.96,
-        weight_decay=0.045,
-        clip_norm=1.0,
         warmup_steps=500,
-        losses={"label_smoothing": 1e-4},
         class_dropout=0.1,
         decoding=_DEFAULT,
         **_MOVING_SHAPES,
@@ -298,12 +300,10 @@ _TINY = (
 
 
 def _all() -> list[Recipe]:
-    made = [_tokenizer(key, size, rank) for rank in (3, 2) for key in _DATA for size in ("base", "large")]
-    for key, what, tasks, epochs, scores, other in _ROWS:
+    made = [_tokenizer(data, size, rank) for rank in (3, 2) for data in _DATA for size in ("base", "large")]
+    for data, what, epochs, decoding in _ROWS:
         for size, length in epochs.items():
-            more = _DEBIASED.get(f"{key}-{what}-{size}", {})
-            fvd = scores.get(size)
-            made.append(_transformer(key, what, size, tasks, length, fvd, **other, **({"more": more} if more else {})))
+            made.append(_transformer(data, what, size, length, decoding, _SCORES.get(f"{data}-{what}-{size}", {})))
     return [*made, *_TINY]
 
 
