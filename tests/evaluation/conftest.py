@@ -6,14 +6,12 @@ import pytest
 import magvit_keras as mk
 from magvit_keras.data.samples import write_sample
 
-SHAPE = (4, 16, 16)
-
 
 @pytest.fixture(scope="session")
 def magvit():
     keras.utils.set_random_seed(0)
     tokenizer = mk.VideoTokenizer(4, (1, 1, 1), (True, False), 1, embedding_dim=4, codebook_size=16, norm_groups=1)
-    transformer = mk.MaskedTransformer(16, 2, (2, 4, 4), num_layers=1, hidden_size=16, num_heads=2, mlp_dim=16)
+    transformer = mk.MaskedTransformer(16, 2, (4, 4, 4), num_layers=1, hidden_size=16, num_heads=2, mlp_dim=16)
     return mk.Magvit(tokenizer, transformer)
 
 

@@ -12,7 +12,7 @@ from magvit_keras.evaluation.clips import Draws
 from magvit_keras.evaluation.measure import measured
 from magvit_keras.evaluation.scores import best_of_tries
 
-SHAPE = (4, 16, 16)
+SHAPE = (8, 16, 16)
 SHAPES = {"num_clips": 6, "shapes": ("circle", "star"), "motions": ("orbit",)}
 
 
@@ -64,7 +64,7 @@ def test_every_protocol_runs_as_it_says(name, magvit, sample, networks, tmp_path
 def test_the_distance_is_that_of_the_clips_and_their_conditions(magvit, sample, networks, colours, tmp_path):
     settings = options("bair_fp", sample, networks, metrics=["fvd", "psnr"], samples=5, folds=1, num_steps=2)
     report = evaluate(magvit, "bair_fp", tmp_path, **settings, seed=3, shard_clips=4)
-    source = open_source("bair", sample("bair"), split="test", num_frames=4, size=(16, 16))
+    source = open_source("bair", sample("bair"), split="test", num_frames=8, size=(16, 16))
     real = source.for_evaluation(windows="first").arrays()["video"]
     rows = Draws(2, 5, 1, seed=3, random_windows=False).rows[0]
     kept = [path for path in (tmp_path / "features").glob("made-*") if path.is_dir()]
@@ -187,7 +187,7 @@ def test_an_unreadable_video_is_a_deviation(magvit, sample, networks, tmp_path):
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("bair_fp", {"video_shape": (8, 16, 16)}, "add --frames 4 --size 16x16"),
+        ("bair_fp", {"video_shape": (16, 16, 16)}, "add --frames 8 --size 16x16"),
         ("bair_fp", {"data": None}, "needs --data"),
         ("moving_shapes_mt10", {"data": "videos"}, "leave --data out"),
         (
