@@ -9,8 +9,9 @@ The second measures the last checkpoint on held-out clips, and writes weights (f
 
 A third of the clips are as `MovingShapes` makes them, a third as those of the demo (plain, free), a third anything in
 between. What a clip shows stays what it is when the clip is mirrored or played backwards; turned by a quarter,
-left_right and up_down change places. Made clips are softer than rendered ones, so some of those it learns from are:
-half the size, with flat blocks mixed in, or with noise, all of it light, for features must still tell damage.
+left_right and up_down change places. Batches are of 8 or 16 frames, of 64 x 64 or 32 x 32. Made clips are softer than
+rendered ones, so some of those it learns from have flat blocks mixed in, or noise: little, for features must still tell
+damage.
 """
 
 import argparse
@@ -57,11 +58,11 @@ class Views(keras.utils.PyDataset):
         order = np.random.default_rng([self.seed, (self.epoch * EPOCH + step) * BATCH // len(self.clips)])
         first = (self.epoch * EPOCH + step) * BATCH % len(self.clips)
         chosen = order.permutation(len(self.clips))[first : first + BATCH]
-        frames = SHORT if rng.random() < 0.25 else FRAMES
-        found = [self._view(rng, int(index), frames) for index in chosen]
+        frames, half = SHORT if rng.random() < 0.4 else FRAMES, rng.random() < 0.3
+        found = [self._view(rng, int(index), frames, half) for index in chosen]
         return np.stack([clip for clip, _ in found]), np.array([label for _, label in found], "int32")
 
-    def _view(self, rng: np.random.Generator, index: int, frames: int) -> tuple[np.ndarray, int]:
+    def _view(self, rng: np.random.Generator, index: int, frames: int, half: bool) -> tuple[np.ndarray, int]:
         start = rng.integers(0, FRAMES - frames + 1)
         clip, label = self.clips[index, start : start + frames], self.labels[index]
         for axis in range(3):
@@ -70,9 +71,9 @@ class Views(keras.utils.PyDataset):
         if rng.random() < 0.5:
             clip, label = clip.transpose(0, 2, 1, 3), self.turned[label]
         x = clip.astype("float32") / 255
-        if rng.random() < 0.25:
-            x = _mean(x, 2).repeat(2, axis=1).repeat(2, axis=2)
-        if rng.random() < 0.25:
+        if half:
+            x = _mean(x, 2)  # the network resizes it
+        if rng.random() < 0.3:
             block = int(rng.choice([2, 4]))
             flat = _mean(x, block).repeat(block, axis=1).repeat(block, axis=2)
             x += rng.uniform(0.1, 0.6) * (flat - x)
@@ -135,8 +136,8 @@ def compile_for(model: ShapesClassifier, steps: int, rate: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=pathlib.Path, required=True, help="folder of the clips and checkpoints")
-    parser.add_argument("--steps", type=int, default=4500)
-    parser.add_argument("--clips", type=int, default=14400)
+    parser.add_argument("--steps", type=int, default=2600)
+    parser.add_argument("--clips", type=int, default=9600)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ship", action="store_true", help="write the last checkpoint into the package")
