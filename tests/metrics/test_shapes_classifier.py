@@ -140,7 +140,7 @@ def test_a_set_has_no_distance_to_itself_and_halves_little(network, held_out, sa
 @pytest.mark.once
 def test_arguments_that_do_not_do(held_out):
     video, label = held_out["test"]["video"][:4], held_out["test"]["label"][:4]
-    with pytest.raises(ValueError, match="from 0 to 35; received int64.*from 36 to 39"):
+    with pytest.raises(ValueError, match=r"from 0 to 35; received int64.*from 36 to 39"):
         shapes_accuracy(video, np.arange(36, 40))
     with pytest.raises(ValueError, match="4 clips need as many labels; received 3"):
         shapes_accuracy(video, label[:3])
