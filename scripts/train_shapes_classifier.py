@@ -26,7 +26,7 @@ import numpy as np
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.data import MovingShapes
 from magvit_keras.demo import DEMO_SHAPES
-from magvit_keras.metrics.shapes_classifier import NAME, ShapesClassifier, shapes_accuracy
+from magvit_keras.metrics.shapes_network import NAME, ShapesClassifier, shapes_accuracy
 from magvit_keras.presets.shipped import write_shipped
 
 FRAMES, SIZE, SHORT = 16, 64, 8
