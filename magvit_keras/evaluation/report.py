@@ -113,7 +113,7 @@ def to_markdown(report: dict[str, Any]) -> str:
     for entry in report["scores"]:
         folds = entry["folds"]
         spread = f"± {number(entry['std'])}" if len(folds) > 1 else "one fold"
-        paper = "; ".join(f"{value} ({name})" for name, value in entry.get("paper", {}).items())
+        paper = "; ".join(f"{number(value)} ({name})" for name, value in entry.get("paper", {}).items())
         if paper:
             paper += "" if entry["comparable"] else ", not comparable"
         rows.append([score_title(entry), entry["task"], number(entry["mean"]), spread, _numbers(folds), paper or "-"])
