@@ -4,8 +4,8 @@ import dataclasses
 import hashlib
 import inspect
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from magvit_keras.data import MovingShapes, open_source
 from magvit_keras.data.formats import FORMATS
 from magvit_keras.data.source import Source
 from magvit_keras.presets.protocols import Protocol, RealClips
-from magvit_keras.token_run import describe_source
+from magvit_keras.token_run import describe_source, read_ahead
 
 
 def open_clips(protocol: Protocol, clips: RealClips, root: str | os.PathLike | None, seed: int = 0) -> Source:
@@ -96,33 +96,35 @@ class Draws:
         return {**fields, "sha256": hashlib.sha256(self.pairs.tobytes() + self.rows.tobytes()).hexdigest()}
 
 
-def read_pairs(source: Source, pairs: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Clips, labels, and which clips took the place of an unreadable one.
+class Clips(NamedTuple):
+    """Real clips: uint8 (n, T, H, W, 3) or None where nobody looks at them, their classes (n,), and bool (n,).
 
-    Args:
-        source: the real clips.
-        pairs: (epoch, index) of each.
-
-    Returns:
-        uint8 (n, T, H, W, 3), int32 (n,), bool (n,).
+    The last says where an unreadable clip was replaced by another one.
     """
-    videos, labels, replaced = [], [], []
-    for epoch, index in pairs:
-        sample, found = source.sample(int(index), int(epoch))
-        source.report(found)
-        videos.append(sample["video"])
-        labels.append(sample["label"])
-        replaced.append(int(index) in source._failures)
-    return np.stack(videos), np.array(labels, "int32"), np.array(replaced, bool)
+
+    video: np.ndarray | None
+    labels: np.ndarray
+    replaced: np.ndarray
 
 
-def labels_of(source: Source, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
-    """The classes (n,) of clips, without decoding them where the reader knows the classes beforehand."""
-    labels = getattr(source, "labels", None)
-    if labels is None:
-        return read_pairs(source, pairs)[1]
-    per_video = len(source) // len(labels)
-    return np.array([labels[int(index) // per_video] for _, index in pairs], "int32")
+def read_clips(source: Source, lists: Sequence[np.ndarray], workers: int = 0) -> Iterator[Clips]:
+    """The clips of each list of (epoch, index), read ahead by worker processes where there are any."""
+    items = [[(int(index), int(epoch)) for epoch, index in pairs] for pairs in lists]
+    for pairs, samples in zip(items, read_ahead(source, items, workers), strict=True):
+        labels = np.array([sample["label"] for sample in samples], "int32")
+        replaced = np.array([index in source._failures for index, _ in pairs])
+        yield Clips(np.stack([sample["video"] for sample in samples]), labels, replaced)
+
+
+def read_labels(source: Source, lists: Sequence[np.ndarray]) -> Iterator[Clips]:
+    """The same without the clips: nothing is decoded where the reader knows the classes beforehand."""
+    known = getattr(source, "labels", None)
+    if known is None:
+        yield from (clips._replace(video=None) for clips in read_clips(source, lists))
+        return
+    per_video = len(source) // len(known)
+    for pairs in lists:
+        yield Clips(None, known[pairs[:, 1] // per_video].astype("int32"), np.zeros(len(pairs), bool))
 
 
 def describe_clips(source: Source) -> dict[str, Any]:

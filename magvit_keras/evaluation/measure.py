@@ -13,10 +13,9 @@ from keras import ops
 
 from magvit_keras.checks import to_float
 from magvit_keras.commit.tasks import get_task
-from magvit_keras.data.source import Source
 from magvit_keras.data.token_shards import TokenShards
 from magvit_keras.decoding.noise import seed_from
-from magvit_keras.evaluation.clips import Draws, labels_of, read_pairs
+from magvit_keras.evaluation.clips import Clips
 from magvit_keras.evaluation.networks import Networks
 from magvit_keras.evaluation.scores import PAIRED_METRICS
 from magvit_keras.metrics import clip_features, psnr, resize, ssim
@@ -44,54 +43,60 @@ def open_shards(cache: str | os.PathLike, kind: str, description: dict[str, Any]
     return shards
 
 
-def real_shard(
-    source: Source, draws: Draws, start: int, stop: int, networks: Networks, protocol: Protocol, batch_size: int
-) -> dict[str, np.ndarray]:
-    """Features of the real clips `start` to `stop` of the draws."""
-    clips, labels, replaced = read_pairs(source, draws.pairs[start:stop])
-    features = _features(networks.distance, measured(clips, protocol), batch_size)
-    return {"features": features, "label": labels, "replaced": replaced.astype("uint8")}
+def real_shard(clips: Clips, networks: Networks, protocol: Protocol, batch_size: int) -> dict[str, np.ndarray]:
+    """Features of real clips."""
+    features = _features(networks.distance, measured(clips.video, protocol), batch_size)
+    return {"features": features, "label": clips.labels, "replaced": clips.replaced.astype("uint8")}
 
 
 def made_shard(
-    make: Callable[..., dict[str, np.ndarray]],
-    task: str,
-    fold: int,
-    source: Source,
-    draws: Draws,
-    start: int,
-    stop: int,
+    made: dict[str, np.ndarray],
+    clips: Clips,
+    rows: np.ndarray,
+    class_names: list[str] | None,
     networks: Networks,
     protocol: Protocol,
     batch_size: int,
 ) -> dict[str, np.ndarray]:
-    """Makes the samples `start` to `stop` of a fold of a task, and measures them."""
-    rows = draws.rows[fold, start:stop]
-    pairs = draws.pairs[rows]
-    paired = [name for name in PAIRED_METRICS if name in protocol.metrics]
-    if task == "reconstruction" or not get_task(task).is_unconditional or paired:
-        clips, labels, replaced = read_pairs(source, pairs)
-    else:
-        clips, labels, replaced = None, labels_of(source, pairs), np.zeros(len(rows), bool)
-    result = make(task, fold, start, clips, labels)
-    arrays = {"row": rows.astype("int64"), "label": labels, "replaced": replaced.astype("uint8")}
-    if "codebook_use" in protocol.metrics or "perplexity" in protocol.metrics:
-        arrays["tokens"] = result["tokens"]
-    video = measured(result["video"], protocol)
+    """What is kept of samples.
+
+    Args:
+        made: what `generator` gave.
+        clips: the real clips that they are made from.
+        rows: (n,), the numbers of these among all real clips.
+        class_names: the classes that labels count; None where no class was asked for.
+        networks: what measures.
+        protocol: settled.
+        batch_size: clips measured at a time.
+    """
+    arrays = {"row": rows.astype("int64"), "label": clips.labels, "replaced": clips.replaced.astype("uint8")}
+    if "tokens" in made and {"codebook_use", "perplexity"} & set(protocol.metrics):
+        arrays["tokens"] = made["tokens"]
+    video = measured(made["video"], protocol)
     if networks.distance is not None:
         arrays["features"] = _features(networks.distance, video, batch_size)
     if networks.inception is not None:
         arrays["logits"] = _features(networks.inception, video, batch_size)
-    if networks.classifier is not None and shows_class(task):
+    if networks.classifier is not None and class_names is not None:
         logits = _features(networks.classifier, video, batch_size)
         names = list(networks.classifier.class_names)
-        expected = np.array([names.index(name) if name in names else -1 for name in source.class_names])[labels]
+        expected = np.array([names.index(name) if name in names else -1 for name in class_names])[clips.labels]
         arrays["correct"] = (logits.argmax(axis=1) == expected).astype("uint8")
-    if paired:
+    if paired := paired_metrics(protocol):
         measures = {"psnr": psnr, "ssim": ssim, "lpips": networks.lpips}
-        real = measured(clips, protocol)
+        real = measured(clips.video, protocol)
         arrays |= {name: _of_pairs(measures[name], real, video, batch_size) for name in paired}
     return arrays
+
+
+def paired_metrics(protocol: Protocol) -> list[str]:
+    """The metrics that look at a sample and its real clip."""
+    return [name for name in PAIRED_METRICS if name in protocol.metrics]
+
+
+def sees_pixels(task: str, protocol: Protocol) -> bool:
+    """Whether the pixels of the real clips are needed, or their classes alone."""
+    return task == "reconstruction" or not get_task(task).is_unconditional or bool(paired_metrics(protocol))
 
 
 def shows_class(task: str) -> bool:
@@ -100,25 +105,26 @@ def shows_class(task: str) -> bool:
 
 
 def generator(model: Any, protocol: Protocol, seed: int, batch_size: int) -> Callable[..., dict[str, np.ndarray]]:
-    """How samples of a protocol are made: `make(task, fold, start, clips, labels)` -> {"video": ...}.
+    """How samples of a protocol are made: `make(task, fold, start, clips)` -> {"video": ...}.
 
     A sample depends on seed, fold, task and its own number, not on the shard or process that makes it.
     """
     if protocol.kind == "reconstruction":
-        return lambda task, fold, start, clips, labels: _reconstruct(model, clips, batch_size)
+        return lambda task, fold, start, clips: _reconstruct(model, clips.video, batch_size)
 
-    def make(task: str, fold: int, start: int, clips: Any, labels: np.ndarray) -> dict[str, np.ndarray]:
+    def make(task: str, fold: int, start: int, clips: Clips) -> dict[str, np.ndarray]:
         about = get_task(model.tasks.get(task, task))
-        count = len(labels)
+        count = len(clips.labels)
         # A last, smaller shard is filled up: another shape would be compiled anew.
         filled = np.resize(np.arange(count), max(count, batch_size))
         stream = np.random.SeedSequence([seed, fold, zlib.crc32(task.encode())]).generate_state(1)[0]
         video = model.generate(
             task,
-            video=None if about.is_unconditional else clips[filled],
-            label=labels[filled] if about.needs_class else None,
+            video=None if about.is_unconditional else clips.video[filled],
+            label=clips.labels[filled] if about.needs_class else None,
             num_clips=len(filled),
             num_condition_frames=protocol.num_condition_frames if task == "frame_prediction" else None,
+            decoder=protocol.decoder,
             num_steps=protocol.decoding.num_steps,
             schedule=protocol.decoding.schedule,
             temperature=protocol.decoding.temperature,

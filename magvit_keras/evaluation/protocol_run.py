@@ -1,17 +1,28 @@
 """Running a protocol: shard by shard, by any number of processes, from where it was stopped; then one report."""
 
+import itertools
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from magvit_keras.checks import check_positive
 from magvit_keras.commit.tasks import get_task
 from magvit_keras.data.source import Source
-from magvit_keras.evaluation.clips import Draws, describe_clips, open_clips
-from magvit_keras.evaluation.measure import MEASURED_RULE, generator, made_shard, open_shards, real_shard
+from magvit_keras.data.token_shards import TokenShards
+from magvit_keras.evaluation.clips import Draws, describe_clips, open_clips, read_clips, read_labels
+from magvit_keras.evaluation.measure import (
+    MEASURED_RULE,
+    generator,
+    made_shard,
+    open_shards,
+    real_shard,
+    sees_pixels,
+    shows_class,
+)
 from magvit_keras.evaluation.models import describe_model, measured_part
 from magvit_keras.evaluation.networks import Networks, describe_network, load_networks
 from magvit_keras.evaluation.report import make_report, write_report
@@ -43,6 +54,7 @@ def evaluate(
     seed: int = 0,
     batch_size: int = 16,
     shard_clips: int = 64,
+    workers: int = 0,
     process: tuple[int, int] = (0, 1),
     cache: str | os.PathLike | None = None,
     model_from: str | None = None,
@@ -68,6 +80,7 @@ def evaluate(
         seed: of samples, of their order and of random windows.
         batch_size: clips generated and measured at a time.
         shard_clips: clips in a file.
+        workers: processes that decode videos; 0 decodes in this one.
         process: (index, count) of this process.
         cache: folder of the kept features; by default `out`/features.
         model_from: what the report says the model is from.
@@ -106,7 +119,8 @@ def evaluate(
         _part(name, tasks, settled, model, model_about, nets, data, seed, shard_clips, cache)
         for name, tasks in tasks_of_clips(settled).items()
     ]
-    _make(parts, model, settled, nets, seed, batch_size, shard_clips, process, verbose)
+    mine = list(_items(parts, shard_clips))[index::count]
+    _make(mine, model, settled, nets, seed, batch_size, workers, verbose)
     groups = [part.group for part in parts]
     if any(shards.missing() for group in groups for shards in (group.real, group.made) if shards is not None):
         return None
@@ -179,47 +193,81 @@ def _check_classes(model: Any, tasks: tuple[str, ...], source: Source) -> None:
         )
 
 
+class _Item(NamedTuple):
+    """A shard: of which clips, and of which samples of which task and fold."""
+
+    kind: str
+    part: _Part
+    number: int  # of the pass
+    shard: int
+    rows: slice
+
+    @property
+    def shards(self) -> TokenShards:
+        return getattr(self.part.group, self.kind)
+
+    @property
+    def fold_and_task(self) -> tuple[int, str]:
+        fold, task = divmod(self.number, len(self.part.group.tasks))
+        return fold, self.part.group.tasks[task]
+
+    @property
+    def pairs(self) -> np.ndarray:
+        """(epoch, index) of the real clips."""
+        draws = self.part.draws
+        return draws.pairs[self.rows if self.kind == "real" else draws.rows[self.fold_and_task[0], self.rows]]
+
+
+def _items(parts: list[_Part], shard_clips: int) -> Iterator[_Item]:
+    """All shards; those of the real clips come first."""
+    for kind in ("real", "made"):
+        for part in parts:
+            shards = getattr(part.group, kind)
+            about = {"passes": 0} if shards is None else shards.description()
+            for number in range(about["passes"]):
+                for n in range(about["shards_per_pass"]):
+                    stop = min((n + 1) * shard_clips, about["clips"])
+                    yield _Item(kind, part, number, n, slice(n * shard_clips, stop))
+
+
 def _make(
-    parts: list[_Part],
+    items: list[_Item],
     model: Any,
     settled: Protocol,
     nets: Networks,
     seed: int,
     batch_size: int,
-    shard_clips: int,
-    process: tuple[int, int],
+    workers: int,
     verbose: int,
 ) -> None:
-    """Makes this process' share of the shards that are not there yet; the real clips come first."""
-    items = []
-    for kind in ("real", "made"):
-        for part in parts:
-            shards = getattr(part.group, kind)
-            if shards is None:
-                continue
-            described = shards.description()
-            items += [
-                (kind, part, number, n, min(shard_clips, described["clips"] - n * shard_clips))
-                for number in range(described["passes"])
-                for n in range(described["shards_per_pass"])
-            ]
-    mine = items[process[0] :: process[1]]
+    """Makes the shards that are not there yet."""
     make = generator(model, settled, seed, batch_size)
-    progress = keras.utils.Progbar(sum(item[-1] for item in mine), verbose=min(verbose, 1), unit_name="clip")
-    done = 0
-    for kind, part, number, n, clips in mine:
-        shards = getattr(part.group, kind)
-        if not shards.is_complete(number, n):
-            bounds = (n * shard_clips, n * shard_clips + clips)
-            if kind == "real":
-                arrays = real_shard(part.source, part.draws, *bounds, nets, settled, batch_size)
+    sizes = [item.rows.stop - item.rows.start for item in items]
+    progress = keras.utils.Progbar(sum(sizes), verbose=min(verbose, 1), unit_name="clip")
+    waiting = [item for item in items if not item.shards.is_complete(item.number, item.shard)]
+    done = sum(sizes) - sum(item.rows.stop - item.rows.start for item in waiting)
+    progress.update(done)
+
+    def source_and_pixels(item: _Item) -> tuple[int, bool]:
+        pixels = item.kind == "real" or sees_pixels(item.fold_and_task[1], settled)
+        return id(item.part.source), pixels
+
+    for (_, pixels), group in itertools.groupby(waiting, source_and_pixels):
+        group = list(group)
+        source, pairs = group[0].part.source, [item.pairs for item in group]
+        read = read_clips(source, pairs, workers) if pixels else read_labels(source, pairs)
+        for item, clips in zip(group, read, strict=True):
+            if item.kind == "real":
+                arrays = real_shard(clips, nets, settled, batch_size)
             else:
-                fold, task = divmod(number, len(part.group.tasks))
-                name = part.group.tasks[task]
-                arrays = made_shard(make, name, fold, part.source, part.draws, *bounds, nets, settled, batch_size)
-            shards.write(number, n, arrays)
-        done += clips
-        progress.update(done)
+                fold, task = item.fold_and_task
+                made = make(task, fold, item.rows.start, clips)
+                rows = item.part.draws.rows[fold, item.rows]
+                names = list(source.class_names) if shows_class(task) else None
+                arrays = made_shard(made, clips, rows, names, nets, settled, batch_size)
+            item.shards.write(item.number, item.shard, arrays)
+            done += item.rows.stop - item.rows.start
+            progress.update(done)
 
 
 def _choices(settled: Protocol, parts: list[_Part], nets: Networks) -> dict[str, Any]:
@@ -240,6 +288,7 @@ def _choices(settled: Protocol, parts: list[_Part], nets: Networks) -> dict[str,
         "num_condition_frames": settled.num_condition_frames,
         "decoding": plain(settled)["decoding"],
         "guidance_scale": settled.guidance_scale,
+        "decoder": settled.decoder or "the one that the model was trained for",
         "video_shape": list(settled.video_shape),
         "frame_stride": settled.frame_stride,
         "measured_size": settled.measured_size and list(settled.measured_size),

@@ -9,13 +9,14 @@ from magvit_keras.commit.tasks import get_task
 from magvit_keras.data.token_shards import flat_entries
 from magvit_keras.decoding.schedules import get_schedule
 from magvit_keras.evaluation.scores import METRICS
+from magvit_keras.generation import DECODERS
 from magvit_keras.presets.protocols import PROTOCOLS, Protocol, get_protocol
 
 _DECODING = ("num_steps", "schedule", "temperature")
 _CLIPS = ("split", "windows", "crops")
 _PLAIN = (
-    *("samples", "folds", "tries", "guidance_scale", "num_condition_frames", "tasks", "metrics", "video_shape"),
-    *("measured_size", "frame_stride", "data_format", "reader"),
+    *("samples", "folds", "tries", "guidance_scale", "decoder", "num_condition_frames", "tasks", "metrics"),
+    *("video_shape", "measured_size", "frame_stride", "data_format", "reader"),
 )
 #: What of a protocol may be changed for one evaluation.
 CHANGES = (*_PLAIN, *_DECODING, *_CLIPS)
@@ -41,7 +42,9 @@ def settle(protocol: str | Protocol, **changes: Any) -> Protocol:
     if unknown:
         raise ValueError(f"A protocol has no {', '.join(unknown)}; expected some of {', '.join(CHANGES)}.")
     decoding = {name: changes[name] for name in _DECODING if name in changes}
-    generating = [name for name in ("guidance_scale", "num_condition_frames", "tasks", *decoding) if name in changes]
+    generating = [
+        name for name in ("guidance_scale", "decoder", "num_condition_frames", "tasks", *decoding) if name in changes
+    ]
     if generating and protocol.kind == "reconstruction":
         raise ValueError(f"The protocol {protocol.name!r} reconstructs: it has no {', '.join(generating)}.")
     if "tries" in changes and "samples" not in changes and protocol.samples is not None:
@@ -108,6 +111,8 @@ def _check(protocol: Protocol) -> None:
     if not isinstance(protocol.clips.windows, str):
         counts["windows"] = protocol.clips.windows
     check_positive(**counts, crops=protocol.clips.crops)
+    if protocol.decoder is not None and protocol.decoder not in DECODERS:
+        raise ValueError(f"Unknown decoder {protocol.decoder!r}; expected one of {', '.join(DECODERS)}.")
     for task in protocol.tasks:
         get_task(task)
     unknown = [name for name in protocol.metrics if name not in METRICS]

@@ -41,6 +41,7 @@ class Protocol:
         tasks: what is generated; none for reconstruction.
         decoding: how tokens are decoded; None for reconstruction.
         guidance_scale: classifier-free guidance.
+        decoder: one of `generation.DECODERS` (Table 6); None for the one that the model was trained for.
         num_condition_frames: given frames of frame prediction; None for the task's own number.
         tries: PSNR, SSIM and LPIPS are those of the best of so many samples for each real clip.
         video_shape: (T, H, W) that the model makes.
@@ -69,6 +70,7 @@ class Protocol:
     tasks: tuple[str, ...] = ()
     decoding: Decoding | None = None
     guidance_scale: float = 0.0
+    decoder: str | None = None
     num_condition_frames: int | None = None
     tries: int = 1
     video_shape: tuple[int, int, int] = (16, 128, 128)

@@ -144,6 +144,15 @@ def test_two_processes_give_the_numbers_of_one(magvit, sample, networks, tmp_pat
 
 
 @pytest.mark.once
+def test_workers_read_the_same_clips(magvit, sample, networks, tmp_path):
+    settings = options("ucf101_reconstruction", sample, networks, metrics=["psnr"], samples=3, folds=1, shard_clips=2)
+    one, two = (
+        evaluate(magvit, "ucf101_reconstruction", tmp_path / str(n), **settings, workers=n)["scores"] for n in (0, 1)
+    )
+    assert one == two
+
+
+@pytest.mark.once
 def test_what_was_cut_off_is_made_anew_the_same_and_nothing_else(magvit, sample, networks, tmp_path):
     settings = options("objectron_fi", sample, networks, samples=6, shard_clips=2)
     before = evaluate(magvit, "objectron_fi", tmp_path, **settings)

@@ -196,7 +196,22 @@ def extractor(colours, tmp_path_factory):
 
 def test_two_processes_and_a_comparison_on_the_command_line(run, extractor, sample, tmp_path):
     common = ("--run", run, "--data", sample("objectron"), "--extractor", extractor, "--verbose", 0, "--shard-clips", 2)
-    common += ("--frames", 8, "--size", 16, "--samples", 4, "--folds", 1, "--num-steps", 1, "--batch-size", 2)
+    common += (
+        "--workers",
+        0,
+        "--frames",
+        8,
+        "--size",
+        16,
+        "--samples",
+        4,
+        "--folds",
+        1,
+        "--num-steps",
+        1,
+        "--batch-size",
+        2,
+    )
     chosen = ("--recipe", "objectron-fi-base")
     first = invoke("evaluate", *chosen, *common, "--out", tmp_path / "a", "--process", "0/2")
     assert (first.exit_code, "left for the other processes" in first.output) == (0, True), first.output
@@ -218,7 +233,7 @@ def test_two_processes_and_a_comparison_on_the_command_line(run, extractor, samp
 
 def test_a_tokenizer_is_measured_out_of_a_run_and_out_of_a_preset(run, tmp_path):
     common = ("evaluate", "--protocol", "moving_shapes_reconstruction", "--metric", "psnr", "--samples", 2)
-    common += ("--size", 16, "--verbose", 0, "--batch-size", 2)
+    common += ("--workers", 0, "--size", 16, "--verbose", 0, "--batch-size", 2)
     for number, model in enumerate((run, run / "tokenizer", run / "magvit")):
         result = invoke(*common, "--run", model, "--out", tmp_path / str(number))
         assert result.exit_code == 0, result.output

@@ -91,6 +91,7 @@ def test_class_conditional_generation_of_ssv2_has_clips_of_its_own():
         ("bair_reconstruction", {"num_steps": 3}, "reconstructs: it has no num_steps"),
         ("bair_fp", {"metrics": ["fid"]}, "Unknown metric fid"),
         ("bair_fp", {"tasks": ["painting"]}, "Unknown task 'painting'"),
+        ("bair_fp", {"decoder": "beam"}, "Unknown decoder 'beam'"),
         ("bair_fp", {"samples": 0}, "samples must be an integer of at least 1"),
         ("bair_fp", {"schedule": "linear-ish"}, "linear-ish"),
     ],
