@@ -1,5 +1,8 @@
 """Protocols as data, and what is said of changes to them."""
 
+import pathlib
+import re
+
 import pytest
 
 from magvit_keras.data.formats import FORMATS
@@ -8,6 +11,8 @@ from magvit_keras.evaluation.settings import deviations, tasks_of_clips
 from magvit_keras.presets.recipes import RECIPES
 
 pytestmark = pytest.mark.once
+
+ROW = r"^\| `(\w+)` \| (\d+) \| (\d+) \| (.*)$"
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
@@ -51,6 +56,21 @@ def test_a_protocol_names_what_is_there(protocol):
     assert protocol.data_format in (*FORMATS, "moving_shapes")
     assert set(protocol.metrics) <= METRICS.keys()
     assert settle(protocol) == protocol and deviations(protocol) == []
+
+
+def test_the_page_says_what_the_protocols_say():
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "how_to" / "evaluate.md").read_text()
+    rows = {
+        name: (int(samples), int(folds), rest) for name, samples, folds, rest in re.findall(ROW, page, re.MULTILINE)
+    }
+    assert rows.keys() == {name for name, protocol in PROTOCOLS.items() if protocol.kind == "generation"}
+    for name, (samples, folds, rest) in rows.items():
+        protocol = PROTOCOLS[name]
+        assert (samples, folds) == (protocol.samples, protocol.folds), name
+        windows, crops = protocol.clips.windows, protocol.clips.crops
+        assert (protocol.clips.split or "your list") in rest, name
+        assert isinstance(windows, str) or f"{windows} windows" in rest, name
+        assert crops == 1 or f"x {crops} crops" in rest, name
 
 
 def test_every_change_is_a_deviation_in_words():
