@@ -11,7 +11,7 @@ import numpy as np
 
 from magvit_keras.checks import check_positive
 from magvit_keras.commit.conditions import condition_plan
-from magvit_keras.commit.tasks import get_task
+from magvit_keras.commit.tasks import TASKS, Task, get_task
 from magvit_keras.data.source import Source, Subset
 from magvit_keras.data.token_shards import TokenShards
 from magvit_keras.data.workers import Pool
@@ -23,7 +23,7 @@ _CLIP_SETTINGS = ("num_frames", "size", "frame_stride", "training", "horizontal_
 def write_tokens(
     source: Source,
     tokenizer: Any,
-    tasks: Iterable[str],
+    tasks: Iterable[str | Task],
     folder: str | os.PathLike,
     passes: int = 1,
     batch_size: int = 8,
@@ -40,7 +40,7 @@ def write_tokens(
     Args:
         source: the clips.
         tokenizer: a trained `VideoTokenizer`.
-        tasks: names of the tasks whose condition clips are encoded too.
+        tasks: names of the tasks whose condition clips are encoded too, or `Task` objects.
         folder: where the shards go, see `TokenShards`.
         passes: how many times each video is seen.
         batch_size: clips encoded at a time.
@@ -78,8 +78,8 @@ def write_tokens(
         raise ValueError("tasks is empty; expected at least one name.")
     per_pass = -(-len(source) // shard_clips)
     shards = TokenShards(folder)
-    shape = _checked_shape(source, tokenizer, tasks)
-    shards.describe(_description(source, tokenizer, tasks, shape, shard_clips), passes, per_pass)
+    shape = _checked_shape(source, tokenizer, tasks.values())
+    shards.describe(_description(source, tokenizer, tasks.values(), shape, shard_clips), passes, per_pass)
     mine = [(number_of_pass, n) for number_of_pass in range(passes) for n in range(per_pass)][index::count]
     done = [item for item in mine if shards.is_complete(*item)]
     progress = keras.utils.Progbar(len(mine), verbose=min(verbose, 1), unit_name="shard")
@@ -127,7 +127,7 @@ def read_ahead(source: Source, lists: Sequence[Sequence[tuple[int, int]]], worke
             pool.close()
 
 
-def _checked_shape(source: Source, tokenizer: Any, tasks: Iterable[str]) -> tuple[int, int, int]:
+def _checked_shape(source: Source, tokenizer: Any, tasks: Iterable[Task]) -> tuple[int, int, int]:
     """(T, H, W) of the clips; raises ValueError where they fit the tokenizer or a task not, before any long work."""
     sample, found = source.sample(0)
     source.report(found)
@@ -139,17 +139,28 @@ def _checked_shape(source: Source, tokenizer: Any, tasks: Iterable[str]) -> tupl
 
 
 def _description(
-    source: Source, tokenizer: Any, tasks: Iterable[str], shape: tuple[int, int, int], shard_clips: int
+    source: Source, tokenizer: Any, tasks: Iterable[Task], shape: tuple[int, int, int], shard_clips: int
 ) -> dict[str, Any]:
+    frames = given_frames(tasks)
     return {
         "video_shape": shape,
         "tokenizer": fingerprint(tokenizer),
         "codebook_size": tokenizer.codebook_size,
-        "tasks": list(tasks),
+        "tasks": [task.name for task in tasks],
+        **({"given_frames": frames} if frames else {}),
         "class_names": list(source.class_names),
         "clips": len(source),
         "shard_clips": shard_clips,
         "source": describe_source(source),
+    }
+
+
+def given_frames(tasks: Iterable[Task]) -> dict[str, int]:
+    """Task -> its given frames, where these are others than the task's own."""
+    return {
+        task.name: task.num_condition_frames
+        for task in tasks
+        if task.name in TASKS and task.num_condition_frames != TASKS[task.name].num_condition_frames
     }
 
 

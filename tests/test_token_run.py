@@ -196,7 +196,7 @@ def test_the_command_writes_tokens_of_all_ten_tasks(options, videos, tmp_path):
         (("--format", "ucf101"), "classInd.txt"),
         (("--format", "web"), "The format web needs table"),
         (("--process", "3"), "--process must be a number out of a count"),
-        (("--tokenizer", "3dvq_tiny"), "--tokenizer must be the folder of a trained tokenizer"),
+        (("--tokenizer", "3dvq_tiny"), "3dvq_tiny is not the folder of a trained VideoTokenizer"),
         (("--frames", "5"), "not a multiple of 2"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import typer
 
-from magvit_keras.cli import compare, demo, evaluate, generate, tokenize, train
+from magvit_keras.cli import compare, demo, evaluate, generate, recipes, tokenize, train
 
 app = typer.Typer(
     help="Masked video generation: train on a folder of videos, generate from what was learned.",
@@ -16,3 +16,4 @@ app.command()(generate.generate)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(demo.demo)
+app.command()(recipes.recipes)
