@@ -93,7 +93,7 @@ def _mean(x: np.ndarray, block: int) -> np.ndarray:
 def render(folder: pathlib.Path, count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The clips (memory-mapped), their labels, and what each class becomes when a clip is turned by a quarter."""
     plain, settings = MovingShapes(count, FRAMES, SIZE, seed), np.random.default_rng([seed, count]).random((count, 3))
-    path = folder / "clips.npy"
+    path = folder / f"clips_{count}_{seed}.npy"
     if not path.exists():
         partial = path.with_name("partial.npy")
         clips = np.lib.format.open_memmap(partial, "w+", "uint8", (count, FRAMES, SIZE, SIZE, 3))
@@ -193,7 +193,7 @@ def ship(model: ShapesClassifier, checkpoint: Checkpoint, options: argparse.Name
         "batch": BATCH,
         "learning_rate": options.learning_rate,
         "seed": options.seed,
-        "hardware": "one CPU core, PyTorch, float32",
+        "hardware": "one CPU core, float32",
         "date": time.strftime("%Y-%m-%d"),
         "held_out": f"{HELD_OUT_CLIPS} clips each of the split 'test'",
         "accuracy": scores,
