@@ -85,13 +85,12 @@ def test_scores_through_it_say_that_they_compare_with_none_published(network, he
     json.dumps(score.made_by)
 
 
-def test_other_sizes_and_bytes(network):
-    shapes = ((16, 64, 64), (8, 64, 64), (16, 32, 32), (12, 16, 80))  # one after another: TensorFlow keeps traces
-    for shape in shapes:
-        assert clip_features(np.zeros((2, *shape, 3), "uint8"), network.features)[0].shape == (2, 64)
-    clips = MovingShapes(2, 9, (48, 96), split="test").arrays()["video"]
-    floats, given = (ops.convert_to_numpy(network(x)) for x in (clips.astype("float32") / 255, clips))
-    np.testing.assert_allclose(floats, given, atol=1e-4)
+def test_other_sizes_one_after_another(network):
+    """TensorFlow's second and third graph no longer know the sizes beforehand."""
+    for size in ((32, 32), (64, 64), (48, 96)):
+        clips = MovingShapes(2, 9, size, split="test").arrays()["video"]
+        direct = ops.convert_to_numpy(network.features(clips.astype("float32") / 255))
+        np.testing.assert_allclose(clip_features(clips, network.features)[0], direct, atol=1e-4 * direct.max())
     with pytest.raises(ValueError, match=r"at least 8 frames of 8 x 8; received the shape \(1, 7, 64, 64, 3\)"):
         network(np.zeros((1, 7, 64, 64, 3), "float32"))
 
@@ -140,7 +139,8 @@ def test_a_set_has_no_distance_to_itself_and_halves_little(features, sanity):
         rows = sanity.halves(both, seed=0, repeats=5)
     n, distance, _ = rows[-1]
     assert n == 144
-    assert distance == pytest.approx(expected_bias(both[:n], both[n:]), rel=0.25)
+    assert rows[-2][1] == pytest.approx(2 * distance, rel=0.2)
+    assert distance == pytest.approx(expected_bias(both[:n], both[n:]), rel=0.3)
 
 
 @pytest.mark.once
