@@ -5,7 +5,8 @@
 
 The first command renders the clips once, into the folder of the run, and goes on where it was when it is given again.
 The second measures the last checkpoint on held-out clips, and writes weights (float16), scores and command to
-`magvit_keras/presets/shipped/`.
+`magvit_keras/presets/shipped/`, and outputs for a few clips to `tests/metrics/`, with which those of each backend are
+compared.
 
 A third of the clips are as `MovingShapes` makes them, a third as those of the demo (plain, free), a third anything in
 between. What a clip shows stays what it is when the clip is mirrored or played backwards; turned by a quarter,
@@ -26,9 +27,10 @@ import numpy as np
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.data import MovingShapes
 from magvit_keras.demo import DEMO_SHAPES
-from magvit_keras.metrics.shapes_network import NAME, ShapesClassifier, shapes_accuracy
+from magvit_keras.metrics.shapes_network import NAME, ShapesClassifier, shapes_accuracy, shapes_classifier
 from magvit_keras.presets.shipped import write_shipped
 
+OUTPUTS = pathlib.Path(__file__).parents[1] / "tests" / "metrics" / "shapes_classifier_outputs.npz"
 FRAMES, SIZE, SHORT = 16, 64, 8
 BATCH, EPOCH = 32, 100
 HELD_OUT = {  # name -> settings of MovingShapes, split "test"
@@ -91,7 +93,7 @@ def _mean(x: np.ndarray, block: int) -> np.ndarray:
 def render(folder: pathlib.Path, count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The clips (memory-mapped), their labels, and what each class becomes when a clip is turned by a quarter."""
     plain, settings = MovingShapes(count, FRAMES, SIZE, seed), np.random.default_rng([seed, count]).random((count, 3))
-    path = folder / "clips.npy"
+    path = folder / f"clips_{count}_{seed}.npy"
     if not path.exists():
         partial = path.with_name("partial.npy")
         clips = np.lib.format.open_memmap(partial, "w+", "uint8", (count, FRAMES, SIZE, SIZE, 3))
@@ -175,6 +177,9 @@ def ship(model: ShapesClassifier, checkpoint: Checkpoint, options: argparse.Name
     alone = ShapesClassifier()  # without the optimizer
     alone.set_weights(model.get_weights())
     folder = write_shipped(alone, NAME)
+    shipped, clips = shapes_classifier(), held_out("test", 4)[0]
+    outputs = {"features": shipped.features(clips), "logits": shipped(clips)}
+    np.savez(OUTPUTS, **{name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()})
     scores = {}
     for name, settings in HELD_OUT.items():
         scores[name] = round(float(shapes_accuracy(*held_out("test", HELD_OUT_CLIPS, **settings))), 4)
@@ -188,7 +193,7 @@ def ship(model: ShapesClassifier, checkpoint: Checkpoint, options: argparse.Name
         "batch": BATCH,
         "learning_rate": options.learning_rate,
         "seed": options.seed,
-        "hardware": "one CPU core, PyTorch, float32",
+        "hardware": "one CPU core, float32",
         "date": time.strftime("%Y-%m-%d"),
         "held_out": f"{HELD_OUT_CLIPS} clips each of the split 'test'",
         "accuracy": scores,

@@ -115,14 +115,14 @@ class ShapesFeatures(keras.Model):
         x = resize(to_float(video, self.compute_dtype), (self.input_size, self.input_size), self.resize_rule)
         x = (x - 0.5) * 4.0
         for in_frames, norm_in_frames, over_time, norm_over_time in self.blocks:
-            b, t, h, w, c = (-1, *x.shape[1:])
-            x = ops.reshape(x, (b, h, w, c))  # (B T, H, W, C)
+            b, t = ops.shape(x)[:2]  # TensorFlow may know them only when it runs
+            x = ops.reshape(x, (-1, *x.shape[2:]))  # (B T, H, W, C)
             x = ops.relu(norm_in_frames(in_frames(x), training=training))
             h, w, c = x.shape[1:]
             # A convolution over time alone is a 2-D one of frames as rows and places as columns.
             x = ops.reshape(x, (b, t, h * w, c))
             x = ops.relu(norm_over_time(over_time(x), training=training))
-            x = ops.reshape(x, (b, x.shape[1], h, w, c))
+            x = ops.reshape(x, (b, -1, h, w, c))
         places = (1, 2, 3)
         return self.dense(ops.concatenate([ops.mean(x, places), ops.max(x, places)], axis=-1))
 

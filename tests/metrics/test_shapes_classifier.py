@@ -18,7 +18,6 @@ from magvit_keras.metrics import (
     clip_features,
     expected_bias,
     frechet_distance,
-    fvd,
     kernel_video_distance,
     shapes_accuracy,
     shapes_classifier,
@@ -42,6 +41,11 @@ def network():
 @pytest.fixture(scope="module")
 def held_out():
     return {split: MovingShapes(144, 8, 32, split=split).arrays() for split in ("validation", "test")}
+
+
+@pytest.fixture(scope="module")
+def features(network, held_out):
+    return {split: clip_features(clips["video"], network.features)[0] for split, clips in held_out.items()}
 
 
 def test_its_outputs_are_the_same_on_every_backend(network):
@@ -70,21 +74,23 @@ def test_classes_of_a_source_with_some_of_the_shapes():
     assert float(shapes_accuracy(clips["video"], (clips["label"] + 1) % 18, source.class_names)) <= 0.05
 
 
-def test_scores_through_it_say_that_they_compare_with_none_published(network, held_out):
+def test_scores_through_it_say_that_they_compare_with_none_published(network, held_out, features):
     one, two = (held_out[split]["video"] for split in ("validation", "test"))
     score = shapes_fvd(one, two)
     assert score.name == "shapes-FVD (not comparable with published FVD)"
-    assert score.value == pytest.approx(fvd(one, two, network.features).value, rel=1e-6)
+    assert score.value == pytest.approx(frechet_distance(features["validation"], features["test"]), rel=1e-4)
     assert score.made_by["resize_rule"] == "half_pixel"
     score = kernel_video_distance(one, two, network.features)
     assert score.name == "shapes-KVD (not comparable with published KVD)"
     json.dumps(score.made_by)
 
 
-def test_other_sizes_and_bytes(network):
-    clips = MovingShapes(2, 9, (48, 96), split="test").arrays()["video"]
-    floats, given = (ops.convert_to_numpy(network(x)) for x in (clips.astype("float32") / 255, clips))
-    np.testing.assert_allclose(floats, given, atol=1e-4)
+def test_other_sizes_one_after_another(network):
+    """TensorFlow's second and third graph no longer know the sizes beforehand."""
+    for size in ((32, 32), (64, 64), (48, 96)):
+        clips = MovingShapes(2, 9, size, split="test").arrays()["video"]
+        direct = ops.convert_to_numpy(network.features(clips.astype("float32") / 255))
+        np.testing.assert_allclose(clip_features(clips, network.features)[0], direct, atol=1e-4 * direct.max())
     with pytest.raises(ValueError, match=r"at least 8 frames of 8 x 8; received the shape \(1, 7, 64, 64, 3\)"):
         network(np.zeros((1, 7, 64, 64, 3), "float32"))
 
@@ -117,24 +123,24 @@ def sanity():
     ("damage", "strengths"),
     [("noise", (0.1, 0.3)), ("blur", (1, 3)), ("shuffle", (0.25, 1.0)), ("freeze", (0.5, 0.9375))],
 )
-def test_damage_raises_the_distance(network, held_out, sanity, damage, strengths):
-    reference, undamaged = (clip_features(held_out[s]["video"], network.features)[0] for s in ("validation", "test"))
+def test_damage_raises_the_distance(network, held_out, features, sanity, damage, strengths):
+    reference, undamaged = features["validation"], features["test"]
     clips = held_out["test"]["video"].astype("float32") / 255
     distances = sanity.damaged_distances(network.features, reference, clips, getattr(sanity, damage), strengths, 0)
     start = frechet_distance(reference, undamaged)
-    assert start < distances[0] < distances[1], (start, distances)
+    assert start < distances[0] < distances[1]
 
 
-def test_a_set_has_no_distance_to_itself_and_halves_little(network, held_out, sanity):
-    features = np.concatenate([clip_features(part["video"], network.features)[0] for part in held_out.values()])
-    scale = np.trace(np.cov(features, rowvar=False))
-    assert frechet_distance(features, features) <= 1e-6 * scale
+def test_a_set_has_no_distance_to_itself_and_halves_little(features, sanity):
+    both = np.concatenate(list(features.values()))
+    assert frechet_distance(both, both) <= 1e-6 * np.trace(np.cov(both, rowvar=False))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the smallest halves have fewer clips than features
-        rows = sanity.halves(features, seed=0, repeats=5)
+        rows = sanity.halves(both, seed=0, repeats=5)
     n, distance, _ = rows[-1]
     assert n == 144
-    assert distance == pytest.approx(expected_bias(features[:n], features[n:]), rel=0.25)
+    assert rows[-2][1] == pytest.approx(2 * distance, rel=0.2)
+    assert distance == pytest.approx(expected_bias(both[:n], both[n:]), rel=0.3)
 
 
 @pytest.mark.once
