@@ -9,13 +9,32 @@ from typer.testing import CliRunner
 
 import magvit_keras as mk
 from magvit_keras.cli import app
-from magvit_keras.evaluation import Networks, UnlikeProtocols, compare, evaluate, read_report, to_markdown, write_report
+from magvit_keras.evaluation import (
+    Networks,
+    UnlikeProtocols,
+    compare,
+    evaluate,
+    load_model,
+    models,
+    read_report,
+    to_markdown,
+    write_report,
+)
+from magvit_keras.evaluation.models import describe_model
 from magvit_keras.evaluation.report import make_report
 from magvit_keras.presets.protocols import get_protocol
 
 pytestmark = pytest.mark.once
 
-SMALL = {"samples": 6, "folds": 2, "num_steps": 1, "video_shape": (8, 16, 16), "tries": 3, "verbose": 0}
+SMALL = {
+    "samples": 6,
+    "folds": 2,
+    "num_steps": 1,
+    "video_shape": (8, 16, 16),
+    "tries": 3,
+    "batch_size": 4,
+    "verbose": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +93,15 @@ def test_the_papers_score_stands_beside_it_and_says_why_it_does_not_compare(repo
     assert "PSNR, best of 3" in page
 
 
+class Published(mk.metrics.I3D):
+    """Stands for the network of the published size, whose weights take a while to make."""
+
+    is_published = True
+
+
 @pytest.mark.parametrize(("rule", "comparable"), [("tf1", True), ("half_pixel", False)])
 def test_only_the_published_i3d_without_deviations_compares(rule, comparable):
-    network = mk.metrics.I3D(resize_rule=rule)
+    network = Published(rule, width=1 / 16)
     network.weights_source = {"network": {"file": "i3d_k400.flax", "sha256": "0"}}
     protocol = get_protocol("k600_fp")
     score = {"metric": "fvd", "task": "frame_prediction", "mean": 10.0, "std": 1.0, "folds": [9.0, 11.0]}
@@ -194,7 +219,8 @@ def extractor(colours, tmp_path_factory):
     return path
 
 
-def test_two_processes_and_a_comparison_on_the_command_line(run, extractor, sample, tmp_path):
+def test_two_processes_and_a_comparison_on_the_command_line(run, extractor, sample, magvit, tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "_from_folder", lambda folder: magvit)  # loaded anew it would be compiled anew
     common = ("--run", run, "--data", sample("objectron"), "--extractor", extractor, "--verbose", 0, "--shard-clips", 2)
     common += (
         "--workers",
@@ -231,15 +257,21 @@ def test_two_processes_and_a_comparison_on_the_command_line(run, extractor, samp
     assert (result.exit_code, "samples: [4] in" in result.output) == (2, True), result.output
 
 
-def test_a_tokenizer_is_measured_out_of_a_run_and_out_of_a_preset(run, tmp_path):
-    common = ("evaluate", "--protocol", "moving_shapes_reconstruction", "--metric", "psnr", "--samples", 2)
-    common += ("--workers", 0, "--size", 16, "--verbose", 0, "--batch-size", 2)
-    for number, model in enumerate((run, run / "tokenizer", run / "magvit")):
-        result = invoke(*common, "--run", model, "--out", tmp_path / str(number))
-        assert result.exit_code == 0, result.output
-    reports = [read_report(tmp_path / str(number)) for number in range(3)]
-    assert reports[0]["scores"] == reports[1]["scores"] == reports[2]["scores"]
-    assert len({report["model"]["fingerprint"]["tokenizer"] for report in reports}) == 1
+def test_a_model_comes_out_of_a_run_and_out_of_a_preset(run, magvit, monkeypatch):
+    generates, reconstructs = get_protocol("bair_fp"), get_protocol("bair_reconstruction")
+    assert describe_model(load_model(run, generates)) == describe_model(magvit)
+    opened = []
+
+    def read(folder):
+        opened.append(folder)
+        return magvit if folder.name == "magvit" else magvit.tokenizer
+
+    monkeypatch.setattr(models, "_from_folder", read)
+    for place in (run, run / "tokenizer", run / "magvit"):
+        assert load_model(place, reconstructs) is magvit.tokenizer
+    assert opened == [run / "tokenizer", run / "tokenizer", run / "magvit"]
+    with pytest.raises(ValueError, match="it needs a Magvit"):
+        load_model(run / "tokenizer", generates)
 
 
 @pytest.mark.parametrize(
