@@ -32,6 +32,8 @@ from magvit_keras.transformer.masked_transformer import MaskedTransformer
 
 #: What may differ when a training goes on: it changes the length or the speed, not what was learned so far.
 FREE = ("max_steps", "checkpoint_steps", "workers")
+# What follows from the name, is said of the training afterwards, or is noted in another form.
+_NOT_NOTED = ("name", "data", "tokenizer", "evaluation", "decoding", "score", "score_source")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,12 +107,12 @@ def train_recipe(
     stage = _transformer_stage if recipe.kind == "transformer" else _tokenizer_stage
     model, batches, noted, finish = stage(changed, data, options, say)
     settings = {
-        "recipe": dataclasses.asdict(recipe),
+        **{name: value for name, value in dataclasses.asdict(recipe).items() if name not in _NOT_NOTED},
+        "recipe": recipe.name,
         "architecture": changed.architecture,
-        "discriminator": changed.discriminator,
+        "changed_discriminator": changed.discriminator,
         "data_format": options.data_format or recipe.data_format,
-        "reader": dict(options.reader),
-        "frame_stride": recipe.frame_stride,
+        "reader": {**recipe.reader, **options.reader},
         **{name: getattr(options, name) for name in (*FREE, "seed")},
         **noted,
     }
@@ -144,6 +146,8 @@ def _check_options(recipe: Recipe, data: Any, options: RecipeOptions) -> None:
             f"{recipe.name} needs --tokenizer, the folder of a trained tokenizer: the run of "
             f"`magvit-keras train --recipe {recipe.tokenizer}`."
         )
+    if options.perceptual_weights is not None and not recipe.losses["perceptual_weight"]:
+        raise ValueError(f"{recipe.name} has no perceptual loss: its perceptual_weight is 0. Leave the file off.")
     if options.tokens is not None and (data is not None or options.data_format or options.reader):
         raise ValueError("--tokens takes the place of the data; leave --data, --format and --reader off.")
 
@@ -235,13 +239,13 @@ def _transformer_stage(
         label_smoothing=recipe.losses["label_smoothing"],
         class_dropout=recipe.class_dropout,
     )
-    noted = {"tokenizer": fingerprint(tokenizer), "from_tokens": options.tokens is not None}
+    noted = {"tokenizer_weights": fingerprint(tokenizer), "from_tokens": options.tokens is not None}
     if options.tokens is None:
         source = open_recipe_data(recipe, data, options.data_format, options.reader, options.seed)
         names, batches = list(source.class_names), _loader(recipe, source, options, say)
     else:
         names, batches = cached_batches(
-            recipe, options.tokens, noted["tokenizer"], options.seed, _interval(recipe, options)
+            recipe, options.tokens, noted["tokenizer_weights"], options.seed, _interval(recipe, options)
         )
         say(f"Tokens of {batches.count} clips; the recipe counts {recipe.examples} for an epoch.")
     if magvit.needs_labels and len(names) > recipe.num_classes:

@@ -149,11 +149,14 @@ def load_run(run: str | os.PathLike) -> Magvit:
     """The trained model of a run, with its class names as `magvit.class_names`.
 
     Raises:
-        ValueError: the folder is no run, or its training has not ended; the message says how far it is.
+        ValueError: the folder is no run, or that of a tokenizer, or its training has not ended; the message says how
+            far it is.
     """
     run = pathlib.Path(run)
     if not (run / SETTINGS_FILE).is_file():
         raise ValueError(f"{run} is not the folder of a run: it holds no {SETTINGS_FILE}.")
+    if run_settings(run).get("kind", "transformer") != "transformer":
+        raise ValueError(f"{run} trained a tokenizer, which makes no clips by itself; it is in {run / 'tokenizer'}.")
     if not (run / "magvit" / "config.json").is_file():
         done = {stage: Checkpoint(run / "checkpoints" / stage).read().get("epoch", 0) for stage in STAGES}
         raise ValueError(f"The training in {run} has not ended (epochs done: {done}); start the same command again.")

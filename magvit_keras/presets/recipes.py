@@ -264,7 +264,7 @@ _SCORES = {
     "ssv2-mt10-large": {"fvd": 27.3},
 }
 
-# For a laptop: few shapes, faint textures, nothing in front of them; minutes instead of days.
+# For a laptop: few shapes, faint textures, nothing in front of them.
 _SHAPES = {"num_clips": 4000, "shapes": ("circle", "square", "star"), "occlusion": 0.0, "texture": 0.15}
 _MOVING_SHAPES = {
     "data": "Moving Shapes",
@@ -279,7 +279,7 @@ _TINY = (
         name="moving-shapes-3dvq-tiny",
         kind="tokenizer",
         preset="3dvq_moving_shapes",
-        epochs=20,
+        epochs=10,
         batch_size=8,
         evaluation="moving_shapes_reconstruction",
         discriminator="discriminator_moving_shapes",
@@ -291,7 +291,7 @@ _TINY = (
         name="moving-shapes-mt10-tiny",
         preset="magvit_tiny_moving_shapes_mt10",
         **_TRANSFORMER,
-        epochs=40,
+        epochs=20,
         batch_size=16,
         evaluation="moving_shapes_mt10",
         tokenizer="moving-shapes-3dvq-tiny",
