@@ -54,9 +54,8 @@ class ShapesFeatures(keras.Model):
     ):
         if len(filters) != len(_STRIDES) + 1:
             raise ValueError(f"filters must hold {len(_STRIDES) + 1} widths; received {filters}.")
-        check_positive(
-            feature_dim=feature_dim, input_size=input_size, **{f"filters_{i}": n for i, n in enumerate(filters)}
-        )
+        widths = {f"filters[{i}]": width for i, width in enumerate(filters)}
+        check_positive(feature_dim=feature_dim, input_size=input_size, **widths)
         # float32 whatever the global policy: half precision would move the scores.
         super().__init__(**{"name": "shapes_features", "dtype": "float32", **kwargs})
         self.filters, self.feature_dim, self.input_size = tuple(filters), int(feature_dim), int(input_size)
