@@ -157,10 +157,14 @@ def _part(
 ) -> _Part:
     clips = getattr(settled, name)
     source = open_clips(settled, clips, data, seed)
-    _check_classes(model, tasks, source)
+    _check_classes(model, tasks, source, nets)
     samples = len(source) if settled.samples is None else settled.samples
     draws = Draws(len(source), samples, settled.folds, seed, clips.windows == "random")
-    shared = {"source": describe_source(source), "draws": draws.description(), "measured_size": settled.measured_size}
+    shared = {
+        "source": {**describe_source(source), **describe_clips(source)},
+        "draws": draws.description(),
+        "measured_size": settled.measured_size,
+    }
     real = None
     if nets.distance is not None:
         about = {**shared, "network": describe_network(nets.distance)}
@@ -177,7 +181,10 @@ def _part(
     return _Part(source, draws, Group(tasks, draws.rows, real, made))
 
 
-def _check_classes(model: Any, tasks: tuple[str, ...], source: Source) -> None:
+def _check_classes(model: Any, tasks: tuple[str, ...], source: Source, nets: Networks) -> None:
+    if nets.classifier is not None and (unknown := set(source.class_names) - set(nets.classifier.class_names)):
+        listed = ", ".join(sorted(unknown)[:5])
+        raise ValueError(f"The metric accuracy knows the classes of Moving Shapes alone; the data has {listed}.")
     needing = [task for task in tasks if task != "reconstruction" and get_task(task).needs_class]
     if not needing:
         return

@@ -176,6 +176,15 @@ def test_other_samples_are_kept_apart_and_real_clips_are_shared(magvit, sample, 
 
 
 @pytest.mark.once
+def test_clips_of_one_name_that_look_otherwise_are_kept_apart(magvit, sample, networks, tmp_path):
+    settings = options("moving_shapes_reconstruction", sample, networks, metrics=["fvd"], cache=tmp_path / "kept")
+    for texture in (0.0, 1.0):
+        reader = {**SHAPES, "texture": texture}
+        evaluate(magvit, "moving_shapes_reconstruction", tmp_path / "out", **{**settings, "reader": reader})
+    assert len(list((tmp_path / "kept").glob("real-*"))) == 2
+
+
+@pytest.mark.once
 def test_an_unreadable_video_is_a_deviation(magvit, sample, networks, tmp_path):
     folder = mk.data.samples.write_sample("folder", tmp_path / "videos", num_videos=4)
     sorted(folder.rglob("*.mp4"))[0].write_bytes(b"no video")
@@ -196,9 +205,10 @@ def test_an_unreadable_video_is_a_deviation(magvit, sample, networks, tmp_path):
         ("moving_shapes_mt10", {"data": "videos"}, "leave --data out"),
         (
             "moving_shapes_mt10",
-            {"reader": {"num_clips": 4, "motions": ("orbit", "spin")}},
+            {"metrics": ["fvd"], "reader": {"num_clips": 4, "motions": ("orbit", "spin")}},
             "classes: the data has 6 and the model 2",
         ),
+        ("ucf101_cg", {"metrics": ["accuracy"]}, "classes of Moving Shapes alone; the data has CircleOrbit"),
         ("bair_fp", {"process": (2, 2)}, "index from 0 to count - 1"),
     ],
 )
