@@ -30,6 +30,7 @@ _ROOMS = (
     "convert",
     "data",
     "decoding",
+    "evaluation",
     "layers",
     "metrics",
     "presets",

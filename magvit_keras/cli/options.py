@@ -60,6 +60,14 @@ def reader_options(options: list[str] | None) -> dict[str, str | int]:
     return given
 
 
+def parse_process(text: str) -> tuple[int, int]:
+    """`0/4` as (index, count)."""
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal()):
+        raise ValueError(f"--process must be a number out of a count, for example 0/4; received {text!r}.")
+    return int(index), int(count)
+
+
 def given_options(context: typer.Context) -> dict[str, str]:
     """Name of each parameter that was given on the command line -> its option."""
     return {

@@ -39,9 +39,7 @@ def tokenize(
         from magvit_keras.recipe_data import load_tokenizer
         from magvit_keras.token_run import write_tokens
 
-        index, _, count = process.partition("/")
-        if not (index.isdecimal() and count.isdecimal()):
-            raise ValueError(f"--process must be a number out of a count, for example 0/4; received {process!r}.")
+        share = options.parse_process(process)
         tasks = task or list(TASKS)
         if recipe is not None:
             given = options.given_options(context)
@@ -60,7 +58,7 @@ def tokenize(
             batch_size=batch_size,
             shard_clips=shard_clips,
             workers=workers,
-            process=(int(index), int(count)),
+            process=share,
             verbose=verbose,
         )
         left = len(shards.missing())

@@ -1,6 +1,6 @@
-"""Tokens on disk: shards that are there whole or not at all, each with its checksum.
+"""Tokens, or features, on disk: shards that are there whole or not at all, each with its checksum.
 
-FOLDER/cache.json               what the tokens are of: tokenizer, tasks, clips
+FOLDER/cache.json               what they are of: tokenizer, tasks, clips
 FOLDER/pass-00000-000000.npz    arrays of some clips in one pass over the data
 FOLDER/pass-00000-000000.json   size and SHA-256 of that file, written after it
 """
@@ -36,7 +36,7 @@ class DamagedShard(ValueError):
     """
 
     def __init__(self, path: str | os.PathLike, reason: str):
-        super().__init__(f"the token shard {path} is damaged: {reason}; start the same command again to make it anew")
+        super().__init__(f"the shard {path} is damaged: {reason}; start the same command again to make it anew")
         self.path, self.reason = str(path), reason
 
     def __reduce__(self):
@@ -44,7 +44,7 @@ class DamagedShard(ValueError):
 
 
 class TokenShards:
-    """A folder of tokens.
+    """A folder of tokens, or of features: arrays of numbers, a row for each clip.
 
     A shard counts when its checksum, which is written after it, is that of the file. A process that is killed at any
     moment leaves files that do not count; they are made anew. Several processes may write different shards.
@@ -98,7 +98,7 @@ class TokenShards:
         before = self.description()
         stored = before.pop("passes", 0)
         if before and before != now:
-            old, new = _flat(before), _flat(now)
+            old, new = flat_entries(before), flat_entries(now)
             names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
             changed = "; ".join(f"{n} was {_short(old.get(n))} and is now {_short(new.get(n))}" for n in names)
             raise ValueError(f"{self.folder} holds tokens of something else ({changed}). Choose another folder.")
@@ -113,7 +113,7 @@ class TokenShards:
         Args:
             number_of_pass: which pass over the data, from 0.
             number: which shard of it, from 0.
-            arrays: integers, of one length.
+            arrays: integers or floats, of one length.
         """
         path = self._path(number_of_pass, number)
         path.with_suffix(".json").unlink(missing_ok=True)  # while the shard is replaced, it does not count
@@ -280,11 +280,11 @@ def _sha256(path: pathlib.Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _flat(description: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_entries(description: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested entries as `source.seed`, so that a message names the very one that differs."""
     found = {}
     for name, value in description.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        found |= flat_entries(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return found
 
 

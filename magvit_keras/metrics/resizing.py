@@ -114,8 +114,21 @@ def _resize_axis(x: Any, axis: int, n: int, position: Callable) -> Any:
     m = x.shape[axis]
     if m == n:
         return x
+    if m is None:
+        return _resize_unknown(x, axis, n, position)
     at = np.clip(position(np.arange(n, dtype="float64"), m, n), 0, m - 1)
     low = np.floor(at).astype("int32")
     share = ops.convert_to_tensor((at - low).reshape((n,) + (1,) * (-axis - 1)), dtype=x.dtype)
     before = ops.take(x, low, axis=axis)
     return before + (ops.take(x, np.minimum(low + 1, m - 1), axis=axis) - before) * share
+
+
+def _resize_unknown(x: Any, axis: int, n: int, position: Callable) -> Any:
+    """For a length that is known only when the graph runs: TensorFlow's, after clips of several sizes."""
+    last = ops.shape(x)[axis] - 1
+    at = position(ops.arange(n, dtype="float32"), ops.cast(last + 1, "float32"), n)
+    at = ops.clip(at, 0.0, ops.cast(last, "float32"))
+    low = ops.cast(ops.floor(at), "int32")
+    share = ops.reshape(ops.cast(at - ops.floor(at), x.dtype), (n,) + (1,) * (-axis - 1))
+    before = ops.take(x, low, axis=axis)
+    return before + (ops.take(x, ops.minimum(low + 1, last), axis=axis) - before) * share

@@ -25,7 +25,8 @@ class VideoScore:
     """A score and how it was made; two scores compare only if these agree.
 
     Attributes:
-        name: "FVD" only for I3D of the published size with weights from a file; otherwise it names the network.
+        name: "FVD" only for I3D of the published size with weights from a file; otherwise it names the network, as in
+            "shapes-FVD (not comparable with published FVD)".
         value: the score, the mean over folds.
         std: population standard deviation over folds, or over splits where there is one fold; None for one of both.
         made_by: network, its weights' checksums, resize rule, counts and shapes of clips, folds, versions.
@@ -226,6 +227,8 @@ def _distance(
     made_by["clip_shape"] = shape
     known = isinstance(network, I3D) and network.is_published and hasattr(network, "weights_source")
     label = name if known else f"{kind} of {network.name}"
+    if hasattr(network, "score_prefix"):  # a network of this library that has no published scores
+        label = f"{network.score_prefix}-{name} (not comparable with published {name})"
     if folds == 1:
         return VideoScore(label, function(*samples), None, made_by)
     return _score(label, over_folds(function, folds, *samples), folds, made_by)

@@ -39,9 +39,11 @@ def shipped_weights(name: str) -> pathlib.Path:
     """The weight file of a shipped preset, after a look at its checksum.
 
     Raises:
-        ValueError: the file is not the one that was shipped.
+        ValueError: the file is missing, or not the one that was shipped.
     """
     path = SHIPPED / name / WEIGHTS_FILE
+    if not path.is_file() or not path.with_name(CHECKSUM_FILE).is_file():
+        raise ValueError(f"{path} or its checksum is missing: this installation has no weights of {name!r}.")
     expected, found = (SHIPPED / name / CHECKSUM_FILE).read_text().strip(), sha256_of(path)
     if found != expected:
         raise ValueError(f"{path} is damaged: its SHA-256 is {found}, expected {expected}. Install the package anew.")
