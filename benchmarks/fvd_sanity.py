@@ -103,10 +103,8 @@ def damage_table(
     """Distances to the reference of clips with more and more damage."""
     start = frechet_distance(reference, undamaged)
     chance = expected_bias(reference, undamaged)
-    print(
-        f"\nFrechet distance to clean clips. Undamaged ones have {start:.4g}; two random samples would have {chance:.4g},"
-    )
-    print("but these two hold each class equally often.\n")
+    print(f"\nFrechet distance to clean clips. Undamaged ones have {start:.4g}. Two random samples would have about")
+    print(f"{chance:.4g}, but these two hold each class equally often.\n")
     print("| damage | strength: distance | | | |\n|---|---|---|---|---|")
     for function, strengths in DAMAGE.items():
         distances = [start, *damaged_distances(network, reference, clips, function, strengths, seed)]
@@ -136,7 +134,7 @@ def halves_table(features: np.ndarray, seed: int, wrong: list[str], repeats: int
         print(f"| {n} | {distance:.4g} | {n * distance:.4g} | {expected:.4g} |")
     exponent = fitted_exponent(rows, features.shape[1])
     print(
-        f"\nFitted where there are as many clips as features, or more: the distance goes with n to the power {exponent:.3f}."
+        f"\nThe distance goes with n to the power {exponent:.3f}, fitted where clips are as many as features or more."
     )
     if not -1.15 < exponent < -0.85:
         wrong.append("the distance of two halves does not fall as one over their size")
