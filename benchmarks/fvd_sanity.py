@@ -1,6 +1,6 @@
 """Does a Frechet distance of videos measure what it should? Damage of growing strength, halves of growing size, itself.
 
-    KERAS_BACKEND=jax python benchmarks/fvd_sanity.py [--clips 512] [--i3d PATH | --network FILE.keras]
+    KERAS_BACKEND=jax python benchmarks/fvd_sanity.py [--clips 256] [--i3d PATH | --network FILE.keras]
 
 Moving Shapes clips are damaged by noise, blur, shuffled frames and frozen frames, and measured against other clean
 clips: each kind should raise the distance, more with more strength. Distances of two clean halves should fall as one
@@ -68,7 +68,7 @@ DAMAGE = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=512, help="clips in each of the two sets")
+    parser.add_argument("--clips", type=int, default=256, help="clips in each of the two sets")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--i3d", help="public weights of I3D, for real FVD")
     parser.add_argument("--network", help="a .keras file: any model of clips -> features")
@@ -103,7 +103,8 @@ def damage_table(
     """Distances to the reference of clips with more and more damage."""
     start = frechet_distance(reference, undamaged)
     chance = expected_bias(reference, undamaged)
-    print(f"\nFrechet distance to clean clips; undamaged clips have {start:.4g}, of which chance makes {chance:.4g}.\n")
+    print(f"\nFrechet distance to clean clips. Undamaged ones have {start:.4g}. Two random samples would have about")
+    print(f"{chance:.4g}, but these two hold each class equally often.\n")
     print("| damage | strength: distance | | | |\n|---|---|---|---|---|")
     for function, strengths in DAMAGE.items():
         distances = [start, *damaged_distances(network, reference, clips, function, strengths, seed)]
@@ -133,7 +134,7 @@ def halves_table(features: np.ndarray, seed: int, wrong: list[str], repeats: int
         print(f"| {n} | {distance:.4g} | {n * distance:.4g} | {expected:.4g} |")
     exponent = fitted_exponent(rows, features.shape[1])
     print(
-        f"\nFitted where clips are at least twice the features: the distance goes with n to the power {exponent:.3f}."
+        f"\nThe distance goes with n to the power {exponent:.3f}, fitted where clips are as many as features or more."
     )
     if not -1.15 < exponent < -0.85:
         wrong.append("the distance of two halves does not fall as one over their size")
@@ -155,7 +156,7 @@ def halves(features: np.ndarray, seed: int, repeats: int) -> list[tuple[int, flo
 
 def fitted_exponent(rows: list[tuple[int, float, float]], dim: int) -> float:
     """The slope of log distance over log n. With fewer clips, covariances are too poor for the law to hold."""
-    n, distance = np.array([row[:2] for row in rows if row[0] >= 2 * dim] or [row[:2] for row in rows]).T
+    n, distance = np.array([row[:2] for row in rows if row[0] >= dim] or [row[:2] for row in rows]).T
     return float(np.polyfit(np.log(n), np.log(distance), 1)[0]) if len(n) > 1 else float("nan")
 
 
