@@ -2,8 +2,8 @@
 
     .venv-tfio/bin/python scripts/ffmpeg4.py .venv-tfio/ffmpeg4
 
-They carry other names there. This makes a folder of links with the names that tensorflow-io asks for, and prints it, for
-LD_LIBRARY_PATH. A system that has FFmpeg 4 itself does not need it.
+They carry other names there. This makes a folder of links with the names that tensorflow-io asks for, and prints it,
+for LD_LIBRARY_PATH. A system that has FFmpeg 4 itself does not need it.
 """
 
 import importlib.metadata

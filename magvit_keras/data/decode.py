@@ -47,6 +47,7 @@ class VideoInfo:
         fps: frames per second, on average; 0 where the file does not say.
         timestamps: the time of each frame in ascending order, in units of the stream's clock.
         clock: the length of such a unit in seconds.
+        num_bytes: the size of the file.
         stream: the number of the video among the streams of the file.
         turns: quarter turns to the left that bring a stored frame upright.
         colour_matrix: from YCbCr to RGB, by FFmpeg's number: 1 is BT.709, 5 and 6 BT.601, 2 is not told.
@@ -59,6 +60,7 @@ class VideoInfo:
     fps: float
     timestamps: tuple[int, ...]
     clock: float = 0.0
+    num_bytes: int = 0
     stream: int = 0
     turns: int = 0
     colour_matrix: int = 2
@@ -109,6 +111,7 @@ def probe(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> VideoInfo:
             float(stream.average_rate or 0),
             tuple(sorted(times)),
             clock,
+            container.size,
             stream.index,
             _quarter_turns(rotation),
             int(context.colorspace),

@@ -1,7 +1,7 @@
 """Other decoders than PyAV, behind one argument: torchcodec and tensorflow-io.
 
-PyAV finds the frames of a file, and what is wrong with it, whichever decoder reads them (`decode.probe`). So all of them
-have the same frames, sizes and errors. What a decoder is known or seen to read otherwise, PyAV reads in its place.
+PyAV finds the frames of a file, and what is wrong with it, whichever decoder reads them (`decode.probe`). So all of
+them have the same frames, sizes and errors. What a decoder is known or seen to read otherwise, PyAV reads in its place.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.metadata
-import os
 import pathlib
 import sys
 from typing import TYPE_CHECKING, NamedTuple
@@ -109,8 +108,8 @@ def _torchcodec() -> ModuleType:
     except (ImportError, OSError, RuntimeError) as error:
         found = _versions("torchcodec", "torch")
         raise ImportError(
-            "decoder='torchcodec' needs torchcodec 0.11 or newer, made for the PyTorch that is installed, and the shared "
-            f"libraries of FFmpeg 4 to 8; found {found} ({_first_line(error)}). Install them with: "
+            "decoder='torchcodec' needs torchcodec 0.11 or newer, made for the PyTorch that is installed, and the "
+            f"shared libraries of FFmpeg 4 to 8; found {found} ({_first_line(error)}). Install them with: "
             "pip install 'magvit-keras[torchcodec]', and FFmpeg, for example with: apt-get install ffmpeg."
         ) from error
     return torchcodec.decoders
@@ -154,9 +153,9 @@ def _tensorflow_io() -> ModuleType:
     except Exception as error:  # with another TensorFlow: errors of many kinds
         found = _versions("tensorflow-io", "tensorflow")
         raise ImportError(
-            "decoder='tensorflow_io' needs tensorflow-io 0.37.1, which loads with TensorFlow 2.16 alone, and the shared "
-            f"libraries of FFmpeg 4 ({library}); found {found} ({_first_line(error)}). Install it in an environment of "
-            "its own with: pip install 'magvit-keras[tfio]'; on Ubuntu 22.04 and Debian 11, FFmpeg 4 comes with: "
+            "decoder='tensorflow_io' needs tensorflow-io 0.37.1, which loads with TensorFlow 2.16 alone, and the "
+            f"shared libraries of FFmpeg 4 ({library}); found {found} ({_first_line(error)}). Install it in an "
+            "environment of its own with: pip install 'magvit-keras[tfio]'; on Ubuntu 22.04 and Debian 11, FFmpeg 4 comes with: "
             "apt-get install ffmpeg."
         ) from error
     return tensorflow_io
@@ -167,10 +166,12 @@ def _tensorflow_io_frames(info, wanted, size) -> dict[int, np.ndarray] | None:
     if info.colour_matrix not in _BT601 or info.full_range:  # it knows of one matrix and range
         return None
     # It reads whole files only.
-    if max(os.path.getsize(info.path), info.num_frames * info.height * info.width * 3) > _MAX_WHOLE:
+    if max(info.num_bytes, info.num_frames * info.height * info.width * 3) > _MAX_WHOLE:
         return None
     try:
         content = pathlib.Path(info.path).read_bytes()
+        if len(content) != info.num_bytes:  # a file that became shorter since PyAV saw it would end the process
+            return None
         video = tensorflow_io.experimental.ffmpeg.decode_video(content, 0).numpy()
         if len(video) != info.num_frames:
             return None

@@ -1,4 +1,7 @@
-"""Other decoders give the frames that PyAV gives. Those that are not installed are skipped; NEEDED names one that must be."""
+"""Other decoders give the frames that PyAV gives.
+
+Those that are not installed are skipped; the variable NEEDED names one that must be there.
+"""
 
 import os
 import sys
