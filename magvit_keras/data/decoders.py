@@ -155,8 +155,8 @@ def _tensorflow_io() -> ModuleType:
         raise ImportError(
             "decoder='tensorflow_io' needs tensorflow-io 0.37.1, which loads with TensorFlow 2.16 alone, and the "
             f"shared libraries of FFmpeg 4 ({library}); found {found} ({_first_line(error)}). Install it in an "
-            "environment of its own with: pip install 'magvit-keras[tfio]'; on Ubuntu 22.04 and Debian 11, FFmpeg 4 comes with: "
-            "apt-get install ffmpeg."
+            "environment of its own with: pip install 'magvit-keras[tfio]', and FFmpeg 4, on Ubuntu 22.04 and "
+            "Debian 11 with: apt-get install ffmpeg."
         ) from error
     return tensorflow_io
 
