@@ -49,7 +49,7 @@ def write(root: pathlib.Path) -> None:
     rng = np.random.default_rng(0)
     records = []
     for number, sample in enumerate(MovingShapes(VIDEOS, FRAMES, SIZE)):
-        grain = rng.integers(-12, 13, (FRAMES, *SIZE, 1), np.int16)
+        grain = rng.integers(-4, 5, (FRAMES, *SIZE, 1), np.int16)
         clip = np.clip(sample["video"] + grain, 0, 255).astype(np.uint8)
         for ending in FILES:
             (root / ending).mkdir(exist_ok=True)
