@@ -20,6 +20,7 @@ from magvit_keras.checks import check_positive
 from magvit_keras.data import Source
 from magvit_keras.magvit import Magvit
 from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
+from magvit_keras.presets.model_card import ModelCard, card_of_run
 from magvit_keras.presets.recipes import Recipe, get_recipe
 from magvit_keras.recipe_changes import MODELS, ChangedRecipe, changed_recipe
 from magvit_keras.recipe_data import cached_batches, load_tokenizer, open_recipe_data, preset_folder
@@ -163,6 +164,16 @@ def _steps(recipe: Recipe, options: RecipeOptions) -> int:
     return min(recipe.total_steps, options.max_steps or recipe.total_steps)
 
 
+def _card(out: pathlib.Path, recipe: Recipe, options: RecipeOptions, count: str) -> ModelCard:
+    """What a person who finds the weights wants to know of them."""
+    stage = "transformer" if recipe.kind == "transformer" else "tokenizer"
+    clips = "x".join(map(str, recipe.video_shape))
+    steps = _steps(recipe, options)
+    card = card_of_run(out, stage, f"{recipe.data}: {count}, clips of {clips}", steps)
+    said = f"Trained by the recipe {recipe.name}" + (", changed" if options.changes else "")
+    return dataclasses.replace(card, description=f"{said}: {steps:,} of {recipe.total_steps:,} steps.")
+
+
 def _loader(recipe: Recipe, source: Source, options: RecipeOptions, say: Callable[[str], None]) -> Any:
     say(f"{len(source)} videos of {recipe.data}; the recipe counts {recipe.examples} for an epoch.")
     return source.loader(
@@ -206,9 +217,10 @@ def _tokenizer_stage(
     vqgan.compile(tokenizer_optimizer(*rates), tokenizer_optimizer(*rates))
 
     def finish(out: pathlib.Path) -> keras.Model:
-        vqgan.discriminator.save_to_preset(out / "discriminator")
+        card = _card(out, recipe, options, f"{len(source)} videos")
+        vqgan.discriminator.save_to_preset(out / "discriminator", card)
         tokenizer.set_weights(vqgan.ema_tokenizer.get_weights())
-        tokenizer.save_to_preset(out / "tokenizer")
+        tokenizer.save_to_preset(out / "tokenizer", card)
         return tokenizer
 
     return vqgan, _loader(recipe, source, options, say), noted, finish
@@ -243,10 +255,12 @@ def _transformer_stage(
     if options.tokens is None:
         source = open_recipe_data(recipe, data, options.data_format, options.reader, options.seed)
         names, batches = list(source.class_names), _loader(recipe, source, options, say)
+        count = f"{len(source)} videos"
     else:
         names, batches = cached_batches(
             recipe, options.tokens, noted["tokenizer_weights"], options.seed, _interval(recipe, options)
         )
+        count = f"tokens of {batches.count} clips"
         say(f"Tokens of {batches.count} clips; the recipe counts {recipe.examples} for an epoch.")
     if magvit.needs_labels and len(names) > recipe.num_classes:
         raise ValueError(
@@ -266,7 +280,7 @@ def _transformer_stage(
     )
 
     def finish(out: pathlib.Path) -> keras.Model:
-        magvit.save_to_preset(out / "magvit")
+        magvit.save_to_preset(out / "magvit", _card(out, recipe, options, count))
         return magvit
 
     return magvit, batches, {**noted, "class_names": names}, finish

@@ -140,7 +140,9 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
     say(f"{len(training)} clips to train on, {len(held_out)} held out, {training.num_classes} classes.")
     _train_tokenizer(trainer, tokenizer, training, held_out, out, settings, verbose)
     _train_transformer(magvit, training, out, settings, verbose)
-    magvit.save_to_preset(out / "magvit", card_of_run(out, "transformer", training, held_out))
+    magvit.save_to_preset(
+        out / "magvit", card_of_run(out, "transformer", training, settings.transformer_steps, held_out)
+    )
     write_history(out)
     say(f"The model is in {out / 'magvit'}.")
     return magvit
@@ -266,7 +268,8 @@ def _train_tokenizer(
     _announce(
         verbose, f"Held-out clips: PSNR {scores['psnr']:.1f} dB, squared error {scores['reconstruction_loss']:.4f}."
     )
-    tokenizer.save_to_preset(out / "tokenizer", card_of_run(out, "tokenizer", training, held_out, scores))
+    card = card_of_run(out, "tokenizer", training, settings.tokenizer_steps, held_out, scores)
+    tokenizer.save_to_preset(out / "tokenizer", card)
 
 
 def _train_transformer(magvit: Magvit, training: Source, out: pathlib.Path, settings: Settings, verbose: int) -> None:

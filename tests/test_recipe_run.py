@@ -88,6 +88,9 @@ def check(name, out):
         assert kind.from_preset(out / "tokenizer").filters == TOKENIZER["filters"]
         losses = history["tokenizer"]["d_loss"]
     assert len(losses) == 1 and np.isfinite(losses).all()
+    of = "magvit" if RECIPES[name].kind == "transformer" else "tokenizer"
+    card = (out / of / "README.md").read_text()
+    assert f"Trained by the recipe {name}, changed: 2 of" in card and f"| Data | {RECIPES[name].data}: " in card
 
 
 @one_backend

@@ -149,13 +149,16 @@ def _cell(value: Any) -> str:
     return NOT_STATED if value is None else " ".join(str(value).replace("|", "\\|").split())
 
 
-def card_of_run(run: pathlib.Path, stage: str, data: Any, held_out: Any = None, scores: Any = None) -> ModelCard:
+def card_of_run(
+    run: pathlib.Path, stage: str, data: Any, steps: int, held_out: Any = None, scores: Any = None
+) -> ModelCard:
     """The card of a model that a training run has made, from what the run knows.
 
     Args:
         run: its folder; settings.json is read.
         stage: "tokenizer" or "transformer".
-        data: the source of the training clips.
+        data: the source of the training clips, or what it is in words.
+        steps: optimizer steps of that stage.
         held_out: the source that the scores are of.
         scores: what `evaluate` returned; PSNR is taken from it.
     """
@@ -166,15 +169,14 @@ def card_of_run(run: pathlib.Path, stage: str, data: Any, held_out: Any = None, 
     elif stage == "transformer":
         known = _card_in(run / "tokenizer").get("scores") or {}
     history = _history(run / "checkpoints" / stage / "state.json")
-    if history.get("loss"):
-        known = {**known, f"Training loss of the {stage}, last epoch": f"{history['loss'][-1]:.4f}"}
-    done, size = len(history.get("loss", ())), settings.get("steps_per_epoch")
-    steps = f"{done * size:,} optimizer steps of the {stage}" if done and size else None
+    for name in ("loss", "g_loss"):
+        if history.get(name):
+            known = {**known, f"Training loss of the {stage}, last epoch": f"{history[name][-1]:.4f}"}
     backend = settings.get("backend")
     return ModelCard(
         description=f"The {'tokenizer' if stage == 'tokenizer' else 'whole model'} of a training run of magvit_keras.",
-        data=_describe(data, held_out, settings),
-        steps=steps,
+        data=data if isinstance(data, str) else _describe(data, held_out, settings),
+        steps=f"{steps:,} optimizer steps of the {stage}",
         scores=known or None,
         command=_command(),
         seed=settings.get("seed"),

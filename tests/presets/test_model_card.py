@@ -82,7 +82,7 @@ def test_a_run_says_what_it_knows(tmp_path, monkeypatch):
         (tmp_path / "checkpoints" / stage / "state.json").write_text(json.dumps(state))
     monkeypatch.setattr(sys, "argv", ["/bin/magvit-keras", "train", "--data", "/home/me/videos", "--out=/x/run", "a/b"])
     training, held_out = MovingShapes(10, 4, (8, 8)).split(0.2)
-    card = card_of_run(tmp_path, "tokenizer", training, held_out, {"psnr": 21.234})
+    card = card_of_run(tmp_path, "tokenizer", training, 100, held_out, {"psnr": 21.234})
     assert card.data == "MovingShapes, 8 clips of 4x8x8 to train on, 2 held out"
     assert card.steps == "100 optimizer steps of the tokenizer"
     assert card.scores["Reconstruction PSNR of the tokenizer, held-out clips"] == "21.23 dB"
@@ -91,6 +91,7 @@ def test_a_run_says_what_it_knows(tmp_path, monkeypatch):
     assert (card.seed, card.backend) == (3, "torch") and {"keras", "python"} <= card.versions.keys()
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / "config.json").write_text(json.dumps({"card": {"scores": card.scores}}))
-    whole = card_of_run(tmp_path, "transformer", training)
+    whole = card_of_run(tmp_path, "transformer", "UCF-101: 12 videos", 1234)
     assert whole.scores == {**card.scores, "Training loss of the transformer, last epoch": "1.5000"}
+    assert (whole.data, whole.steps) == ("UCF-101: 12 videos", "1,234 optimizer steps of the transformer")
     assert whole.licence is None
