@@ -225,7 +225,7 @@ def shapes_classifier() -> ShapesClassifier:
         >>> network = shapes_classifier()
         >>> clips = mk.data.MovingShapes(4, split="test").arrays()
         >>> logits = ops.convert_to_numpy(network(clips["video"]))
-        >>> (logits.argmax(axis=1) == clips["label"]).mean() > 0.5
+        >>> bool((logits.argmax(axis=1) == clips["label"]).mean() > 0.5)
         True
     """
     path = shipped_weights(NAME)
