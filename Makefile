@@ -12,7 +12,8 @@ ARGS ?=
 export PYTHON TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-backend lint format docs lock clean env env-demo env-docs
+.PHONY: help demo test test-backend test-torchcodec test-tfio lint format docs lock clean
+.PHONY: env env-demo env-docs env-torchcodec env-tfio
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -25,6 +26,14 @@ test: env ## check the style and run all tests on the three backends
 
 test-backend: env ## run the tests on one backend: make test-backend BACKEND=torch ARGS="-k decode"
 	KERAS_BACKEND=$(BACKEND) TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python -m pytest $(ARGS)
+
+test-torchcodec: env-torchcodec ## run the tests of the decoders with torchcodec; needs FFmpeg's shared libraries
+	NEEDED=torchcodec KERAS_BACKEND=torch .venv-torchcodec/bin/python -m pytest tests/data/test_video_decoders.py $(ARGS)
+
+test-tfio: env-tfio ## run the tests of the decoders with tensorflow-io and TensorFlow 2.16
+	NEEDED=tensorflow_io KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=2 \
+	LD_LIBRARY_PATH="$$(.venv-tfio/bin/python scripts/ffmpeg4.py .venv-tfio/ffmpeg4):$$LD_LIBRARY_PATH" \
+	.venv-tfio/bin/python -m pytest tests/data/test_video_decoders.py $(ARGS)
 
 lint: env ## check the style
 	.venv/bin/ruff check .
@@ -42,7 +51,7 @@ lock: ## choose locked versions again: make lock ARGS=--upgrade
 	UV=.venv-lock/bin/uv scripts/lock.sh $(ARGS)
 
 clean: ## remove the environments and everything that was built
-	rm -rf .venv .venv-demo .venv-docs .venv-lock build dist site demo .pytest_cache .ruff_cache
+	rm -rf .venv .venv-demo .venv-docs .venv-lock .venv-tfio .venv-torchcodec build dist site demo .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 env:
@@ -53,3 +62,9 @@ env-demo:
 
 env-docs:
 	@scripts/env.sh .venv-docs requirements/docs.txt
+
+env-torchcodec:
+	@scripts/env.sh .venv-torchcodec requirements/torchcodec.txt
+
+env-tfio:
+	@NEWEST=12 scripts/env.sh .venv-tfio requirements/tfio.txt

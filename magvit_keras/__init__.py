@@ -20,6 +20,8 @@ _PUBLIC = {
     "MaskedTransformer": "magvit_keras.transformer.masked_transformer",
     "Magvit": "magvit_keras.magvit",
     "TASKS": "magvit_keras.commit.tasks",
+    "ModelCard": "magvit_keras.presets.model_card",
+    "upload_preset": "magvit_keras.presets.hub",
     "load_run": "magvit_keras.run",
 }
 _ROOMS = (
@@ -29,6 +31,7 @@ _ROOMS = (
     "data",
     "decoding",
     "distribution",
+    "evaluation",
     "layers",
     "metrics",
     "presets",

@@ -58,6 +58,14 @@ def check_range(pixels: Any, name: str = "video") -> None:
         raise ValueError(f"{name} must be in [0, 1]; received values from {low:.4g} to {high:.4g}. {hint}")
 
 
+def range_or_nan(pixels: Any) -> Any:
+    """The pixels, or NaN everywhere if one is outside [0, 1]: `check_range` where a compiled step cannot raise."""
+    if keras.backend.standardize_dtype(pixels.dtype) == "uint8":
+        return pixels
+    fits = ops.logical_and(ops.min(pixels) >= -1e-3, ops.max(pixels) <= 1 + 1e-3)
+    return ops.where(fits, pixels, ops.cast(float("nan"), pixels.dtype))
+
+
 def check_positive(**sizes: int) -> None:
     """Raises ValueError unless every size is an int of at least 1."""
     for name, value in sizes.items():

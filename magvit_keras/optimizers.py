@@ -34,7 +34,11 @@ def warmup_cosine(learning_rate: float, total_steps: int, warmup_steps: int) -> 
 
 
 def tokenizer_optimizer(
-    total_steps: int, learning_rate: float = 1e-4, warmup_steps: int | None = None, beta_1: float = 0.0
+    total_steps: int,
+    learning_rate: float = 1e-4,
+    warmup_steps: int | None = None,
+    beta_1: float = 0.0,
+    beta_2: float = 0.99,
 ) -> keras.optimizers.Adam:
     """Adam(0, 0.99) with linear warm-up and cosine decay, as the paper trains the 3D-VQ.
 
@@ -43,9 +47,10 @@ def tokenizer_optimizer(
         learning_rate: its peak; 1e-4 in the paper.
         warmup_steps: one epoch in the paper; by default a twentieth of the training.
         beta_1: 0 in the paper, which adversarial training wants; plain training is faster with 0.9.
+        beta_2: 0.99 in the paper.
     """
     warmup_steps = total_steps // 20 if warmup_steps is None else warmup_steps
-    return keras.optimizers.Adam(warmup_cosine(learning_rate, total_steps, warmup_steps), beta_1=beta_1, beta_2=0.99)
+    return keras.optimizers.Adam(warmup_cosine(learning_rate, total_steps, warmup_steps), beta_1=beta_1, beta_2=beta_2)
 
 
 def transformer_optimizer(
@@ -53,7 +58,9 @@ def transformer_optimizer(
     learning_rate: float = 1e-4,
     warmup_steps: int | None = None,
     weight_decay: float = 0.045,
-    clip_norm: float = 1.0,
+    clip_norm: float | None = 1.0,
+    beta_1: float = 0.9,
+    beta_2: float = 0.96,
 ) -> KernelDecayAdamW:
     """Adam(0.9, 0.96) with decoupled weight decay on kernels only, clipping, warm-up and cosine decay.
 
@@ -62,13 +69,15 @@ def transformer_optimizer(
         learning_rate: its peak; 1e-4 in the paper.
         warmup_steps: 5000 in the paper; by default that, but no more than a tenth of the training.
         weight_decay: on kernels; biases, norms and embeddings are left alone.
-        clip_norm: of the global gradient.
+        clip_norm: of the global gradient; None does not clip.
+        beta_1: 0.9 in the paper.
+        beta_2: 0.96 in the paper.
     """
     warmup_steps = min(5000, total_steps // 10) if warmup_steps is None else warmup_steps
     return KernelDecayAdamW(
         warmup_cosine(learning_rate, total_steps, warmup_steps),
         weight_decay=weight_decay,
-        beta_1=0.9,
-        beta_2=0.96,
+        beta_1=beta_1,
+        beta_2=beta_2,
         global_clipnorm=clip_norm,
     )

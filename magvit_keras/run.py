@@ -18,24 +18,30 @@ from typing import Any
 
 import keras
 
-from magvit_keras import backend, distribution
-from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
+from magvit_keras import distribution
+from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.checks import check_positive
 from magvit_keras.commit.tasks import get_task
-from magvit_keras.convert import load_resnet50
 from magvit_keras.data import Source, VideoFolder
 from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.magvit import Magvit
 from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
+from magvit_keras.presets.model_card import card_of_run
 from magvit_keras.presets.transformers import transformer_config
+from magvit_keras.stages import (
+    SETTINGS_FILE,
+    STAGES,
+    note_settings,
+    perceptual_loss,
+    save_preset,
+    train_steps,
+    write_history,
+)
 from magvit_keras.token_run import write_tokens
 from magvit_keras.tokenizer.discriminator import VideoDiscriminator
-from magvit_keras.tokenizer.perceptual import PerceptualLoss
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 from magvit_keras.tokenizer.vqgan import VQGAN
 from magvit_keras.transformer.masked_transformer import MaskedTransformer
-
-SETTINGS_FILE = "settings.json"
 
 
 @dataclasses.dataclass
@@ -49,7 +55,7 @@ class Settings:
         frame_stride: every how many frames of a video one is taken.
         tasks: names of the tasks to train.
         tokenizer: a preset of `VideoTokenizer`, or its constructor arguments.
-        transformer: "tiny", "base" or "large", or constructor arguments of `MaskedTransformer`.
+        transformer: "tiny", "base", "large" or "huge", or constructor arguments of `MaskedTransformer`.
         batch_size: clips in a step of the tokenizer.
         transformer_batch_size: clips in a step of the transformer.
         tokenizer_steps: length of the first stage.
@@ -139,32 +145,33 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
     tokenizer = _new_tokenizer(settings)
     magvit = _new_magvit(tokenizer, training, settings)
     trainer = _tokenizer_trainer(tokenizer, settings)
-    _same_run(out, settings, training.class_names)
+    noted = {**dataclasses.asdict(settings), "class_names": training.class_names}
+    note_settings(out, noted, Settings.FREE, defaults=dataclasses.asdict(Settings()))
     say = print if verbose else (lambda *_: None)
     say(f"{len(training)} clips to train on, {len(held_out)} held out, {training.num_classes} classes.")
     _train_tokenizer(trainer, tokenizer, training, held_out, out, settings, verbose)
     _train_transformer(magvit, training, out, settings, verbose)
-    magvit.save_to_preset(out / "magvit")
-    histories = {stage: Checkpoint(out / "checkpoints" / stage).read()["history"] for stage in _STAGES}
-    write_text(out / "history.json", json.dumps(histories, indent=1))
+    card = card_of_run(out, "transformer", training, settings.transformer_steps, held_out)
+    save_preset(magvit, out / "magvit", card)
+    write_history(out)
     say(f"The model is in {out / 'magvit'}.")
     return magvit
-
-
-_STAGES = ("tokenizer", "transformer")
 
 
 def load_run(run: str | os.PathLike) -> Magvit:
     """The trained model of a run, with its class names as `magvit.class_names`.
 
     Raises:
-        ValueError: the folder is no run, or its training has not ended; the message says how far it is.
+        ValueError: the folder is no run, or that of a tokenizer, or its training has not ended; the message says how
+            far it is.
     """
     run = pathlib.Path(run)
     if not (run / SETTINGS_FILE).is_file():
         raise ValueError(f"{run} is not the folder of a run: it holds no {SETTINGS_FILE}.")
+    if run_settings(run).get("kind", "transformer") != "transformer":
+        raise ValueError(f"{run} trained a tokenizer, which makes no clips by itself; it is in {run / 'tokenizer'}.")
     if not (run / "magvit" / "config.json").is_file():
-        done = {stage: Checkpoint(run / "checkpoints" / stage).read().get("epoch", 0) for stage in _STAGES}
+        done = {stage: Checkpoint(run / "checkpoints" / stage).read().get("epoch", 0) for stage in STAGES}
         raise ValueError(f"The training in {run} has not ended (epochs done: {done}); start the same command again.")
     magvit = Magvit.from_preset(run / "magvit")
     magvit.class_names = run_settings(run)["class_names"]
@@ -209,9 +216,7 @@ def _tokenizer_trainer(tokenizer: VideoTokenizer, settings: Settings) -> keras.M
         # Without an opponent momentum does no harm, and learns faster.
         tokenizer.compile(optimizer=tokenizer_optimizer(**rates, beta_1=0.9))
         return tokenizer
-    perceptual = None
-    if settings.perceptual_weights is not None:
-        perceptual = PerceptualLoss(load_resnet50(settings.perceptual_weights))
+    perceptual = perceptual_loss(settings.perceptual_weights)
     blocks = max(1, min(5, int(math.log2(min(settings.height, settings.width))) - 2))
     config = settings.discriminator or {
         "filters": max(8, tokenizer.filters // 2),
@@ -242,27 +247,6 @@ def _new_magvit(tokenizer: VideoTokenizer, source: Source, settings: Settings) -
     return Magvit(tokenizer, MaskedTransformer(**config), settings.tasks, class_dropout=settings.class_dropout)
 
 
-def _same_run(out: pathlib.Path, settings: Settings, class_names: list[str]) -> None:
-    """Notes the settings of a new run; refuses to go on with others."""
-    now = {**dataclasses.asdict(settings), "class_names": class_names, "backend": backend.name()}
-    now = json.loads(json.dumps(now))
-    path = out / SETTINGS_FILE
-    if path.is_file():
-        # A run of an older version says nothing of newer settings: it was made as their defaults are.
-        before = {**dataclasses.asdict(Settings()), **json.loads(path.read_text())}
-        free = {*Settings.FREE, "backend"}
-        changed = {k: (before[k], v) for k, v in now.items() if k not in free and before[k] != v}
-        if changed:
-            listed = "; ".join(f"{k} was {old!r} and is now {new!r}" for k, (old, new) in changed.items())
-            raise ValueError(f"{out} holds a run with other settings ({listed}). Choose another folder, or the same.")
-    out.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(now, indent=2) + "\n")
-
-
-def _epochs(steps: int, settings: Settings) -> int:
-    return math.ceil(steps / settings.steps_per_epoch)
-
-
 def _train_tokenizer(
     trainer: keras.Model,
     tokenizer: VideoTokenizer,
@@ -272,22 +256,22 @@ def _train_tokenizer(
     settings: Settings,
     verbose: int,
 ) -> None:
-    epochs = _epochs(settings.tokenizer_steps, settings)
+    interval = settings.steps_per_epoch
     loader = training.loader(
         settings.batch_size,
         seed=settings.seed,
         workers=settings.workers,
-        steps_per_epoch=settings.steps_per_epoch,
+        steps_per_epoch=interval,
         process=distribution.current().process,
     )
-    checkpoint = Checkpoint(out / "checkpoints" / "tokenizer", data=loader)
-    done = checkpoint.restore(trainer)
-    if done < epochs:
+
+    def remove_stale() -> None:
         # What came after an earlier, shorter training was made with other weights.
         for stale in (out / "tokens", out / "checkpoints" / "transformer", out / "magvit"):
             shutil.rmtree(stale, ignore_errors=True)
-        _announce(verbose, f"Tokenizer: epochs {done + 1} to {epochs} of {settings.steps_per_epoch} steps.")
-        trainer.fit(loader, epochs=epochs, initial_epoch=done, callbacks=[checkpoint], verbose=verbose)
+
+    folder = out / "checkpoints" / "tokenizer"
+    train_steps(trainer, loader, settings.tokenizer_steps, interval, folder, "Tokenizer", verbose, before=remove_stale)
     loader.close()
     if settings.adversarial:
         tokenizer.set_weights(trainer.ema_tokenizer.get_weights())
@@ -298,21 +282,18 @@ def _train_tokenizer(
     _announce(
         verbose, f"Held-out clips: PSNR {scores['psnr']:.1f} dB, squared error {scores['reconstruction_loss']:.4f}."
     )
-    tokenizer.save_to_preset(out / "tokenizer")
+    card = card_of_run(out, "tokenizer", training, settings.tokenizer_steps, held_out, scores)
+    save_preset(tokenizer, out / "tokenizer", card)
 
 
 def _train_transformer(magvit: Magvit, training: Source, out: pathlib.Path, settings: Settings, verbose: int) -> None:
     tokens = _tokens(magvit, training, out / "tokens", settings, verbose)
-    epochs = _epochs(settings.transformer_steps, settings)
-    batches = TokenBatches(
-        tokens, settings.transformer_batch_size, settings.seed, settings.steps_per_epoch, distribution.current().process
-    )
+    interval = settings.steps_per_epoch
+    process = distribution.current().process
+    batches = TokenBatches(tokens, settings.transformer_batch_size, settings.seed, interval, process)
     magvit.compile(optimizer=transformer_optimizer(settings.transformer_steps, settings.transformer_learning_rate))
-    checkpoint = Checkpoint(out / "checkpoints" / "transformer", data=batches)
-    done = checkpoint.restore(magvit)
-    if done < epochs:
-        _announce(verbose, f"Transformer: epochs {done + 1} to {epochs} of {settings.steps_per_epoch} steps.")
-        magvit.fit(batches, epochs=epochs, initial_epoch=done, callbacks=[checkpoint], verbose=verbose)
+    folder = out / "checkpoints" / "transformer"
+    train_steps(magvit, batches, settings.transformer_steps, interval, folder, "Transformer", verbose)
 
 
 def _tokens(magvit: Magvit, source: Source, folder: pathlib.Path, settings: Settings, verbose: int) -> dict:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ import numpy as np
 from magvit_keras import distribution
 from magvit_keras.checks import check_positive
 from magvit_keras.commit.conditions import condition_plan
-from magvit_keras.commit.tasks import get_task
+from magvit_keras.commit.tasks import TASKS, Task, get_task
 from magvit_keras.data.source import Source, Subset
 from magvit_keras.data.token_shards import TokenShards
 from magvit_keras.data.workers import Pool
@@ -24,7 +24,7 @@ _CLIP_SETTINGS = ("num_frames", "size", "frame_stride", "training", "horizontal_
 def write_tokens(
     source: Source,
     tokenizer: Any,
-    tasks: Iterable[str],
+    tasks: Iterable[str | Task],
     folder: str | os.PathLike,
     passes: int = 1,
     batch_size: int = 8,
@@ -41,7 +41,7 @@ def write_tokens(
     Args:
         source: the clips.
         tokenizer: a trained `VideoTokenizer`.
-        tasks: names of the tasks whose condition clips are encoded too.
+        tasks: names of the tasks whose condition clips are encoded too, or `Task` objects.
         folder: where the shards go, see `TokenShards`.
         passes: how many times each video is seen.
         batch_size: clips encoded at a time.
@@ -81,15 +81,20 @@ def write_tokens(
         raise ValueError("tasks is empty; expected at least one name.")
     per_pass = -(-len(source) // shard_clips)
     shards = TokenShards(folder)
-    shape = _checked_shape(source, tokenizer, tasks)
-    shards.describe(_description(source, tokenizer, tasks, shape, shard_clips), passes, per_pass)
+    shape = _checked_shape(source, tokenizer, tasks.values())
+    shards.describe(_description(source, tokenizer, tasks.values(), shape, shard_clips), passes, per_pass)
     mine = [(number_of_pass, n) for number_of_pass in range(passes) for n in range(per_pass)][index::count]
     done = [item for item in mine if shards.is_complete(*item)]
     progress = keras.utils.Progbar(len(mine), verbose=min(verbose, 1), unit_name="shard")
     progress.update(len(done))
     waiting = sorted(set(mine) - set(done))
     narrow = "uint16" if tokenizer.codebook_size <= 2**16 else "int32"
-    for made, (item, samples) in enumerate(_decoded(source, waiting, shard_clips, workers), len(done) + 1):
+    clips = [
+        [(i, number_of_pass) for i in range(n * shard_clips, min((n + 1) * shard_clips, len(source)))]
+        for number_of_pass, n in waiting
+    ]
+    read = zip(waiting, read_ahead(source, clips, workers), strict=True)
+    for made, (item, samples) in enumerate(read, len(done) + 1):
         arrays = tokenize(tokenizer, tasks, np.stack([sample["video"] for sample in samples]), batch_size)
         arrays = {name: array.astype(narrow) for name, array in arrays.items()}
         shards.write(*item, {**arrays, "label": np.array([sample["label"] for sample in samples], "int32")})
@@ -99,36 +104,35 @@ def write_tokens(
     return shards
 
 
-def _decoded(
-    source: Source, waiting: list[tuple[int, int]], shard_clips: int, workers: int
-) -> Iterator[tuple[tuple[int, int], list[dict]]]:
-    """The clips of each shard; worker processes decode the next one while this one is encoded."""
+def read_ahead(source: Source, lists: Sequence[Sequence[tuple[int, int]]], workers: int) -> Iterator[list[dict]]:
+    """The clips of each list; worker processes decode the next one while this one is used.
 
-    def clips_of(item):
-        number_of_pass, number = item
-        return [(i, number_of_pass) for i in range(number * shard_clips, min((number + 1) * shard_clips, len(source)))]
-
+    Args:
+        source: what is read; learns which videos are unreadable.
+        lists: (index, epoch) pairs.
+        workers: processes that decode; 0 decodes in this one.
+    """
     known = dict(source._failures)
     pool = Pool(source, workers) if workers else None
-    ahead = pool.submit(clips_of(waiting[0]), known) if pool and waiting else None
+    ahead = pool.submit(lists[0], known) if pool and lists else None
     try:
-        for position, item in enumerate(waiting):
+        for position, pairs in enumerate(lists):
             if pool is None:
-                results = [source.sample(*clip, dict(known)) for clip in clips_of(item)]
+                results = [source.sample(*pair, dict(known)) for pair in pairs]
             else:
-                now, following = ahead, waiting[position + 1 : position + 2]
-                ahead = pool.submit(clips_of(following[0]), known) if following else None
+                now, following = ahead, lists[position + 1 : position + 2]
+                ahead = pool.submit(following[0], known) if following else None
                 results = pool.results(now)
             for _, found in results:
                 known.update(found)
                 source.report(found)
-            yield item, [sample for sample, _ in results]
+            yield [sample for sample, _ in results]
     finally:
         if pool is not None:
             pool.close()
 
 
-def _checked_shape(source: Source, tokenizer: Any, tasks: Iterable[str]) -> tuple[int, int, int]:
+def _checked_shape(source: Source, tokenizer: Any, tasks: Iterable[Task]) -> tuple[int, int, int]:
     """(T, H, W) of the clips; raises ValueError where they fit the tokenizer or a task not, before any long work."""
     sample, found = source.sample(0)
     source.report(found)
@@ -140,21 +144,32 @@ def _checked_shape(source: Source, tokenizer: Any, tasks: Iterable[str]) -> tupl
 
 
 def _description(
-    source: Source, tokenizer: Any, tasks: Iterable[str], shape: tuple[int, int, int], shard_clips: int
+    source: Source, tokenizer: Any, tasks: Iterable[Task], shape: tuple[int, int, int], shard_clips: int
 ) -> dict[str, Any]:
+    frames = given_frames(tasks)
     return {
         "video_shape": shape,
         "tokenizer": fingerprint(tokenizer),
         "codebook_size": tokenizer.codebook_size,
-        "tasks": list(tasks),
+        "tasks": [task.name for task in tasks],
+        **({"given_frames": frames} if frames else {}),
         "class_names": list(source.class_names),
         "clips": len(source),
         "shard_clips": shard_clips,
-        "source": _of_source(source),
+        "source": describe_source(source),
     }
 
 
-def _of_source(source: Source) -> dict[str, Any]:
+def given_frames(tasks: Iterable[Task]) -> dict[str, int]:
+    """Task -> its given frames, where these are others than the task's own."""
+    return {
+        task.name: task.num_condition_frames
+        for task in tasks
+        if task.name in TASKS and task.num_condition_frames != TASKS[task.name].num_condition_frames
+    }
+
+
+def describe_source(source: Source) -> dict[str, Any]:
     """What decides about the clips, as far as it can be told: the kind of reader, its settings and its names."""
     names = hashlib.sha256()
     for index in range(len(source)):
@@ -165,10 +180,10 @@ def _of_source(source: Source) -> dict[str, Any]:
     return {"reader": type(source).__name__, **settings, "names": names.hexdigest()}
 
 
-def fingerprint(model: Any) -> str:
+def fingerprint(model: Any, weights_only: bool = False) -> str:
     """SHA-256 of a model's architecture and weights, the same on every backend and for every copy."""
     # Keras numbers the names of models by the order in which a process makes them.
-    config = {name: value for name, value in model.get_config().items() if name != "name"}
+    config = {} if weights_only else {name: value for name, value in model.get_config().items() if name != "name"}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for weight in model.get_weights():
         digest.update(f"{weight.shape}".encode() + np.ascontiguousarray(weight, "float32").tobytes())

@@ -4,6 +4,7 @@
 #     scripts/env.sh .venv requirements/lock.txt
 #
 # PYTHON       the Python to use (default: the first of 3.11-3.13 found)
+# NEWEST=12    the newest Python that the lock has builds for is 3.12, not 3.13
 # TORCH_INDEX  one more package index, for PyTorch's CPU builds
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,10 +27,11 @@ python_between() {
     return 1
 }
 
+newest=${NEWEST:-13}
 names=(python3 python3.13 python3.12 python3.11 python)
 [ -n "${PYTHON:-}" ] && names=("$PYTHON")
 # All three backends publish builds for 3.11-3.13; a newer Python is tried only where there is nothing else.
-if ! python=$(python_between 11 13 "${names[@]}" || python_between 14 99 "${names[@]}"); then
+if ! python=$(python_between 11 "$newest" "${names[@]}" || python_between 14 99 "${names[@]}"); then
     echo "magvit_keras needs Python 3.11 or newer. Found:" >&2
     for name in "${names[@]}"; do
         found=$(version_of "$name") && echo "  $name is Python ${found/ /.}" >&2 || echo "  $name: not there" >&2

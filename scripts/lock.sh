@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes the exact versions that `make demo`, `make test` and `make docs` install (requirements/*.txt).
+# Writes the exact versions that the commands of the Makefile install (requirements/*.txt).
 #
 #     scripts/lock.sh              keeps the versions that still fit
 #     scripts/lock.sh --upgrade    takes the newest
@@ -10,6 +10,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 TORCH_VERSION=2.13.0
+# The newest whose Linux wheel also loads beside PyTorch's CPU build.
+TORCHCODEC_VERSION=0.13.0
 UV=${UV:-uv}
 options=("$@")
 
@@ -27,14 +29,20 @@ compile() { # compile TARGET ARGUMENTS...
 }
 
 # uv reads the present lock for the versions to keep, and torch's line there would bring torch's CUDA packages in.
-touch requirements/lock.txt
-grep -v '^torch==' requirements/lock.txt > requirements/lock.txt.new || true
-mv requirements/lock.txt.new requirements/lock.txt
+for lock in lock torchcodec; do
+    touch requirements/$lock.txt
+    grep -vE '^torch(codec)?==' requirements/$lock.txt > requirements/$lock.txt.new || true
+    mv requirements/$lock.txt.new requirements/$lock.txt
+done
 
 compile lock.txt --extra jax --extra tensorflow --extra video --extra plots --extra test \
-    requirements/lock.in requirements/build.in
+    requirements/lock.in requirements/torch.in requirements/build.in
 # The smaller environments take their versions from the large one.
 same=(--constraint requirements/lock.txt requirements/build.in)
 compile demo.txt --extra jax --extra video --extra plots "${same[@]}"
 compile docs.txt --extra docs "${same[@]}"
+compile torchcodec.txt --extra video requirements/pytest.in requirements/torch.in "${same[@]}"
+# TensorFlow 2.16 wants older versions than the others.
+compile tfio.txt --extra tfio requirements/pytest.in requirements/tfio.in requirements/build.in
 echo "torch==$TORCH_VERSION" >> requirements/lock.txt
+printf '%s\n' "torch==$TORCH_VERSION" "torchcodec==$TORCHCODEC_VERSION" >> requirements/torchcodec.txt

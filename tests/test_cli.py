@@ -149,7 +149,7 @@ def test_other_settings_are_refused(run, folder, options):
         (("--size", "64*64"), "--size must be HxW"),
         (("--task", "prediction"), "Unknown task 'prediction'"),
         (("--tokenizer", "3dvq_huge"), "neither a preset of VideoTokenizer"),
-        (("--transformer", "huge"), "Unknown size 'huge'"),
+        (("--transformer", "giant"), "Unknown size 'giant'"),
         (("--frames", "6"), "do not divide"),
         (("--batch-size", "0"), "batch_size must be an integer of at least 1"),
         (("--format", "youtube"), "Unknown format 'youtube'"),

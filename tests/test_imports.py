@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "checks": set(),
     "factors": set(),
     "backend": {"checks"},
-    "metrics": {"backend", "checks"},
+    "metrics": {"backend", "checks", "presets"},
     "layers": {"backend", "checks", "factors"},
     "commit": {"backend", "checks", "factors"},
     "presets": {"checks", "commit"},

@@ -69,9 +69,14 @@ def test_fit_on_tokens_learns_them():
     assert history["mask_loss"][-1] < 0.5 * history["mask_loss"][0]
 
 
-def test_fit_on_batches_of_cached_tokens(magvit, tokens):
+def test_fit_on_batches_of_cached_tokens_does_not_run_the_tokenizer(magvit, tokens, monkeypatch):
     from magvit_keras.data.token_cache import TokenBatches
 
+    def refuse(*_):
+        raise AssertionError("the tokenizer was run")
+
+    for name in ("encode", "latents", "reconstruct"):
+        monkeypatch.setattr(VideoTokenizer, name, refuse)
     batches = TokenBatches(tokens, batch_size=2, steps_per_epoch=2)
     assert np.isfinite(magvit.fit(batches, verbose=0).history["loss"][0])
 

@@ -35,6 +35,9 @@ def test_an_adversarial_run_goes_on_and_keeps_the_averaged_weights(tmp_path):
     history = json.loads((tmp_path / "run" / "history.json").read_text())["tokenizer"]
     assert len(history["d_loss"]) == 2  # an epoch of the first call, one of the second
     assert np.isfinite(history["d_loss"]).all()
+    card = (tmp_path / "run" / "magvit" / "README.md").read_text()
+    assert "MovingShapes, 11 clips of 4x8x8" in card and "2 optimizer steps of the transformer" in card
+    assert "| Reconstruction PSNR of the tokenizer, held-out clips |" in card and "| Licence | not stated |" in card
     after = load_run(tmp_path / "run").tokenizer.get_weights()
     assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 

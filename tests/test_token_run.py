@@ -87,6 +87,14 @@ def test_tokens_are_stored_narrow_and_come_as_int32(written):
     assert TokenBatches(tokens, 4)[0]["tokens"].dtype == "int32"
 
 
+def test_condition_tokens_of_some_tasks_in_the_order_of_a_model(written):
+    whole, chosen = written.read(), read_shards(written.folder, tasks=[TASKS[2], TASKS[0]])
+    np.testing.assert_array_equal(chosen["condition_tokens"], whole["condition_tokens"][:, [2, 0]])
+    np.testing.assert_array_equal(chosen["tokens"], whole["tokens"])
+    with pytest.raises(ValueError, match="holds no tokens of frame_interpolation; it holds frame_prediction"):
+        read_shards(written.folder, tasks=["frame_interpolation"])
+
+
 def test_started_again_nothing_is_made_twice(written, source, tokenizer):
     before = files(written.folder)
     write_tokens(source, tokenizer, TASKS, written.folder, passes=2, **SETTINGS)
@@ -196,7 +204,7 @@ def test_the_command_writes_tokens_of_all_ten_tasks(options, videos, tmp_path):
         (("--format", "ucf101"), "classInd.txt"),
         (("--format", "web"), "The format web needs table"),
         (("--process", "3"), "--process must be a number out of a count"),
-        (("--tokenizer", "3dvq_tiny"), "--tokenizer must be the folder of a trained tokenizer"),
+        (("--tokenizer", "3dvq_tiny"), "3dvq_tiny is not the folder of a trained VideoTokenizer"),
         (("--frames", "5"), "not a multiple of 2"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import typer
 
-from magvit_keras.cli import demo, generate, tokenize, train
+from magvit_keras.cli import compare, convert, demo, evaluate, generate, recipes, tokenize, train
 
 app = typer.Typer(
     help="Masked video generation: train on a folder of videos, generate from what was learned.",
@@ -13,4 +13,8 @@ app = typer.Typer(
 app.command()(train.train)
 app.command()(tokenize.tokenize)
 app.command()(generate.generate)
+app.command()(evaluate.evaluate)
+app.command()(compare.compare)
+app.command()(convert.convert)
 app.command()(demo.demo)
+app.command()(recipes.recipes)

@@ -1,26 +1,33 @@
 """`magvit-keras tokenize`: from videos to tokens on disk."""
 
 import pathlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from magvit_keras.cli import options
 from magvit_keras.cli.options import (
+    Changes,
     Distribution,
     Format,
     Reader,
+    Recipe,
     Size,
     errors_in_one_line,
     open_data,
-    parse_process,
     parse_size,
 )
 
+_SAID_BY_RECIPE = {"frames", "size", "stride", "task", "flip"}
+
 
 def tokenize(
-    data: Annotated[pathlib.Path, typer.Option(help="Folder of the data set.")],
+    context: typer.Context,
     out: Annotated[pathlib.Path, typer.Option(help="Folder of the tokens. Started again, it makes what is missing.")],
     tokenizer: Annotated[pathlib.Path, typer.Option(help="Folder of a trained tokenizer, as a run's tokenizer/.")],
+    data: Annotated[pathlib.Path | None, typer.Option(help="Folder of the data set.")] = None,
+    recipe: Recipe = None,
+    changes: Changes = None,
     data_format: Format = "folder",
     reader: Reader = None,
     frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 16,
@@ -44,24 +51,46 @@ def tokenize(
     with errors_in_one_line():
         from magvit_keras import distribution as devices
         from magvit_keras.commit.tasks import TASKS
+        from magvit_keras.recipe_data import load_tokenizer
         from magvit_keras.token_run import write_tokens
-        from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 
-        if not (tokenizer / "config.json").is_file():
-            raise ValueError(f"--tokenizer must be the folder of a trained tokenizer; {tokenizer} has no config.json.")
+        share = options.parse_process(process) if process else None
         if distribution != "none":
             devices.start(distribution)
+        tasks = task or list(TASKS)
+        if recipe is not None:
+            given = options.given_options(context)
+            options.refuse(given, set(context.params) - _SAID_BY_RECIPE, f"the recipe {recipe} says it")
+            source, tasks = _of_recipe(given, context.params)
+        elif data is None:
+            raise ValueError("--data must be given.")
+        else:
+            source = open_data(data_format, data, reader, frames, parse_size(size), stride, flip, seed)
         shards = write_tokens(
-            open_data(data_format, data, reader, frames, parse_size(size), stride, flip, seed),
-            VideoTokenizer.from_preset(tokenizer),
-            task or list(TASKS),
+            source,
+            load_tokenizer(tokenizer),
+            tasks,
             out,
             passes=passes,
             batch_size=batch_size,
             shard_clips=shard_clips,
             workers=workers,
-            process=parse_process(process) if process else devices.process(),
+            process=share or devices.process(),
             verbose=verbose,
         )
         left = len(shards.missing())
         typer.echo(f"{left} files are left for the other processes." if left else f"The tokens are in {out}.")
+
+
+def _of_recipe(given: dict[str, str], values: dict[str, Any]) -> tuple[Any, list]:
+    """The clips and the tasks of a transformer's recipe."""
+    from magvit_keras.presets.recipes import get_recipe
+    from magvit_keras.recipe_changes import changed_recipe, parse_changes
+    from magvit_keras.recipe_data import open_recipe_data
+
+    recipe = changed_recipe(get_recipe(values["recipe"]), parse_changes(values["changes"] or ())).recipe
+    if not recipe.tasks:
+        raise ValueError(f"{recipe.name} trains a tokenizer; --recipe must be that of a transformer.")
+    data_format = values["data_format"] if "data_format" in given else None
+    reader = options.reader_options(values["reader"])
+    return open_recipe_data(recipe, values["data"], data_format, reader, values["seed"]), recipe.trained_tasks

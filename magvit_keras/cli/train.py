@@ -2,16 +2,38 @@
 
 import json
 import pathlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from magvit_keras.cli.options import Distribution, Format, Reader, Size, errors_in_one_line, open_data, parse_size
+from magvit_keras.cli import options
+from magvit_keras.cli.options import (
+    Changes,
+    Distribution,
+    Format,
+    Reader,
+    Recipe,
+    Size,
+    errors_in_one_line,
+    open_data,
+    parse_size,
+)
+
+_ONLY_RECIPE = {"max_steps", "changes", "tokens", "inflate_from"}
+_WITH_RECIPE = {
+    *("recipe", "data", "out", "data_format", "reader", "tokenizer", "steps_per_epoch", "batch_size"),
+    *("perceptual_weights", "workers", "seed", "distribution", "verbose", *_ONLY_RECIPE),
+}
 
 
 def train(
-    data: Annotated[pathlib.Path, typer.Option(help="Folder of videos; a sub-folder is a class.")],
-    out: Annotated[pathlib.Path, typer.Option(help="Folder of the run. Started again, the run goes on from there.")],
+    context: typer.Context,
+    data: Annotated[pathlib.Path | None, typer.Option(help="Folder of videos; a sub-folder is a class.")] = None,
+    out: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Folder of the run. Started again, the run goes on from there. runs/RECIPE by default."),
+    ] = None,
+    recipe: Recipe = None,
     data_format: Format = "folder",
     reader: Reader = None,
     frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 16,
@@ -21,7 +43,7 @@ def train(
     tokenizer: Annotated[
         str, typer.Option(help="A preset of VideoTokenizer, the folder of a trained one, or a JSON file of arguments.")
     ] = "3dvq_tiny",
-    transformer: Annotated[str, typer.Option(help="tiny, base or large, or a JSON file of arguments.")] = "tiny",
+    transformer: Annotated[str, typer.Option(help="tiny, base, large or huge, or a JSON file of arguments.")] = "tiny",
     tokenizer_steps: Annotated[int, typer.Option(help="Optimizer steps of the first stage.")] = 2000,
     transformer_steps: Annotated[int, typer.Option(help="Optimizer steps of the second stage.")] = 2000,
     steps_per_epoch: Annotated[int, typer.Option(help="Steps between two checkpoints.")] = 50,
@@ -39,9 +61,26 @@ def train(
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     distribution: Distribution = "none",
     verbose: Annotated[int, typer.Option(help="1: progress bars, 2: a line an epoch, 0: nothing.")] = 1,
+    max_steps: Annotated[int | None, typer.Option(help="With --recipe: end after so many steps.")] = None,
+    changes: Changes = None,
+    tokens: Annotated[
+        pathlib.Path | None, typer.Option(help="With --recipe: tokens of the data, in place of --data.")
+    ] = None,
+    inflate_from: Annotated[
+        pathlib.Path | None, typer.Option(help="With --recipe: folder of the 2D-VQ that a 3D-VQ starts from.")
+    ] = None,
 ) -> None:
-    """Train tokenizer and transformer on a folder of videos."""
+    """Train tokenizer and transformer on a folder of videos, or one model of the paper by its recipe."""
     with errors_in_one_line():
+        given = options.given_options(context)
+        if recipe is not None:
+            options.refuse(given, _WITH_RECIPE, f"the recipe {recipe} says it; to change it, see --set")
+            _train_recipe(given, context.params)
+            return
+        options.refuse(given, set(context.params) - _ONLY_RECIPE, "for a training by --recipe")
+        missing = [option for option, value in (("--data", data), ("--out", out)) if value is None]
+        if missing:
+            raise ValueError(f"{' and '.join(missing)} must be given.")
         from magvit_keras.distribution import start
         from magvit_keras.run import Settings, train_run
 
@@ -71,6 +110,39 @@ def train(
         if data_format != "folder" or reader:
             data = open_data(data_format, data, reader, frames, (height, width), stride, flip, seed)
         train_run(data, out, settings, verbose=verbose if devices.is_main else 0)
+
+
+def _train_recipe(given: dict[str, str], values: dict[str, Any]) -> None:
+    from magvit_keras.distribution import start
+    from magvit_keras.recipe_changes import parse_changes
+    from magvit_keras.recipe_run import RecipeOptions, train_recipe
+
+    devices = start(values["distribution"])
+    changes = parse_changes(values["changes"] or ())
+    if "batch_size" in given:
+        if "batch_size" in changes:
+            raise ValueError("--batch-size and --set batch_size say the same; give one of them.")
+        changes["batch_size"] = values["batch_size"]
+    name = values["recipe"]
+    train_recipe(
+        name,
+        values["data"],
+        values["out"] or pathlib.Path("runs", name),
+        RecipeOptions(
+            data_format=values["data_format"] if "data_format" in given else None,
+            reader=options.reader_options(values["reader"]),
+            tokenizer=values["tokenizer"] if "tokenizer" in given else None,
+            tokens=values["tokens"],
+            inflate_from=values["inflate_from"],
+            perceptual_weights=values["perceptual_weights"],
+            changes=changes,
+            max_steps=values["max_steps"],
+            checkpoint_steps=values["steps_per_epoch"] if "steps_per_epoch" in given else None,
+            workers=values["workers"],
+            seed=values["seed"],
+        ),
+        verbose=values["verbose"] if devices.is_main else 0,
+    )
 
 
 def _name_or_json(text: str) -> str | dict:

@@ -3,6 +3,7 @@
 from magvit_keras._lazy import public_names
 
 _PUBLIC = {
+    "convert_checkpoint": "magvit_keras.convert.checkpoint",
     "load_flax_params": "magvit_keras.convert.flax",
     "load_resnet50": "magvit_keras.convert.resnet",
     "load_maskgit_tokenizer": "magvit_keras.convert.maskgit",
@@ -10,6 +11,7 @@ _PUBLIC = {
     "load_i3d": "magvit_keras.convert.i3d",
     "load_c3d": "magvit_keras.convert.c3d",
     "load_lpips": "magvit_keras.convert.lpips",
+    "fetch": "magvit_keras.convert.fetching",
 }
 
 __all__, __getattr__, __dir__ = public_names(__name__, _PUBLIC)

@@ -20,21 +20,24 @@ SOURCE = """\
 _LEAVES = {"W": "kernel", "weight": "kernel", "kernel": "kernel", "b": "bias", "bias": "bias"}
 
 
-def load_c3d(path: str | os.PathLike | None = None, mean: str | os.PathLike | None = None) -> C3D:
+def load_c3d(
+    path: str | os.PathLike | None = None, mean: str | os.PathLike | None = None, sha256: str | None = None
+) -> C3D:
     """C3D with the public UCF-101 weights, for `inception_score`.
 
     Args:
         path: `c3d_ucf101.flax`, Chainer's `conv3d_deepnetA_ucf.npz`, or a PyTorch file with layers of the same names;
-            None takes the environment variable MAGVIT_KERAS_C3D.
+            or an address, see `fetch`; None takes the environment variable MAGVIT_KERAS_C3D.
         mean: `mean2.npz`, the mean clip that Chainer's weights need beside them; None takes the environment variable
-            MAGVIT_KERAS_C3D_MEAN. The authors' file holds it itself.
+            MAGVIT_KERAS_C3D_MEAN. The authors' file holds it itself. From the web: `mean=fetch(url, sha256)`.
+        sha256: of the first file; needed with an address, and looked at with a path too.
 
     Returns:
         A model (B, 16, H, W, 3) in [0, 1] -> (B, 101) logits. Its `weights_source` holds the checksums.
 
     Raises:
         FileNotFoundError: no such file; the message says where the weights are to be had.
-        ValueError: other weights, or no mean clip.
+        ValueError: other weights, another checksum, or no mean clip.
 
     Example:
         >>> logits = mk.convert.load_c3d("c3d_ucf101.flax").predict(clips)  # doctest: +SKIP
@@ -43,7 +46,7 @@ def load_c3d(path: str | os.PathLike | None = None, mean: str | os.PathLike | No
     Reference:
         TGANv2 (arXiv 1811.09245); MAGVIT (arXiv 2212.05199), Table 1.
     """
-    file = find(path, VARIABLE, "C3D", SOURCE)
+    file = find(path, VARIABLE, "C3D", SOURCE, sha256)
     arrays = read_weights(file)
     mean = mean if mean is not None else os.environ.get(MEAN_VARIABLE)
     mean_file = None if mean is None else find(mean, MEAN_VARIABLE, "C3D's mean clip", SOURCE)

@@ -17,6 +17,7 @@ SOURCE = """\
   gs://magvit/metrics/frechet_distance/i3d_k400.flax  the file of the MAGVIT authors
   tfhub.dev deepmind/i3d-kinetics-400/1               unpack the module and give the folder
   i3d_pretrained_400.pt of github.com/songweige/TATS  the same weights for PyTorch
+  i3d_torchscript.pt of github.com/universome/stylegan-v  the same for TorchScript
 All hold the same numbers. Others, such as piergiaj's rgb_imagenet.pt, give scores that do not compare."""
 
 # piergiaj's names of the branches.
@@ -28,25 +29,40 @@ _TORCH_LEAVES = {
     "bn.running_mean": "moving_mean",
     "bn.running_var": "moving_variance",
 }
+# The names of the I3D for PyTorch that StyleGAN-V's file is made of, kinetics_i3d_pytorch; piergiaj's for each.
+_SCRIPTED = {
+    "branch_0": "b0",
+    "branch_1.0": "b1a",
+    "branch_1.1": "b1b",
+    "branch_2.0": "b2a",
+    "branch_2.1": "b2b",
+    "branch_3.1": "b3b",
+}
 _LEAVES = {"conv_3d/kernel": "kernel", "conv_3d/w": "kernel"}
 _LEAVES |= {f"batch_norm/{leaf}": leaf for leaf in ("beta", "moving_mean", "moving_variance")}
 _LOGITS = {"kernel": "kernel", "w": "kernel", "bias": "bias", "b": "bias"}
 
 
-def load_i3d(path: str | os.PathLike | None = None, resize_rule: str = "tf1") -> I3D:
+def load_i3d(
+    path: str | os.PathLike | None = None, resize_rule: str = "tf1", crop: bool = False, sha256: str | None = None
+) -> I3D:
     """I3D with the public Kinetics-400 weights, the features of FVD.
 
     Args:
-        path: `i3d_k400.flax`, the folder of the TF-Hub module, TATS' `i3d_pretrained_400.pt`, or an `.npz` of arrays
-            under any of these names; None takes the environment variable MAGVIT_KERAS_I3D.
-        resize_rule: "tf1" for scores like the paper's, "half_pixel" for those of TATS and VideoGPT.
+        path: `i3d_k400.flax`, the folder of the TF-Hub module, TATS' `i3d_pretrained_400.pt`, StyleGAN-V's
+            `i3d_torchscript.pt`, or an `.npz` of arrays under any of these names; or an address, see `fetch`; None
+            takes the environment variable MAGVIT_KERAS_I3D.
+        resize_rule: "tf1" for scores like the paper's, "half_pixel" for those of TATS, VideoGPT and StyleGAN-V.
+        crop: for frames that are not square: False squeezes them, as the paper, TATS and StyleGAN-V do; True takes the
+            middle, as VideoGPT does.
+        sha256: of the file; needed with an address, and looked at with a path too.
 
     Returns:
         A model (B, T, H, W, 3) in [0, 1] -> (B, 400). Its `weights_source` holds the checksum of the file.
 
     Raises:
         FileNotFoundError: no such file; the message says where the weights are to be had.
-        ValueError: other weights.
+        ValueError: other weights, or another checksum.
 
     Example:
         >>> network = mk.convert.load_i3d("i3d_k400.flax")  # doctest: +SKIP
@@ -55,16 +71,16 @@ def load_i3d(path: str | os.PathLike | None = None, resize_rule: str = "tf1") ->
     Reference:
         FVD (arXiv 1812.01717).
     """
-    file = find(path, VARIABLE, "I3D", SOURCE)
+    file = find(path, VARIABLE, "I3D", SOURCE, sha256)
     arrays = read_weights(file)
-    model = I3D(resize_rule=resize_rule)
+    model = I3D(resize_rule=resize_rule, crop=crop)
     load_i3d_arrays(model, arrays)
     note_source(model, network=file)
     return model
 
 
 def load_i3d_arrays(model: I3D, weights: Mapping[str, Any]) -> None:
-    """Copies weights under the authors', TF-Hub's or piergiaj's names, flat or nested, into a model.
+    """Copies weights under the authors', TF-Hub's, piergiaj's or StyleGAN-V's names, flat or nested, into a model.
 
     Raises:
         ValueError: names are missing or left over, a shape differs, or the normalizations have scales, which the
@@ -119,7 +135,13 @@ def _our_name(name: str) -> str | None:
 
 
 def _from_torch(name: str) -> str:
-    """piergiaj's "Mixed_3b.b1b.conv3d.weight"."""
+    """piergiaj's "Mixed_3b.b1b.conv3d.weight", or StyleGAN-V's "mixed_3b.branch_1.1.conv3d.weight"."""
+    if name.startswith(("conv3d_", "mixed_")):
+        name = name.replace("conv3d_0c_1x1.", "logits.").replace(".batch3d.", ".bn.")
+        block, _, rest = name.partition(".")
+        for theirs, ours in _SCRIPTED.items():
+            rest = re.sub(rf"^{re.escape(theirs)}\.", f"{ours}.", rest)
+        name = f"{block.replace('conv3d_', 'Conv3d_').replace('mixed_', 'Mixed_')}.{rest}"
     if match := re.fullmatch(r"logits\.conv3d\.(weight|bias)", name):
         return "Logits/kernel" if match[1] == "weight" else "Logits/bias"
     unit, _, leaf = name.partition(".conv3d.") if ".conv3d." in name else name.partition(".bn.")

@@ -1,6 +1,7 @@
 """The public weights of LPIPS: a classifier of torchvision, and the `lpips` package's heads."""
 
 import os
+import pathlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -16,32 +17,39 @@ SOURCES = {
     "alexnet": "  download.pytorch.org/models/alexnet-owt-7be5be79.pth  torchvision's",
 }
 HEADS_SOURCE = """\
-  lpips/weights/v0.1/{name}.pth inside the `lpips` package (pip download lpips; a wheel is a zip file), or in
+  lpips/weights/v0.1/{name} inside the `lpips` package (pip download lpips; a wheel is a zip file), or in
   github.com/richzhang/PerceptualSimilarity"""
-_HEAD_FILES = {"vgg16": "vgg", "alexnet": "alex"}
+#: The `lpips` package's heads of version 0.1, as its version 0.1.4 has them, with their licence.
+SHIPPED_HEADS = pathlib.Path(__file__).with_name("lpips_heads")
+_HEAD_FILES = {"vgg16": "vgg.pth", "alexnet": "alex.pth"}
 
 
 def load_lpips(
-    path: str | os.PathLike | None = None, heads: str | os.PathLike | None = None, trunk: str = "vgg16"
+    path: str | os.PathLike | None = None,
+    heads: str | os.PathLike | None = None,
+    trunk: str = "vgg16",
+    sha256: str | None = None,
 ) -> LPIPS:
     """LPIPS with the public weights.
 
     Args:
-        path: torchvision's VGG16 or AlexNet; None takes the environment variable MAGVIT_KERAS_LPIPS_VGG16 or
-            MAGVIT_KERAS_LPIPS_ALEXNET.
-        heads: the `lpips` package's vgg.pth or alex.pth of version 0.1; None takes MAGVIT_KERAS_LPIPS_VGG16_HEADS or
-            MAGVIT_KERAS_LPIPS_ALEXNET_HEADS.
+        path: torchvision's VGG16 or AlexNet, or an address, see `fetch`; None takes the environment variable
+            MAGVIT_KERAS_LPIPS_VGG16 or MAGVIT_KERAS_LPIPS_ALEXNET. A name such as vgg16-397923af.pth holds the first
+            digits of the file's SHA-256, which are compared.
+        heads: a file like the `lpips` package's vgg.pth or alex.pth; None takes MAGVIT_KERAS_LPIPS_VGG16_HEADS or
+            MAGVIT_KERAS_LPIPS_ALEXNET_HEADS, else the package's own of version 0.1, which come with this library.
         trunk: "vgg16", which the paper reports, or "alexnet".
+        sha256: of the trunk's file; needed with an address, and looked at with a path too.
 
     Returns:
         A model of two batches of frames in [0, 1] -> one distance per frame. Its `weights_source` holds the checksums.
 
     Raises:
         FileNotFoundError: no such file; the message says where the weights are to be had.
-        ValueError: other weights, or an unknown trunk.
+        ValueError: other weights, another checksum, or an unknown trunk.
 
     Example:
-        >>> lpips = mk.convert.load_lpips("vgg16-397923af.pth", "vgg.pth")  # doctest: +SKIP
+        >>> lpips = mk.convert.load_lpips("vgg16-397923af.pth")  # doctest: +SKIP
         >>> lpips(real, generated)  # doctest: +SKIP
 
     Reference:
@@ -49,10 +57,10 @@ def load_lpips(
     """
     model = LPIPS(trunk)
     variable = f"MAGVIT_KERAS_LPIPS_{trunk.upper()}"
-    file = find(path, variable, f"LPIPS' trunk {trunk}", SOURCES[trunk])
-    head_file = find(
-        heads, f"{variable}_HEADS", f"LPIPS' heads for {trunk}", HEADS_SOURCE.format(name=_HEAD_FILES[trunk])
-    )
+    file = find(path, variable, f"LPIPS' trunk {trunk}", SOURCES[trunk], sha256)
+    name = _HEAD_FILES[trunk]
+    heads = heads or os.environ.get(f"{variable}_HEADS") or SHIPPED_HEADS / name
+    head_file = find(heads, f"{variable}_HEADS", f"LPIPS' heads for {trunk}", HEADS_SOURCE.format(name=name))
     load_lpips_arrays(model, read_weights(file), read_weights(head_file))
     note_source(model, trunk=file, heads=head_file)
     return model

@@ -1,6 +1,5 @@
 """Finds the weight files of the metrics' networks, reads them whatever their format, and names their checksum."""
 
-import hashlib
 import os
 import pathlib
 import zipfile
@@ -10,29 +9,42 @@ from typing import Any
 import keras
 import numpy as np
 
+from magvit_keras.convert.fetching import check_file, check_sha256, checksum, fetch, is_address
+from magvit_keras.convert.flax_files import read_msgpack
 from magvit_keras.convert.tf_checkpoint import read_tf_checkpoint
-from magvit_keras.convert.weight_files import read_msgpack, read_state_dict
+from magvit_keras.convert.weight_files import read_state_dict
 
 
-def find(path: str | os.PathLike | None, variable: str, what: str, source: str) -> pathlib.Path:
-    """The path given, or that of an environment variable.
+def find(
+    path: str | os.PathLike | None, variable: str, what: str, source: str, sha256: str | None = None
+) -> pathlib.Path:
+    """The path given, or that of an environment variable, or what is fetched from the address given.
 
     Args:
-        path: a file or folder, or None.
+        path: a file or folder, an address for `fetch`, or None.
         variable: name of the environment variable that counts if `path` is None.
         what: what is looked for, for the message.
         source: where it can be had, for the message.
+        sha256: the checksum that the file must have; asked for if it is fetched.
 
     Raises:
         FileNotFoundError: neither is given, or nothing is there.
+        ValueError: another checksum than `sha256`, or than the file's own name says, as torchvision's do.
+        OSError: the address does not answer.
     """
+    if is_address(path):
+        return fetch(path, sha256)
     given = path if path is not None else os.environ.get(variable)
-    hint = f"Give the path, or set the environment variable {variable}. Where to get it:\n{source}"
+    hint = (
+        f"Give the path, or set the environment variable {variable}, or give an address and its sha256. Where to get "
+        f"it:\n{source}"
+    )
     if not given:
         raise FileNotFoundError(f"No weights of {what}. {hint}")
     found = pathlib.Path(given).expanduser()
     if not found.exists():
         raise FileNotFoundError(f"No weights of {what} at {found}. {hint}")
+    check_file(found, None if sha256 is None else check_sha256(sha256, found))
     return found
 
 
@@ -78,15 +90,6 @@ def _flat(tree: Mapping[str, Any], join: str) -> dict[str, np.ndarray]:
         elif hasattr(value, "shape"):
             flat[str(key)] = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
     return flat
-
-
-def checksum(path: str | os.PathLike) -> str:
-    """SHA-256 of a file, or of all files of a folder in the order of their names."""
-    path, digest = pathlib.Path(path), hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        with file.open("rb") as stream:
-            hashlib.file_digest(stream, lambda: digest)
-    return digest.hexdigest()
 
 
 def note_source(model: keras.Model, **paths: pathlib.Path | None) -> None:

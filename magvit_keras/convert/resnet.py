@@ -11,13 +11,17 @@ import numpy as np
 
 from magvit_keras.convert.assign import assign
 from magvit_keras.convert.flax import flatten
+from magvit_keras.convert.metric_weights import find, note_source
 from magvit_keras.tokenizer.resnet import resnet50
+
+VARIABLE = "MAGVIT_KERAS_RESNET50"
+SOURCE = "  resnet_pretrained.npy of github.com/google-research/xmcgan_image_generation"
 
 _LEAVES = {"kernel": "kernel", "bias": "bias", "scale": "gamma"}
 _NORM_LEAVES = {"scale": "gamma", "bias": "beta", "mean": "moving_mean", "var": "moving_variance"}
 
 
-def load_resnet50(path: str | os.PathLike) -> keras.Model:
+def load_resnet50(path: str | os.PathLike | None = None, sha256: str | None = None) -> keras.Model:
     """ResNet-50 with the weights of a file, for `PerceptualLoss`.
 
     Args:
@@ -25,13 +29,16 @@ def load_resnet50(path: str | os.PathLike) -> keras.Model:
             an `.npz` with the same arrays under names such as "params/stage1/block1/conv1/kernel" and
             "batch_stats/init_bn/mean". The `.npy` holds a pickled dict, and a pickle can run code when it is read:
             here it is read by an unpickler that admits dicts and NumPy arrays only and refuses a file with anything
-            else before running it.
+            else before running it. Or an address, see `fetch`; None takes the environment variable
+            MAGVIT_KERAS_RESNET50.
+        sha256: of the file; needed with an address, and looked at with a path too.
 
     Returns:
         A model (N, 224, 224, 3) in [0, 1] -> (N, 1000) logits.
 
     Raises:
-        ValueError: the file holds something else than dicts of arrays, or its arrays do not fit.
+        FileNotFoundError: no such file; the message says where the weights are to be had.
+        ValueError: the file holds something else than dicts of arrays, its arrays do not fit, or its checksum differs.
 
     Example:
         >>> loss = PerceptualLoss(mk.convert.load_resnet50("resnet_pretrained.npy"))  # doctest: +SKIP
@@ -39,8 +46,10 @@ def load_resnet50(path: str | os.PathLike) -> keras.Model:
     Reference:
         MAGVIT (arXiv 2212.05199), appendix A.
     """
+    file = find(path, VARIABLE, "ResNet-50", SOURCE, sha256)
     model = resnet50()
-    load_resnet_arrays(model, read_arrays(path))
+    load_resnet_arrays(model, read_arrays(file))
+    note_source(model, network=file)
     return model
 
 

@@ -1,9 +1,10 @@
 """Reads the weight files of other frameworks into NumPy without them, and without running code from the file.
 
-    read_msgpack(path)       Flax: nested dicts of arrays
     read_safetensors(path)   {name: array}
     read_torch(path)         PyTorch's zip files, TorchScript's included: nested dicts of arrays
     read_old_torch(path)     PyTorch's files from before 1.6: the same
+
+Flax's files are read in `flax_files.py`.
 
 A PyTorch file is a pickle, which can name any function to call. The reader here knows the few that rebuild tensors;
 every other name becomes an inert placeholder, so that a checkpoint with a trainer's state inside can still be read.
@@ -56,7 +57,7 @@ def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
             if entry["dtype"] not in _SAFETENSORS_TYPES:
                 raise ValueError(f"{path} holds {name} as {entry['dtype']}; known: {', '.join(_SAFETENSORS_TYPES)}.")
             raw = data[8 + length + first : 8 + length + last]
-            arrays[name] = _array(raw, _SAFETENSORS_TYPES[entry["dtype"]], entry["shape"])
+            arrays[name] = array_of(raw, _SAFETENSORS_TYPES[entry["dtype"]], entry["shape"])
     return arrays
 
 
@@ -69,8 +70,9 @@ _SAFETENSORS_TYPES = {
 }
 
 
-def _array(raw: bytes, dtype: str, shape: Any) -> np.ndarray:
-    if dtype == "bfloat16":  # the upper half of a float32
+def array_of(raw: bytes | memoryview, dtype: str, shape: Any) -> np.ndarray:
+    """An array of raw bytes; bfloat16, the upper half of a float32, becomes float32."""
+    if dtype == "bfloat16":
         return (np.frombuffer(raw, "<u2").astype("uint32") << 16).view("float32").reshape(tuple(shape))
     return np.frombuffer(raw, dtype).reshape(tuple(shape))
 
@@ -172,7 +174,7 @@ class _TorchUnpickler(pickle.Unpickler):
         self.types[key] = _TORCH_TYPES[storage_type]
         if self._read_storage is None:
             return _Unread()
-        return _array(self._read_storage(key), self.types[key], (-1,))
+        return array_of(self._read_storage(key), self.types[key], (-1,))
 
 
 class _Unread:
@@ -190,99 +192,3 @@ def _rebuild_tensor(storage: Any, offset: int, size: tuple, stride: tuple, *_: A
         raise ValueError("The PyTorch file holds a tensor that lies outside its storage.")
     steps = [step * storage.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(storage[offset:], size, steps).copy()
-
-
-def read_msgpack(path: str | os.PathLike) -> dict[str, Any]:
-    """The nested dict of arrays that `flax.serialization` wrote.
-
-    Raises:
-        ValueError: the file ends early, or holds a type that Flax does not write.
-    """
-    data = pathlib.Path(path).read_bytes()
-    try:
-        value, end = _unpack(memoryview(data), 0)
-    except (struct.error, IndexError):
-        raise ValueError(f"{path} is no whole Flax file: it ends early.") from None
-    if end != len(data):
-        raise ValueError(f"{path} is no Flax file: {len(data) - end} bytes are left after the first object.")
-    return value
-
-
-def _unpack(data: memoryview, at: int) -> tuple[Any, int]:
-    """One MessagePack object and the position after it."""
-    if at >= len(data):
-        raise ValueError("The Flax file ends early.")
-    tag, at = data[at], at + 1
-    if tag <= 0x7F:
-        return tag, at
-    if tag >= 0xE0:
-        return tag - 0x100, at
-    if tag in _NUMBERS:
-        kind = _NUMBERS[tag]
-        return struct.unpack_from(f">{kind}", data, at)[0], at + struct.calcsize(kind)
-    if tag in _CONSTANTS:
-        return _CONSTANTS[tag], at
-    if 0x80 <= tag <= 0x8F:
-        return _unpack_map(data, at, tag & 0x0F)
-    if 0x90 <= tag <= 0x9F:
-        return _unpack_list(data, at, tag & 0x0F)
-    if 0xA0 <= tag <= 0xBF:
-        kind, count = "string", tag & 0x1F
-    elif 0xD4 <= tag <= 0xD8:
-        kind, count = "extension", 2 ** (tag - 0xD4)
-    elif tag in _COUNTED:
-        kind, width = _COUNTED[tag]
-        count, at = struct.unpack_from(f">{width}", data, at)[0], at + struct.calcsize(width)
-    else:
-        raise ValueError(f"The Flax file holds the byte {tag:#x}, which is no MessagePack.")
-    if kind == "map":
-        return _unpack_map(data, at, count)
-    if kind == "list":
-        return _unpack_list(data, at, count)
-    code = None
-    if kind == "extension":
-        code, at = data[at], at + 1
-    if at + count > len(data):
-        raise ValueError("The Flax file ends early.")
-    raw, at = data[at : at + count], at + count
-    if kind == "string":
-        return bytes(raw).decode(), at
-    return (bytes(raw) if code is None else _extension(code, raw)), at
-
-
-_CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
-_NUMBERS = dict(zip(range(0xCA, 0xD4), "fdBHIQbhiq", strict=True))
-_COUNTED = {
-    **{tag: ("bytes", width) for tag, width in zip(range(0xC4, 0xC7), "BHI", strict=True)},
-    **{tag: ("extension", width) for tag, width in zip(range(0xC7, 0xCA), "BHI", strict=True)},
-    **{tag: ("string", width) for tag, width in zip(range(0xD9, 0xDC), "BHI", strict=True)},
-    **{tag: ("list", width) for tag, width in zip(range(0xDC, 0xDE), "HI", strict=True)},
-    **{tag: ("map", width) for tag, width in zip(range(0xDE, 0xE0), "HI", strict=True)},
-}
-
-
-def _unpack_list(data: memoryview, at: int, count: int) -> tuple[list, int]:
-    values = []
-    for _ in range(count):
-        value, at = _unpack(data, at)
-        values.append(value)
-    return values, at
-
-
-def _unpack_map(data: memoryview, at: int, count: int) -> tuple[dict, int]:
-    values = {}
-    for _ in range(count):
-        key, at = _unpack(data, at)
-        values[key], at = _unpack(data, at)
-    return values, at
-
-
-def _extension(code: int, raw: memoryview) -> Any:
-    if code not in (1, 3):  # Flax: 1 an array, 2 a complex number, 3 a NumPy scalar
-        raise ValueError(f"The Flax file holds a value of extension type {code}; arrays (1) and scalars (3) are known.")
-    (shape, dtype, content), _ = _unpack(raw, 0)
-    if dtype != "bfloat16":
-        dtype = np.dtype(dtype)
-        if dtype.hasobject:
-            raise ValueError("The Flax file holds an array of objects.")
-    return _array(content, dtype, shape)

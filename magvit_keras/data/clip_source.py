@@ -105,10 +105,9 @@ class ClipSource(Source):
         signature = inspect.signature(cls.__init__)
         own = list(signature.parameters.values())[1:]  # without self
         if own and own[-1].kind is inspect.Parameter.VAR_KEYWORD:
-            names = {parameter.name for parameter in own}
-            shared = list(inspect.signature(ClipSource.__init__).parameters.values())[1:]
-            shared = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in shared if p.name not in names]
-            own = [*own[:-1], *shared]
+            names, base, keyword = {p.name for p in own}, cls.__mro__[1], inspect.Parameter.KEYWORD_ONLY
+            shared = [p for p in inspect.signature(base).parameters.values() if base is ClipSource or p.kind is keyword]
+            own = [*own[:-1], *(p.replace(kind=keyword) for p in shared if p.name not in names)]
         cls.__signature__ = signature.replace(parameters=own)
 
     # --- what a reader defines ---

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MAX_PIXELS = 8192 * 4320  # a frame larger than 8K counts as broken: its header would claim gigabytes
+_FULL_RANGE = 2  # FFmpeg's AVCOL_RANGE_JPEG
 _COMPLETE = 0.9  # a file with fewer than this part of the frames that its header promises counts as truncated
 
 
@@ -45,6 +46,12 @@ class VideoInfo:
         width: likewise.
         fps: frames per second, on average; 0 where the file does not say.
         timestamps: the time of each frame in ascending order, in units of the stream's clock.
+        clock: the length of such a unit in seconds.
+        num_bytes: the size of the file.
+        stream: the number of the video among the streams of the file.
+        turns: quarter turns to the left that bring a stored frame upright.
+        colour_matrix: from YCbCr to RGB, by FFmpeg's number: 1 is BT.709, 5 and 6 BT.601, 2 is not told.
+        full_range: luma is told to fill 0 to 255 in a pixel format that does not imply it.
     """
 
     path: str
@@ -52,6 +59,12 @@ class VideoInfo:
     width: int
     fps: float
     timestamps: tuple[int, ...]
+    clock: float = 0.0
+    num_bytes: int = 0
+    stream: int = 0
+    turns: int = 0
+    colour_matrix: int = 2
+    full_range: bool = False
 
     @property
     def num_frames(self) -> int:
@@ -77,30 +90,38 @@ def probe(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> VideoInfo:
         ImportError: PyAV is not installed.
     """
     with _opened(path, max_pixels) as (container, stream):
-        promised, clock = stream.frames, float(stream.time_base or 0)
+        promised, clock, context = stream.frames, float(stream.time_base or 0), stream.codec_context
         length = float(stream.duration * stream.time_base) if stream.duration else None
         if length is None and container.duration and len(container.streams) == 1:
             length = container.duration / 1e6
-        times, end, rotation = [], 0, None
+        times, packets, end, rotation = [], 0, 0, None
         for packet in container.demux(stream):
             if packet.size == 0:  # the flush packet at the end
                 continue
             if rotation is None:
                 rotation = next((frame.rotation for frame in packet.decode()), None)
             time = packet.pts if packet.pts is not None else packet.dts
-            times.append(len(times) if time is None else time)
-            end = max(end, times[-1] + (packet.duration or 0))
+            time = packets if time is None else time
+            end, packets = max(end, time + (packet.duration or 0)), packets + 1
+            if not packet.is_discard:  # what lies before the cut of a video that was cut without encoding it again
+                times.append(time)
         info = VideoInfo(
             str(path),
-            *_turned(stream.codec_context.height, stream.codec_context.width, rotation),
+            *_turned(context.height, context.width, rotation),
             float(stream.average_rate or 0),
             tuple(sorted(times)),
+            clock,
+            container.size,
+            stream.index,
+            _quarter_turns(rotation),
+            int(context.colorspace),
+            int(context.color_range) == _FULL_RANGE and not (context.pix_fmt or "").startswith("yuvj"),
         )
         start, is_gif = stream.start_time or 0, container.format.name == "gif"
     if not times:
         raise UnreadableVideo(str(path), "it holds no frames")
-    if promised and len(times) < _COMPLETE * promised:
-        raise UnreadableVideo(str(path), f"truncated: {len(times)} of {promised} frames are there")
+    if promised and packets < _COMPLETE * promised:
+        raise UnreadableVideo(str(path), f"truncated: {packets} of {promised} frames are there")
     if is_gif and not _ends_as_a_gif(path):  # a GIF promises nothing, but it has an end mark
         raise UnreadableVideo(str(path), f"truncated: the end mark after {len(times)} frames is missing")
     if not promised and length and (end - start) * clock < _COMPLETE * length - 0.5 / max(info.fps, 1):
@@ -126,15 +147,25 @@ def read_frames(
     Raises:
         UnreadableVideo: the file cannot be decoded up to the last of the frames.
     """
-    wanted = sorted(set(indices))
-    if not wanted or wanted[0] < 0 or wanted[-1] >= info.num_frames:
-        raise IndexError(f"frames {list(indices)}: {info.path} has frames 0 to {info.num_frames - 1}")
+    wanted = check_indices(info, indices)
     frames = _decode(info, wanted, size, max_pixels, seek=wanted[0] > 0)
     if frames is None:  # the container cannot seek, or went past the frame
         frames = _decode(info, wanted, size, max_pixels, seek=False)
     if frames is None:
         raise UnreadableVideo(info.path, f"truncated: it cannot be decoded up to frame {wanted[-1]}")
     return np.stack([frames[index] for index in indices])
+
+
+def check_indices(info: VideoInfo, indices: Sequence[int]) -> list[int]:
+    """The indices in ascending order, each once.
+
+    Raises:
+        IndexError: there is none, or one that the video does not have.
+    """
+    wanted = sorted(set(indices))
+    if not wanted or wanted[0] < 0 or wanted[-1] >= info.num_frames:
+        raise IndexError(f"frames {list(indices)}: {info.path} has frames 0 to {info.num_frames - 1}")
+    return wanted
 
 
 def read_video(path: str | os.PathLike) -> np.ndarray:

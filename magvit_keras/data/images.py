@@ -68,7 +68,7 @@ class ImageVideo:
                 if image.size != (self.width, self.height):
                     raise ValueError(f"{image.size[0]} x {image.size[1]} pixels among {self.width} x {self.height}")
                 image.draft("RGB", (size[1] * _SMALLER, size[0] * _SMALLER))
-                return _scaled(image.convert("RGB"), size)
+                return scaled(image.convert("RGB"), size)
         except _ERRORS as error:
             raise UnreadableVideo(self.name, f"image {index}: {error or type(error).__name__}") from None
 
@@ -117,7 +117,7 @@ class ArrayVideo:
         frames = np.broadcast_to(frames, (*frames.shape[:3], 3))
         if (self.height, self.width) == tuple(size):
             return np.ascontiguousarray(frames)
-        return np.stack([_scaled(Image.fromarray(np.ascontiguousarray(frame)), size) for frame in frames])
+        return np.stack([scaled(Image.fromarray(np.ascontiguousarray(frame)), size) for frame in frames])
 
 
 def encode_image(frame: np.ndarray, kind: str = "PNG") -> bytes:
@@ -137,7 +137,8 @@ def encode_image(frame: np.ndarray, kind: str = "PNG") -> bytes:
     return file.getvalue()
 
 
-def _scaled(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+def scaled(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """The pixels of an image at (height, width), bilinear."""
     height, width = size
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)

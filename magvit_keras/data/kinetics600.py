@@ -28,7 +28,8 @@ class Kinetics600(VideoFiles):
         csv: the list, relative to `root` or absolute; by default `<split>.csv`, also below `annotations/`.
         class_names: the classes in the wanted order; by default those of the list, sorted. Give those of
             the training split where another one does not hold all classes.
-        **clips: how clips are cut out, see `ClipSource`; `training` is the default of the split "train" alone.
+        **clips: `decoder`, see `VideoFiles`, and how clips are cut out, see `ClipSource`; `training` is the default of
+            the split "train" alone.
 
     Raises:
         FileNotFoundError: the list is missing, or all listed videos are, or one with `on_error="raise"`. Many

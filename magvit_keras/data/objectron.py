@@ -21,7 +21,8 @@ class Objectron(VideoFiles):
     Args:
         root: the folder with both parts.
         split: "train" or "test".
-        **clips: how clips are cut out, see `ClipSource`; `training` is the default of the split "train" alone.
+        **clips: `decoder`, see `VideoFiles`, and how clips are cut out, see `ClipSource`; `training` is the default of
+            the split "train" alone.
 
     Raises:
         FileNotFoundError: there is no index, or all listed videos are missing, or one with `on_error="raise"`.

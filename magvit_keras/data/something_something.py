@@ -26,7 +26,8 @@ class SomethingSomethingV2(VideoFiles):
     Args:
         root: the folder.
         split: "train", "validation" or "test".
-        **clips: how clips are cut out, see `ClipSource`; `training` is the default of the split "train" alone.
+        **clips: `decoder`, see `VideoFiles`, and how clips are cut out, see `ClipSource`; `training` is the default of
+            the split "train" alone.
 
     Raises:
         FileNotFoundError: a list is missing, or all listed videos are, or one with `on_error="raise"`.

@@ -41,13 +41,31 @@ class TokenBatches(keras.utils.PyDataset):
         self._part = part_of_batch(batch_size, process)
         self.count = len(arrays["tokens"])
         self.steps = steps_per_epoch or max(1, self.count // batch_size)
-        self.epoch = 0
+        self._epoch = self._first = 0
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose batches come next, from 0."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        self._epoch, self._first = int(value), 0
+
+    @property
+    def position(self) -> int:
+        """How many batches lie before the next one, over all epochs; to be set where a training goes on."""
+        return self._epoch * self.steps + self._first
+
+    @position.setter
+    def position(self, value: int) -> None:
+        self._epoch, self._first = divmod(int(value), self.steps)
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> dict[str, np.ndarray]:
-        first = (self.epoch * self.steps + step) * self.batch_size
+        first = (self.position + step) * self.batch_size
         positions = np.arange(first, first + self.batch_size)[self._part]
         rows = [self._order(int(p) // self.count)[int(p) % self.count] for p in positions]
         # In memory tokens keep the narrow type of the file.
@@ -58,4 +76,4 @@ class TokenBatches(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         """Called by Keras: the next epoch has other batches."""
-        self.epoch += 1
+        self._epoch += 1

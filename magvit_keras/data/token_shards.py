@@ -1,6 +1,6 @@
-"""Tokens on disk: shards that are there whole or not at all, each with its checksum.
+"""Tokens, or features, on disk: shards that are there whole or not at all, each with its checksum.
 
-FOLDER/cache.json               what the tokens are of: tokenizer, tasks, clips
+FOLDER/cache.json               what they are of: tokenizer, tasks, clips
 FOLDER/pass-00000-000000.npz    arrays of some clips in one pass over the data
 FOLDER/pass-00000-000000.json   size and SHA-256 of that file, written after it
 """
@@ -15,7 +15,7 @@ import os
 import pathlib
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ class DamagedShard(ValueError):
     """
 
     def __init__(self, path: str | os.PathLike, reason: str):
-        super().__init__(f"the token shard {path} is damaged: {reason}; start the same command again to make it anew")
+        super().__init__(f"the shard {path} is damaged: {reason}; start the same command again to make it anew")
         self.path, self.reason = str(path), reason
 
     def __reduce__(self):
@@ -44,7 +44,7 @@ class DamagedShard(ValueError):
 
 
 class TokenShards:
-    """A folder of tokens.
+    """A folder of tokens, or of features: arrays of numbers, a row for each clip.
 
     A shard counts when its checksum, which is written after it, is that of the file. A process that is killed at any
     moment leaves files that do not count; they are made anew. Several processes may write different shards.
@@ -98,7 +98,7 @@ class TokenShards:
         before = self.description()
         stored = before.pop("passes", 0)
         if before and before != now:
-            old, new = _flat(before), _flat(now)
+            old, new = flat_entries(before), flat_entries(now)
             names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
             changed = "; ".join(f"{n} was {_short(old.get(n))} and is now {_short(new.get(n))}" for n in names)
             raise ValueError(f"{self.folder} holds tokens of something else ({changed}). Choose another folder.")
@@ -113,7 +113,7 @@ class TokenShards:
         Args:
             number_of_pass: which pass over the data, from 0.
             number: which shard of it, from 0.
-            arrays: integers, of one length.
+            arrays: integers or floats, of one length.
         """
         path = self._path(number_of_pass, number)
         path.with_suffix(".json").unlink(missing_ok=True)  # while the shard is replaced, it does not count
@@ -147,11 +147,14 @@ class TokenShards:
         path = self._path(number_of_pass, number)
         return path.is_file() and self._damage(path) is None
 
-    def read(self) -> dict[str, np.ndarray]:
+    def read(self, tasks: Iterable[str] | None = None) -> dict[str, np.ndarray]:
         """All shards as one dict of arrays, in the order of passes and numbers.
 
+        Args:
+            tasks: names of the tasks whose condition tokens are wanted, in this order; all, as they are, by default.
+
         Raises:
-            ValueError: the folder holds no tokens, or not all of them yet.
+            ValueError: the folder holds no tokens, or not all of them yet, or none of a task.
             DamagedShard: a shard is not what was written.
         """
         description = self.description()
@@ -165,13 +168,26 @@ class TokenShards:
                 f"{total - present} of {total} token shards are not in {self.folder} yet, the first is {absent.name}; "
                 "start the same command again"
             )
+        columns = None if tasks is None else self._columns(list(tasks))
         items = list(self._items())
-        shards = [self.load(*item) for item in items]
+        shards = [self._chosen(self.load(*item), columns) for item in items]
         names = shards[0].keys()
         for item, shard in zip(items, shards, strict=True):
             if shard.keys() != names or len({len(array) for array in shard.values()}) != 1:
                 raise DamagedShard(self._path(*item), f"its arrays are {', '.join(shard)}; expected {', '.join(names)}")
         return {name: np.concatenate([shard.pop(name) for shard in shards]) for name in list(names)}
+
+    def _columns(self, tasks: list[str]) -> list[int]:
+        held = self.description().get("tasks", [])
+        absent = [name for name in tasks if name not in held]
+        if absent:
+            raise ValueError(f"{self.folder} holds no tokens of {', '.join(absent)}; it holds {', '.join(held)}")
+        return [held.index(name) for name in tasks]
+
+    def _chosen(self, shard: dict[str, np.ndarray], columns: list[int] | None) -> dict[str, np.ndarray]:
+        if columns is None or "condition_tokens" not in shard:
+            return shard
+        return {**shard, "condition_tokens": shard["condition_tokens"][:, columns]}
 
     def _items(self) -> Iterator[tuple[int, int]]:
         description = self.description()
@@ -200,14 +216,16 @@ class TokenShards:
         return None if _sha256(path) == digest else "its content is not what was written"
 
 
-def read_shards(folder: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_shards(folder: str | os.PathLike, tasks: Iterable[str] | None = None) -> dict[str, np.ndarray]:
     """All tokens of a folder: "tokens" (N, t, h, w), "condition_tokens" (N, tasks, t, h, w) and "label" (N,).
 
     Args:
         folder: written by `magvit-keras tokenize` or a training run.
+        tasks: those of the model that is to be trained, `magvit.tasks`: their condition tokens in this order. All that
+            the folder holds, in its own order, by default.
 
     Raises:
-        ValueError: the folder holds no tokens, or not all of them yet, or a shard is damaged.
+        ValueError: the folder holds no tokens, or not all of them yet, or none of a task, or a shard is damaged.
 
     Example:
         >>> import numpy as np, tempfile
@@ -217,7 +235,7 @@ def read_shards(folder: str | os.PathLike) -> dict[str, np.ndarray]:
         >>> read_shards(shards.folder)["tokens"].shape
         (3, 2, 4, 4)
     """
-    return TokenShards(folder).read()
+    return TokenShards(folder).read(tasks)
 
 
 def read_npz(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -262,11 +280,11 @@ def _sha256(path: pathlib.Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _flat(description: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_entries(description: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested entries as `source.seed`, so that a message names the very one that differs."""
     found = {}
     for name, value in description.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        found |= flat_entries(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return found
 
 

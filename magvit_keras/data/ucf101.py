@@ -28,7 +28,8 @@ class UCF101(VideoFiles):
         root: the folder with both parts.
         split: "train" or "test".
         fold: which of the official lists, 1 to 3. The paper uses 1: 9,537 and 3,783 videos.
-        **clips: how clips are cut out, see `ClipSource`; `training` is the default of the split "train" alone.
+        **clips: `decoder`, see `VideoFiles`, and how clips are cut out, see `ClipSource`; `training` is the default of
+            the split "train" alone.
 
     Raises:
         FileNotFoundError: a list is missing, or all listed videos are, or one with `on_error="raise"`.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from magvit_keras.data.clip_source import ClipSource
-from magvit_keras.data.decode import VideoInfo, import_av, probe, read_frames
+from magvit_keras.data.decode import VideoInfo, probe
+from magvit_keras.data.decoders import check_decoder, read_frames
 from magvit_keras.data.source import UnreadableVideo
 
 if TYPE_CHECKING:
@@ -46,13 +47,14 @@ class VideoFiles(ClipSource):
 
     Args:
         root: the folder.
+        decoder: what decodes the files: "pyav", "torchcodec" or "tensorflow_io".
         **clips: how clips are cut out, see `ClipSource`.
 
     Raises:
         FileNotFoundError: the folder is missing.
         NotADirectoryError: it is a file.
-        ValueError: an argument of `ClipSource` is out of range.
-        ImportError: PyAV is not installed.
+        ValueError: the decoder is unknown, or an argument of `ClipSource` is out of range.
+        ImportError: PyAV or the decoder is not installed.
 
     Example:
         >>> import tempfile
@@ -66,9 +68,9 @@ class VideoFiles(ClipSource):
         (4, 16, 16, 3)
     """
 
-    def __init__(self, root: str | os.PathLike, **clips: Any):
+    def __init__(self, root: str | os.PathLike, *, decoder: str = "pyav", **clips: Any):
         super().__init__(**clips)
-        import_av()  # its absence shows now and not in the first step
+        self.decoder = check_decoder(decoder)  # its absence shows now and not in the first step
         self.root = pathlib.Path(root)
         if not self.root.exists():
             raise FileNotFoundError(f"the folder {root} does not exist")
@@ -134,7 +136,7 @@ class VideoFiles(ClipSource):
     def open_video(self, video: int) -> StoredVideo:
         """Finds the frames of a file; the last few thousand files are remembered."""
         path = inside(self.root, self._paths[video])
-        return _FileVideo(_info(str(path), self.max_pixels), self.max_pixels, self._labels[video])
+        return _FileVideo(_info(str(path), self.max_pixels), self.max_pixels, self._labels[video], self.decoder)
 
     def scan(self, threads: int = 4) -> ScanReport:
         """Opens every file before a long run: counts its frames and decodes the first.
@@ -172,6 +174,7 @@ class _FileVideo:
     info: VideoInfo
     max_pixels: int
     label: int
+    decoder: str
 
     @property
     def num_frames(self) -> int:
@@ -186,7 +189,7 @@ class _FileVideo:
         return self.info.width
 
     def read(self, indices: Sequence[int], size: tuple[int, int]) -> np.ndarray:
-        return read_frames(self.info, indices, size, self.max_pixels)
+        return read_frames(self.info, indices, size, self.max_pixels, self.decoder)
 
 
 def safe_path(text: str, where: str = "") -> str:

@@ -42,12 +42,13 @@ class VideoFolder(VideoFiles):
         class_names: the classes in the wanted order, for example those of the training folder; other sub-folders are
             an error. By default the sorted sub-folders.
         max_pixels: a video with larger frames (width x height) counts as unreadable.
+        decoder: what decodes the files: "pyav", "torchcodec" or "tensorflow_io".
 
     Raises:
         FileNotFoundError: the folder is missing, empty, or holds no video.
         NotADirectoryError: the path is a file.
         ValueError: an argument is out of range.
-        ImportError: PyAV is not installed.
+        ImportError: PyAV or the decoder is not installed.
 
     Example:
         >>> import tempfile
@@ -72,6 +73,7 @@ class VideoFolder(VideoFiles):
         extensions: Sequence[str] = EXTENSIONS,
         class_names: Sequence[str] | None = None,
         max_pixels: int = MAX_PIXELS,
+        decoder: str = "pyav",
     ):
         super().__init__(
             root,
@@ -83,6 +85,7 @@ class VideoFolder(VideoFiles):
             seed=seed,
             on_error=on_error,
             max_pixels=max_pixels,
+            decoder=decoder,
         )
         paths = find_videos(self.root, [extensions] if isinstance(extensions, str) else list(extensions))
         names, labels = _classes(self.root, paths, class_names)

@@ -25,7 +25,7 @@ class WebVideos(VideoFiles):
         label: the column of the class; None puts all videos into one class.
         caption: the column of a text, which comes with each clip as `"caption"`; None for no texts.
         class_names: the classes in the wanted order; by default those of the list, sorted.
-        **clips: how clips are cut out, see `ClipSource`.
+        **clips: `decoder`, see `VideoFiles`, and how clips are cut out, see `ClipSource`.
 
     Attributes:
         captions: the text of each video, or None.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import warnings
 import weakref
@@ -20,6 +21,8 @@ _source: Source | None = None  # in a worker: what it reads from
 
 def _start(pickled: bytes) -> None:
     global _source
+    # A decoder may bring PyTorch or TensorFlow along, which must not take a part of the memory that training needs.
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     _source = pickle.loads(pickled)
 
 

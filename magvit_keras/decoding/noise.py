@@ -62,6 +62,25 @@ def clip_seeds(seed: Any, num_clips: int, first: int = 0) -> Any:
     return _mix(_seed_tensor(seed) + number * _GOLDEN)
 
 
+def seed_from(seed: int, first: int) -> int:
+    """The seed whose clips are those of another seed from clip `first` on.
+
+    Args:
+        seed: any int.
+        first: number of the clip that shall be the first one.
+
+    Returns:
+        An int of 32 bits.
+
+    Example:
+        >>> import numpy as np
+        >>> from magvit_keras.decoding.noise import clip_seeds, seed_from
+        >>> bool((np.asarray(clip_seeds(7, 5))[3:] == np.asarray(clip_seeds(seed_from(7, 3), 2))).all())
+        True
+    """
+    return ((seed ^ (seed >> 32)) + first * _GOLDEN) & 0xFFFFFFFF
+
+
 def hash_uniform(seed: Any, step: Any, shape: tuple[int, ...], stream: int = 0) -> Any:
     """Uniform numbers from a hash, bit-identical on all backends.
 

@@ -7,6 +7,8 @@ from keras import ops
 
 from magvit_keras import backend
 from magvit_keras.layers.padding import check_padding, pad
+from magvit_keras.layers.resampling import upsample
+from magvit_keras.layers.upsampled_convolution import convolve_upsampled
 
 
 @keras.saving.register_keras_serializable("magvit_keras")
@@ -50,10 +52,14 @@ class Convolution(keras.layers.Layer):
         self.kernel = self.add_weight(shape=shape, initializer=self.kernel_initializer, name="kernel")
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias") if self.use_bias else None
 
-    def call(self, x: Any) -> Any:
-        """(B, ..., in) -> (B, ..., filters)."""
-        x = pad(x, (self.kernel_size,) * self.rank, self.padding)
-        x = backend.convolve(x, ops.convert_to_tensor(self.kernel))
+    def call(self, x: Any, double: tuple[bool, ...] | None = None) -> Any:
+        """(B, ..., in) -> (B, ..., filters); `double` names axes along which each cell is repeated once before."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        if double is not None and self.kernel_size == 3:
+            x = convolve_upsampled(x, kernel, double, self.padding)
+        else:
+            x = x if double is None else upsample(x, double)
+            x = backend.convolve(pad(x, (self.kernel_size,) * self.rank, self.padding), kernel)
         return x if self.bias is None else x + self.bias
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

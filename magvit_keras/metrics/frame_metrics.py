@@ -11,13 +11,31 @@ from magvit_keras.metrics.frames import psnr, ssim
 from magvit_keras.metrics.network_holder import NetworkHolder
 
 
-class _FrameMetric(keras.metrics.Metric):
-    """Mean over all frames seen of a function of two batches of clips or frames."""
+class FrameMetric(keras.metrics.Metric):
+    """Mean over all frames seen of a function of two batches of clips or frames; PSNR, SSIM and LPIPS are such."""
+
+    #: Whether a large value is a good one.
+    larger_is_better = True
 
     def __init__(self, function: Callable[[Any, Any], Any], name: str, dtype: Any):
         super().__init__(name=name, dtype=dtype)
         self._function = function
         self._mean = keras.metrics.Mean(dtype=dtype)
+
+    def scores(self, real: Any, generated: Any) -> Any:
+        """The mean over the frames of each example (batch,), so that `sample_weight` has one weight for each.
+
+        Args:
+            real: clips or frames in [0, 1] or uint8.
+            generated: the same shape; values beyond [0, 1], as decoders give them, are clipped.
+
+        Raises:
+            ValueError: not a batch, or what the function raises.
+        """
+        if len(real.shape) < 4:
+            raise ValueError(f"{self.name} takes batches (batch, ..., height, width, channels); received {real.shape}.")
+        values = self._function(real, ops.clip(to_float(generated), 0.0, 1.0))
+        return ops.mean(ops.reshape(values, (ops.shape(values)[0], -1)), axis=-1)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds the frames of a batch.
@@ -27,13 +45,7 @@ class _FrameMetric(keras.metrics.Metric):
             y_pred: generated ones of the same shape; values beyond [0, 1], as decoders give them, are clipped.
             sample_weight: (batch,), or None.
         """
-        if len(y_true.shape) < 4:
-            raise ValueError(
-                f"{self.name} takes batches (batch, ..., height, width, channels); received {y_true.shape}."
-            )
-        values = self._function(y_true, ops.clip(to_float(y_pred), 0.0, 1.0))
-        # One mean per example, so that `sample_weight` has one weight for each.
-        self._mean.update_state(ops.mean(ops.reshape(values, (ops.shape(values)[0], -1)), axis=-1), sample_weight)
+        self._mean.update_state(self.scores(y_true, y_pred), sample_weight)
 
     def result(self) -> Any:
         """The mean so far."""
@@ -45,7 +57,7 @@ class _FrameMetric(keras.metrics.Metric):
 
 
 @keras.saving.register_keras_serializable("magvit_keras")
-class PSNR(_FrameMetric):
+class PSNR(FrameMetric):
     """Mean PSNR in dB over the frames of all clips; see `psnr`.
 
     Args:
@@ -67,7 +79,7 @@ class PSNR(_FrameMetric):
 
 
 @keras.saving.register_keras_serializable("magvit_keras")
-class SSIM(_FrameMetric):
+class SSIM(FrameMetric):
     """Mean SSIM over the frames of all clips; see `ssim`.
 
     Args:
@@ -89,7 +101,7 @@ class SSIM(_FrameMetric):
 
 
 @keras.saving.register_keras_serializable("magvit_keras")
-class PerceptualDistance(NetworkHolder, _FrameMetric):
+class PerceptualDistance(NetworkHolder, FrameMetric):
     """Mean LPIPS over the frames of all clips.
 
     Args:
@@ -111,9 +123,11 @@ class PerceptualDistance(NetworkHolder, _FrameMetric):
         LPIPS (arXiv 1801.03924).
     """
 
+    larger_is_better = False
+
     def __init__(self, network: keras.Model, name: str = "lpips", dtype: Any = None):
         if network is None:
-            raise ValueError("PerceptualDistance needs a network, for example mk.convert.load_lpips(path, heads).")
+            raise ValueError("PerceptualDistance needs a network, for example mk.convert.load_lpips(path).")
         super().__init__(self._distance, name, dtype)
         self._hold(network)
 

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from magvit_keras import backend
-from magvit_keras.checks import check_range, to_float
+from magvit_keras.checks import check_range, range_or_nan, to_float
 
 _GRAY = (0.2125, 0.7154, 0.0721)
 _WINDOW, _SIGMA = 11, 1.5
@@ -64,6 +64,30 @@ def ssim(real: Any, generated: Any) -> Any:
     Reference:
         Wang et al., Image quality assessment (IEEE TIP 2004).
     """
+    return ops.mean(ssim_map(real, generated), axis=(-2, -1))
+
+
+def ssim_map(real: Any, generated: Any) -> Any:
+    """Structural similarity around every pixel: where two frames differ.
+
+    Args:
+        real: as for `ssim`.
+        generated: the same shape.
+
+    Returns:
+        (..., height - 10, width - 10), as the window stays inside the frame; its mean is `ssim`.
+
+    Raises:
+        ValueError: as `ssim`.
+
+    Example:
+        >>> clip = np.random.default_rng(0).random((3, 16, 16, 3), "float32")
+        >>> tuple(ssim_map(clip, clip).shape)
+        (3, 6, 6)
+
+    Reference:
+        Wang et al., Image quality assessment (IEEE TIP 2004).
+    """
     real, generated = pair(real, generated)
     if min(real.shape[-3], real.shape[-2]) < _WINDOW or real.shape[-1] not in (1, 3):
         raise ValueError(
@@ -79,7 +103,7 @@ def ssim(real: Any, generated: Any) -> Any:
     covariance = ops.clip(_blur(x * y) - mean_x * mean_y, -bound, bound)
     above = (2.0 * mean_x * mean_y + _C1) * (2.0 * covariance + _C2)
     below = (mean_x * mean_x + mean_y * mean_y + _C1) * (var_x + var_y + _C2)
-    return ops.mean(above / below, axis=(-2, -1))
+    return above / below
 
 
 def interframe(metric: Callable[[Any, Any], Any], video: Any) -> Any:
@@ -150,7 +174,8 @@ def pair(real: Any, generated: Any) -> tuple[Any, Any]:
     """Both as float32 tensors in [0, 1].
 
     Raises:
-        ValueError: shapes that differ, and, where values are known, values outside [0, 1] or not finite.
+        ValueError: shapes that differ, and, where values are known, values outside [0, 1] or not finite; inside a
+            compiled step such values become NaN.
     """
     shapes = [tuple(x.shape) for x in (real, generated)]
     if shapes[0] != shapes[1] or len(shapes[0]) < 3:
@@ -158,10 +183,19 @@ def pair(real: Any, generated: Any) -> tuple[Any, Any]:
             f"real and generated must have one shape (..., height, width, channels); received {shapes[0]} and "
             f"{shapes[1]}."
         )
-    for name, x in (("real", real), ("generated", generated)):
-        if not backend.is_traced(x):
-            check_range(x, name)
-    return to_float(real), to_float(generated)
+    return to_float(checked(real, "real")), to_float(checked(generated, "generated"))
+
+
+def checked(pixels: Any, name: str) -> Any:
+    """The pixels, if they are finite and in [0, 1]; inside a compiled step NaN if they are not.
+
+    Raises:
+        ValueError: they are known and do not fit.
+    """
+    if backend.is_traced(pixels):
+        return range_or_nan(pixels)
+    check_range(pixels, name)
+    return pixels
 
 
 def _gray(x: Any) -> Any:

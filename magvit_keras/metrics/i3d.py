@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from magvit_keras.checks import to_float
 from magvit_keras.metrics.initial_weights import constant, random_kernel
-from magvit_keras.metrics.resizing import check_rule, resize
+from magvit_keras.metrics.resizing import check_rule, resize, resize_and_crop
 
 MIN_FRAMES = 9
 
@@ -49,6 +49,9 @@ class I3D(keras.Model):
     Args:
         resize_rule: how frames come to `input_size`: "tf1" as in the authors' code and TF-Hub's, "half_pixel" as in
             TATS and VideoGPT.
+        crop: what happens to frames that are not square. False squeezes them to a square, as the authors, TF-Hub, TATS
+            and StyleGAN-V do; True resizes the short side and takes the middle, as VideoGPT does. Square frames are the
+            same either way.
         input_size: height and width that the network sees, a multiple of 32.
         num_classes: number of logits.
         width: factor on all channels, rounded down; below 1 for tests.
@@ -69,6 +72,7 @@ class I3D(keras.Model):
     def __init__(
         self,
         resize_rule: str = "tf1",
+        crop: bool = False,
         input_size: int = 224,
         num_classes: int = 400,
         width: float = 1.0,
@@ -79,7 +83,7 @@ class I3D(keras.Model):
             raise ValueError(f"input_size must be a multiple of 32; received {input_size}.")
         # float32 whatever the global policy: half precision would move the scores.
         super().__init__(**{"name": "i3d", "dtype": "float32", "trainable": False, **kwargs})
-        self.resize_rule, self.input_size = resize_rule, int(input_size)
+        self.resize_rule, self.crop, self.input_size = resize_rule, bool(crop), int(input_size)
         self.num_classes, self.width = int(num_classes), float(width)
         #: Name in the authors' code -> unit.
         self.units: dict[str, _Unit] = {}
@@ -114,6 +118,8 @@ class I3D(keras.Model):
 
     def preprocess(self, video: Any) -> Any:
         """Clips in [0, 1] as the network sees them: resized by the rule, in [-1, 1]."""
+        if self.crop:
+            return resize_and_crop(video, self.input_size, self.resize_rule) * 2.0 - 1.0
         return resize(video, (self.input_size, self.input_size), self.resize_rule) * 2.0 - 1.0
 
     def call(self, video: Any) -> Any:
@@ -143,7 +149,7 @@ class I3D(keras.Model):
 
     def get_config(self) -> dict:
         """Every constructor argument."""
-        names = ("resize_rule", "input_size", "num_classes", "width")
+        names = ("resize_rule", "crop", "input_size", "num_classes", "width")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 

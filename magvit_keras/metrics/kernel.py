@@ -19,6 +19,7 @@ def kernel_distance(
     coefficient: float = 1.0,
     bandwidth: float = 10.0,
     unbiased: bool = True,
+    scale: float = 1.0,
 ) -> float:
     """Squared maximum mean discrepancy, in float64: no Gaussian is assumed, and few samples do.
 
@@ -26,12 +27,13 @@ def kernel_distance(
         real: features (N, D).
         generated: features (M, D).
         kernel: "polynomial", (gamma x.y + coefficient)^degree, or "gaussian", exp(-|x - y|^2 / (2 bandwidth^2)).
-        degree: of the polynomial; 3 is that of the kernel inception distance, 2 that of JEDi.
+        degree: of the polynomial; 3 is that of the kernel inception distance.
         gamma: of the polynomial; None is 1 / D.
         coefficient: of the polynomial.
         bandwidth: of the Gaussian, in the units of the features; 10 is that of CMMD.
         unbiased: leave out the pairs of a sample with itself. The expected value is then 0 for equal distributions at
             every count, and single values may be below 0.
+        scale: factor on the result; some papers report 100 or 1000 times the distance.
 
     Returns:
         The squared distance, in units of the kernel.
@@ -53,28 +55,49 @@ def kernel_distance(
         raise ValueError(f"real has {x.shape[1]} features and generated {y.shape[1]}; both must come from one network.")
     if min(len(x), len(y)) < 2:
         raise ValueError(f"A kernel distance needs at least 2 samples on each side; received {len(x)} and {len(y)}.")
-    if kernel == "polynomial":
-        scale = 1 / x.shape[1] if gamma is None else gamma
-
-        def value(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-            return (scale * (a @ b.T) + coefficient) ** degree
-    elif kernel == "gaussian":
-
-        def value(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-            squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-            return np.exp(-np.maximum(squares, 0) / (2 * bandwidth**2))
-    else:
-        raise ValueError(f"Unknown kernel {kernel!r}; expected polynomial or gaussian.")
+    value = kernel_of_products(kernel, degree, gamma, coefficient, bandwidth, x.shape[1], np.exp)
     within = sum(_mean_within(rows, value, unbiased) for rows in (x, y))
-    between = sum(value(a, b).sum() for a in _blocks(x) for b in _blocks(y)) / (len(x) * len(y))
-    return float(within - 2 * between)
+    between = sum(_values(a, b, value).sum() for a in _blocks(x) for b in _blocks(y)) / (len(x) * len(y))
+    return float(scale * (within - 2 * between))
+
+
+def kernel_of_products(
+    kernel: str, degree: int, gamma: float | None, coefficient: float, bandwidth: float, dim: int, exp: Callable
+) -> Callable[[Any, Any], Any]:
+    """The kernel as a function of x.y and |x - y|^2, for NumPy's arrays and for tensors.
+
+    Args:
+        kernel: as for `kernel_distance`, and so the four after it.
+        degree: of the polynomial.
+        gamma: of the polynomial.
+        coefficient: of the polynomial.
+        bandwidth: of the Gaussian.
+        dim: number of features.
+        exp: the exponential function of these arrays.
+
+    Raises:
+        ValueError: an unknown kernel.
+    """
+    if kernel == "polynomial":
+        slope = 1 / dim if gamma is None else gamma
+        return lambda product, square: (slope * product + coefficient) ** degree
+    if kernel == "gaussian":
+        return lambda product, square: exp(-square / (2 * bandwidth**2))
+    raise ValueError(f"Unknown kernel {kernel!r}; expected polynomial or gaussian.")
+
+
+def _values(a: np.ndarray, b: np.ndarray, value: Callable) -> np.ndarray:
+    """The kernel of all pairs."""
+    products = a @ b.T
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * products
+    return value(products, np.maximum(squares, 0))
 
 
 def _mean_within(rows: np.ndarray, value: Callable, unbiased: bool) -> float:
-    total = sum(value(a, b).sum() for a in _blocks(rows) for b in _blocks(rows))
+    total = sum(_values(a, b, value).sum() for a in _blocks(rows) for b in _blocks(rows))
     if not unbiased:
         return total / len(rows) ** 2
-    total -= sum(np.trace(value(a, a)) for a in _blocks(rows))
+    total -= value((rows**2).sum(axis=1), np.zeros(len(rows))).sum()  # the pairs of a sample with itself
     return total / (len(rows) * (len(rows) - 1))
 
 

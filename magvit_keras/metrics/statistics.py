@@ -1,6 +1,7 @@
 """Mean and covariance of features, gathered batch by batch and process by process."""
 
 import os
+import pathlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -86,8 +87,14 @@ class FeatureStatistics:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes an `.npz` that `load` reads: the real clips of a data set are then measured once."""
-        with open(path, "wb") as file:
-            np.savez(file, count=self.count, mean=self.mean, scatter=self.scatter)
+        path = pathlib.Path(path)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with partial.open("wb") as file:
+                np.savez(file, count=self.count, mean=self.mean, scatter=self.scatter)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "FeatureStatistics":

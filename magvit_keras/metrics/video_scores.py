@@ -25,9 +25,10 @@ class VideoScore:
     """A score and how it was made; two scores compare only if these agree.
 
     Attributes:
-        name: "FVD" only for I3D of the published size with weights from a file; otherwise it names the network.
+        name: "FVD" only for I3D of the published size with weights from a file; otherwise it names the network, as in
+            "shapes-FVD (not comparable with published FVD)".
         value: the score, the mean over folds.
-        std: population standard deviation over folds; None for one fold.
+        std: population standard deviation over folds, or over splits where there is one fold; None for one of both.
         made_by: network, its weights' checksums, resize rule, counts and shapes of clips, folds, versions.
     """
 
@@ -40,7 +41,8 @@ class VideoScore:
         return self.value
 
     def __str__(self) -> str:
-        spread = "" if self.std is None else f" (standard deviation {self.std:.4g} over {self.made_by['folds']} folds)"
+        parts = "folds" if self.made_by["folds"] > 1 else "splits"
+        spread = "" if self.std is None else f" (standard deviation {self.std:.4g} over {self.made_by[parts]} {parts})"
         return f"{self.name}: {self.value:.4f}{spread}; " + ", ".join(f"{k} {v}" for k, v in self.made_by.items())
 
 
@@ -91,7 +93,8 @@ def kernel_video_distance(
         network: any model of clips -> features (batch, D).
         batch_size: clips at a time, where clips come as one array.
         folds: consecutive parts whose distances are averaged.
-        **kernel: what `kernel_distance` takes: kernel, degree, gamma, coefficient, bandwidth, unbiased.
+        **kernel: what `kernel_distance` takes: kernel, degree, gamma, coefficient, bandwidth, unbiased, scale; or
+            settings of a paper, `**JEDI`.
 
     Returns:
         The score with everything that it depends on.
@@ -113,7 +116,9 @@ def kernel_video_distance(
     return dataclasses.replace(score, made_by={**score.made_by, **kernel})
 
 
-def video_inception_score(generated: Any, network: keras.Model, batch_size: int = 16, folds: int = 1) -> VideoScore:
+def video_inception_score(
+    generated: Any, network: keras.Model, batch_size: int = 16, folds: int = 1, splits: int = 1
+) -> VideoScore:
     """Inception Score of the logits which a classifier gives to clips.
 
     Args:
@@ -121,6 +126,8 @@ def video_inception_score(generated: Any, network: keras.Model, batch_size: int 
         network: a classifier of clips -> logits (batch, classes); for numbers like published ones `convert.load_c3d()`.
         batch_size: clips at a time, where clips come as one array.
         folds: consecutive parts whose scores are averaged: the paper takes 4 of 10,000 clips.
+        splits: consecutive parts of each fold that are scored by themselves: StyleGAN-V takes one fold of 2,048 clips
+            in 10 splits.
 
     Returns:
         The score with everything that it depends on.
@@ -138,9 +145,12 @@ def video_inception_score(generated: Any, network: keras.Model, batch_size: int 
         MAGVIT (arXiv 2212.05199), Table 1.
     """
     logits, shape = clip_features(generated, network, batch_size)
-    score = over_folds(inception_score, folds, logits)
-    made_by = {**_made_by(network, folds), "generated_clips": len(logits), "clip_shape": shape}
-    return _score(f"Inception Score of {network.name}", score, folds, made_by)
+    if folds == 1:
+        score = over_folds(inception_score, splits, logits)
+    else:
+        score = over_folds(functools.partial(inception_score, splits=splits), folds, logits)
+    made_by = {**_made_by(network, folds), "splits": splits, "generated_clips": len(logits), "clip_shape": shape}
+    return _score(f"Inception Score of {network.name}", score, max(folds, splits), made_by)
 
 
 def clip_features(
@@ -217,6 +227,8 @@ def _distance(
     made_by["clip_shape"] = shape
     known = isinstance(network, I3D) and network.is_published and hasattr(network, "weights_source")
     label = name if known else f"{kind} of {network.name}"
+    if hasattr(network, "score_prefix"):  # a network of this library that has no published scores
+        label = f"{network.score_prefix}-{name} (not comparable with published {name})"
     if folds == 1:
         return VideoScore(label, function(*samples), None, made_by)
     return _score(label, over_folds(function, folds, *samples), folds, made_by)
@@ -233,6 +245,7 @@ def _made_by(network: keras.Model, folds: int) -> dict[str, Any]:
         "network": network.name,
         "weights": getattr(network, "weights_source", None) or "unknown: not loaded by this library",
         "resize_rule": getattr(network, "resize_rule", None) or "whatever the network does",
+        "crop": getattr(network, "crop", "whatever the network does"),
         "folds": folds,
         "versions": versions,
     }

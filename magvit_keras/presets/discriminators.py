@@ -23,6 +23,10 @@ VIDEO_DISCRIMINATORS: dict[str, dict[str, Any]] = {
         "description": "For small clips on a laptop, 16x32x32.",
         "config": _video(16, (2, 2, 2), 32),
     },
+    "discriminator_moving_shapes": {
+        "description": "For 3dvq_moving_shapes, 8x32x32.",
+        "config": {**_video(8, (2, 4, 4), 32), "video_shape": (8, 32, 32)},
+    },
 }
 
 IMAGE_DISCRIMINATORS: dict[str, dict[str, Any]] = {

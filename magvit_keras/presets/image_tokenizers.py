@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from magvit_keras.presets.tokenizers import DATA_SETS, MULTIPLIERS, TOKENIZER_SIZES
+
 
 def _config(filters: int, multipliers: tuple[int, ...], **other: Any) -> dict[str, Any]:
     return {
@@ -14,14 +16,14 @@ def _config(filters: int, multipliers: tuple[int, ...], **other: Any) -> dict[st
     }
 
 
-_128 = (1, 2, 2, 4)
-_64 = (1, 2, 4)
-
 IMAGE_TOKENIZERS: dict[str, dict[str, Any]] = {
-    "2dvq_base_ucf101": {"description": "2D-VQ B, 128x128, UCF-101.", "config": _config(64, _128)},
-    "2dvq_large_ucf101": {"description": "2D-VQ L, 128x128, UCF-101.", "config": _config(128, _128)},
-    "2dvq_base_bair": {"description": "2D-VQ B, 64x64, BAIR Robot Pushing.", "config": _config(64, _64)},
-    "2dvq_large_bair": {"description": "2D-VQ L, 64x64, BAIR Robot Pushing.", "config": _config(128, _64)},
+    f"2dvq_{size}_{name}": {
+        "description": f"2D-VQ {letter}, {pixels}x{pixels}, {title}.",
+        "config": _config(filters, MULTIPLIERS[pixels]),
+    }
+    for name, (title, pixels) in DATA_SETS.items()
+    for size, (letter, filters) in TOKENIZER_SIZES.items()
+} | {
     "2dvq_maskgit": {
         "description": "MaskGIT's ImageNet tokenizer, 256x256: 16x16 pixels a token, 1024 codes.",
         "config": _config(128, (1, 1, 2, 2, 4), padding="same", shortcut="output"),

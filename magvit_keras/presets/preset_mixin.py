@@ -1,17 +1,31 @@
 """`from_preset` and `save_to_preset`: a preset is an architecture by name, or a folder with its weights."""
 
+import dataclasses
 import json
+import math
 import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import h5py
 import keras
 
-from magvit_keras.presets.shipped import WEIGHTS_FILE, shipped_weights
-
-CONFIG_FILE = "config.json"
+from magvit_keras.presets.hub import CARD_FILE, CONFIG_FILE, PREFIX, WEIGHTS_FILE, fetch_preset
+from magvit_keras.presets.least_parameters import least_parameters
+from magvit_keras.presets.model_card import ModelCard
+from magvit_keras.presets.shipped import shipped_weights
+from magvit_keras.presets.untrusted import (
+    check_checksum,
+    check_shapes,
+    model_shapes,
+    plain_config,
+    read_config,
+    sha256_of,
+    stored_shapes,
+)
 
 
 class PresetMixin:
@@ -23,16 +37,23 @@ class PresetMixin:
 
     @classmethod
     def from_preset(cls, preset: str | os.PathLike, load_weights: bool = True, **overrides: Any) -> Any:
-        """A model from the name of a built-in preset, or from a folder that `save_to_preset` wrote.
+        """A model from a built-in name, from a folder that `save_to_preset` wrote, or from the Hugging Face hub.
+
+        A preset may come from anyone: its config is plain data of this library's classes, its weights are numbers of
+        the model's shapes, and anything else is refused before it is used. No code is fetched or run.
 
         Args:
-            preset: a name in `presets`, or the path of a folder. A few names come with trained weights, as their
-                descriptions say; the others give an architecture with fresh weights.
+            preset: a name in `presets`, the path of a folder, or `hf://user/repo`, `hf://user/repo@revision`,
+                `hf://user/repo/folder`. A few names come with trained weights, as their descriptions say; the others
+                give an architecture with fresh weights.
             load_weights: False leaves the weights unread.
-            **overrides: constructor arguments that replace those of a built-in preset.
+            **overrides: constructor arguments that replace those of the preset.
 
         Raises:
-            ValueError: neither a known name nor a preset folder, a preset of another class, or damaged weights.
+            ValueError: neither a known name nor a preset, a preset of another class, a config or a weight file that
+                holds what it must not, or damaged weights.
+            FileNotFoundError: the weights are missing, or the hub cannot be reached.
+            ImportError: `hf://` without huggingface_hub.
         """
         if isinstance(preset, str) and preset in cls._preset_table:
             entry = cls._preset_table[preset]
@@ -40,35 +61,94 @@ class PresetMixin:
             if load_weights and entry.get("shipped"):
                 model.load_weights(shipped_weights(preset))
             return model
-        folder = pathlib.Path(preset)
+        folder = fetch_preset(preset) if str(preset).startswith(PREFIX) else pathlib.Path(preset)
         if not (folder / CONFIG_FILE).is_file():
             raise ValueError(
                 f"{str(preset)!r} is neither a preset of {cls.__name__} nor a folder with a {CONFIG_FILE}. "
                 f"Known presets: {', '.join(sorted(cls.presets)) or 'none'}."
             )
-        saved = json.loads((folder / CONFIG_FILE).read_text())
+        saved = read_config(folder / CONFIG_FILE)
         if saved.get("class") != cls.__name__:
             raise ValueError(f"{folder} holds a {saved.get('class')}, not a {cls.__name__}.")
-        model = cls.from_config({**saved["config"], **overrides})
+        stored = _looked_at(cls, folder, saved) if load_weights else None
+        try:
+            model = cls.from_config({**saved["config"], **overrides})
+        except (TypeError, KeyError, ValueError) as error:
+            raise ValueError(f"{folder / CONFIG_FILE} does not describe a {cls.__name__}: {error}") from None
         if load_weights:
+            check_shapes(folder / WEIGHTS_FILE, stored, model)
             model.load_weights(folder / WEIGHTS_FILE)
         return model
 
-    def save_to_preset(self, folder: str | os.PathLike) -> None:
-        """Writes architecture (JSON) and weights (HDF5) to a folder; any backend can load it.
+    def save_to_preset(self, folder: str | os.PathLike, card: ModelCard | Mapping[str, Any] | None = None) -> None:
+        """Writes architecture (JSON), weights (HDF5) and a model card to a folder; any backend can load it.
 
-        An existing preset in that folder is replaced in one step, so that no reader sees half of it.
+        The optimizer's state is no part of it. An existing preset in that folder is replaced: the config, which knows
+        the checksum of its weights, goes last, so that no reader takes one half of each for a model.
+
+        Args:
+            folder: made if missing.
+            card: what is known of the model, a `ModelCard` or a dict of its arguments; the rest is "not stated". Of
+                a README.md that is there already, only the part that was generated is replaced.
+
+        Raises:
+            ValueError: the card has an entry of an unknown name.
         """
-        folder = pathlib.Path(folder)
+        folder, card = pathlib.Path(folder), ModelCard.of(card)
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            saved = {"class": type(self).__name__, "keras": keras.__version__, "config": self.get_config()}
-            (beside / CONFIG_FILE).write_text(json.dumps(saved, indent=2) + "\n")
             self.save_weights(beside / WEIGHTS_FILE)
+            _drop_optimizers(beside / WEIGHTS_FILE)
+            saved = {
+                "class": type(self).__name__,
+                "keras": keras.__version__,
+                "weights": {"sha256": sha256_of(beside / WEIGHTS_FILE)},
+                "card": {k: v for k, v in dataclasses.asdict(card).items() if v is not None},
+                "config": plain_config(self.get_config()),
+            }
+            (beside / CONFIG_FILE).write_text(json.dumps(saved, indent=2) + "\n")
+            old = folder / CARD_FILE
+            before = old.read_text(encoding="utf-8") if old.is_file() else None
+            text = card.text(type(self).__name__, self.count_params(), folder.name, before)
+            (beside / CARD_FILE).write_text(text, encoding="utf-8")
             folder.mkdir(exist_ok=True)
-            # Weights first: a config without its weights would look complete.
-            for name in (WEIGHTS_FILE, CONFIG_FILE):
+            for name in (CARD_FILE, WEIGHTS_FILE, CONFIG_FILE):
                 os.replace(beside / name, folder / name)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+def _looked_at(cls: type, folder: pathlib.Path, saved: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shapes in the weight file, after all that can be checked before there is a model."""
+    path = folder / WEIGHTS_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} has no {WEIGHTS_FILE}; load_weights=False gives the architecture alone.")
+    check_checksum(path, saved)
+    stored = stored_shapes(path)
+    asked, held = least_parameters(cls, saved["config"]), sum(math.prod(shape) for shape in model_shapes(stored))
+    if asked > held:
+        raise ValueError(
+            f"{folder / CONFIG_FILE} describes a {cls.__name__} of at least {asked:,} parameters; "
+            f"{WEIGHTS_FILE} holds {held:,}."
+        )
+    return stored
+
+
+def _drop_optimizers(path: pathlib.Path) -> None:
+    """Writes the file anew without the state of optimizers, which Keras saves with a compiled model."""
+    if not any("optimizer" in name.split("/") for name in stored_shapes(path)):
+        return
+    smaller = path.with_name(f"smaller-{path.name}")
+    with h5py.File(path, "r") as source, h5py.File(smaller, "w") as target:
+        _copy_weights(source, target)
+    os.replace(smaller, path)
+
+
+def _copy_weights(source: h5py.Group, target: h5py.Group) -> None:
+    target.attrs.update(source.attrs)
+    for name, item in source.items():
+        if isinstance(item, h5py.Dataset):
+            source.copy(item, target, name)
+        elif name != "optimizer":
+            _copy_weights(item, target.create_group(name))

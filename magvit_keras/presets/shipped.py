@@ -4,7 +4,6 @@ Each folder in `presets/shipped/` holds the weights in float16, their SHA-256 in
 data, command, steps and scores on held-out clips.
 """
 
-import hashlib
 import os
 import pathlib
 from typing import Any
@@ -12,8 +11,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from magvit_keras.presets.hub import WEIGHTS_FILE
+from magvit_keras.presets.untrusted import sha256_of
+
 SHIPPED = pathlib.Path(__file__).with_name("shipped")
-WEIGHTS_FILE = "model.weights.h5"
 CHECKSUM_FILE = "checksum.txt"
 
 
@@ -30,7 +31,7 @@ def write_shipped(model: Any, name: str) -> pathlib.Path:
     finally:
         full.unlink(missing_ok=True)
         half.unlink(missing_ok=True)
-    (folder / CHECKSUM_FILE).write_text(_sha256(folder / WEIGHTS_FILE) + "\n")
+    (folder / CHECKSUM_FILE).write_text(sha256_of(folder / WEIGHTS_FILE) + "\n")
     return folder
 
 
@@ -38,10 +39,12 @@ def shipped_weights(name: str) -> pathlib.Path:
     """The weight file of a shipped preset, after a look at its checksum.
 
     Raises:
-        ValueError: the file is not the one that was shipped.
+        ValueError: the file is missing, or not the one that was shipped.
     """
     path = SHIPPED / name / WEIGHTS_FILE
-    expected, found = (SHIPPED / name / CHECKSUM_FILE).read_text().strip(), _sha256(path)
+    if not path.is_file() or not path.with_name(CHECKSUM_FILE).is_file():
+        raise ValueError(f"{path} or its checksum is missing: this installation has no weights of {name!r}.")
+    expected, found = (SHIPPED / name / CHECKSUM_FILE).read_text().strip(), sha256_of(path)
     if found != expected:
         raise ValueError(f"{path} is damaged: its SHA-256 is {found}, expected {expected}. Install the package anew.")
     return path
@@ -55,8 +58,3 @@ def _copy_in_float16(source: h5py.Group, target: h5py.Group) -> None:
         else:
             value = item[()]
             target.create_dataset(name, data=value.astype("float16") if value.dtype == np.float32 else value)
-
-
-def _sha256(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,21 @@
 
 from typing import Any
 
+#: Data sets of the paper: name -> title, and height and width of the clips in pixels.
+DATA_SETS: dict[str, tuple[str, int]] = {
+    "ucf101": ("UCF-101", 128),
+    "bair": ("BAIR Robot Pushing", 64),
+    "k600": ("Kinetics-600", 128),
+    "ssv2": ("Something-Something-v2", 128),
+    "nuscenes": ("nuScenes, front camera", 128),
+    "objectron": ("Objectron", 128),
+    "web": ("web videos", 128),
+}
+#: Size -> letter of the paper, and base width. The H model of the appendix has L's tokenizer.
+TOKENIZER_SIZES: dict[str, tuple[str, int]] = {"base": ("B", 64), "large": ("L", 128)}
+#: Widths of the levels: four for 128x128 pixels and three for 64x64, so that both have 16x16 tokens.
+MULTIPLIERS: dict[int, tuple[int, ...]] = {128: (1, 2, 2, 4), 64: (1, 2, 4)}
+
 
 def _config(filters: int, multipliers: tuple[int, ...], **other: Any) -> dict[str, Any]:
     return {
@@ -15,14 +30,14 @@ def _config(filters: int, multipliers: tuple[int, ...], **other: Any) -> dict[st
     }
 
 
-_128 = (1, 2, 2, 4)  # four levels for 128x128 clips
-_64 = (1, 2, 4)  # three for 64x64 (BAIR): the same 16x16 grid of tokens
-
 VIDEO_TOKENIZERS: dict[str, dict[str, Any]] = {
-    "3dvq_base_ucf101": {"description": "3D-VQ B, 16x128x128, UCF-101.", "config": _config(64, _128)},
-    "3dvq_large_ucf101": {"description": "3D-VQ L, 16x128x128, UCF-101.", "config": _config(128, _128)},
-    "3dvq_base_bair": {"description": "3D-VQ B, 16x64x64, BAIR Robot Pushing.", "config": _config(64, _64)},
-    "3dvq_large_bair": {"description": "3D-VQ L, 16x64x64, BAIR Robot Pushing.", "config": _config(128, _64)},
+    f"3dvq_{size}_{name}": {
+        "description": f"3D-VQ {letter}, 16x{pixels}x{pixels}, {title}.",
+        "config": _config(filters, MULTIPLIERS[pixels]),
+    }
+    for name, (title, pixels) in DATA_SETS.items()
+    for size, (letter, filters) in TOKENIZER_SIZES.items()
+} | {
     "3dvq_tiny": {
         "description": "A small 3D-VQ for a laptop: 4x8x8 pixels a token, 256 codes.",
         "config": _config(

@@ -7,7 +7,6 @@ from keras import ops
 
 from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.group_norm import GroupNorm
-from magvit_keras.layers.resampling import upsample
 from magvit_keras.layers.residual_block import ResidualBlock, check_shortcut
 from magvit_keras.tokenizer.encoder import halved_axes
 
@@ -94,7 +93,7 @@ class Decoder(keras.layers.Layer):
                 x = block(x)
             if i < len(self.conv_up):
                 level = len(self.levels) - 1 - i
-                x = self.conv_up[i](upsample(x, halved_axes(level - 1, self.rank, self.temporal_downsample)))
+                x = self.conv_up[i](x, double=halved_axes(level - 1, self.rank, self.temporal_downsample))
         return self.conv_out(ops.silu(self.norm_out(x)))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

@@ -1,4 +1,7 @@
-"""Weights of I3D, C3D and LPIPS in files of the public layouts: random numbers, read without running anything."""
+"""Weights of I3D, C3D and LPIPS in files of the public layouts: random numbers, read without running anything.
+
+What the networks then give is compared with another implementation in tests/metrics/test_networks.py.
+"""
 
 import os
 import struct
@@ -9,10 +12,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from magvit_keras.convert import load_c3d, load_i3d, load_lpips
+from magvit_keras.convert import load_c3d, load_i3d, load_lpips, load_resnet50
 from magvit_keras.convert.c3d import load_c3d_arrays
+from magvit_keras.convert.fetching import checksum
 from magvit_keras.convert.i3d import load_i3d_arrays
-from magvit_keras.convert.lpips import load_lpips_arrays
+from magvit_keras.convert.lpips import SHIPPED_HEADS, load_lpips_arrays
 from magvit_keras.convert.metric_weights import read_weights
 from magvit_keras.convert.tf_checkpoint import read_tf_checkpoint
 from magvit_keras.metrics import C3D, I3D, LPIPS
@@ -20,9 +24,7 @@ from magvit_keras.metrics import C3D, I3D, LPIPS
 sys.path.append(os.path.join(os.path.dirname(__file__), os.pardir, "metrics"))
 
 from test_weight_files import pack
-from torch_networks import c3d_state, flax_names, i3d_state, lpips_states, tf_hub_names
-
-pytestmark = pytest.mark.once
+from torch_networks import c3d_state, flax_names, i3d_state, lpips_states, scripted_names, tf_hub_names
 
 
 def small_i3d():
@@ -82,7 +84,7 @@ def blank(i3d, i3d_expected):
     return i3d
 
 
-@pytest.mark.parametrize("kind", ["flax", "old torch", "torch", "TorchScript", "npz", "nested"])
+@pytest.mark.parametrize("kind", ["flax", "old torch", "torch", "TorchScript", "StyleGAN-V", "npz", "nested"])
 def test_i3d_files(kind, tmp_path, blank, i3d_expected):
     state, path = i3d_state(), tmp_path / "file"
     if kind == "flax":
@@ -95,6 +97,8 @@ def test_i3d_files(kind, tmp_path, blank, i3d_expected):
         torch.save({"state_dict": {f"module.{k}": v for k, v in torch_tensors(state).items()}, "epoch": 3}, path)
     elif kind == "TorchScript":
         pytest.importorskip("torch").jit.save(scripted(state), path)
+    elif kind == "StyleGAN-V":
+        pytest.importorskip("torch").jit.save(scripted(scripted_names(state)), path)
     elif kind == "npz":
         path = tmp_path / "file.npz"
         np.savez(path, **tf_hub_names(state))
@@ -102,6 +106,7 @@ def test_i3d_files(kind, tmp_path, blank, i3d_expected):
     assert_same(weights(blank), i3d_expected)
 
 
+@pytest.mark.once
 def test_i3d_of_tf_hub(tmp_path, blank, i3d_expected):
     """A module's folder: TensorFlow writes the checkpoint, and it is read without."""
     tf = pytest.importorskip("tensorflow")
@@ -126,6 +131,7 @@ def test_other_files_are_no_checkpoint(tmp_path):
         read_tf_checkpoint(tmp_path.parent / tmp_path.name / "..")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", ["flax", "chainer", "torch", "torch with the mean", "TorchScript"])
 def test_c3d_files(kind, tmp_path):
     state, path = c3d_state(), tmp_path / "file.npz"
@@ -177,11 +183,41 @@ def test_lpips_files(trunk, old, tmp_path):
     assert_same(weights(model), weights(expected))
 
 
+@pytest.mark.once
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("name", "channels", "sha256"),
+    [
+        ("vgg.pth", (64, 128, 256, 512, 512), "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"),
+        ("alex.pth", (64, 192, 384, 256, 256), "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0"),
+    ],
+)
+def test_lpips_heads_are_those_of_the_package(name, channels, sha256):
+    """The checksums are of the files in version 0.1.4 of the `lpips` package, weights/v0.1."""
+    assert checksum(SHIPPED_HEADS / name) == sha256
+    heads = read_weights(SHIPPED_HEADS / name)
+    assert [heads[f"lin{i}.model.1.weight"].shape for i in range(5)] == [(1, n, 1, 1) for n in channels]
+    assert min(head.min() for head in heads.values()) >= 0
+
+
+@pytest.mark.once
+def test_lpips_takes_the_heads_that_come_with_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("MAGVIT_KERAS_LPIPS_ALEXNET_HEADS", raising=False)
+    full = lpips_states("alexnet", divisor=1)
+    np.savez(tmp_path / "alexnet.npz", **full[0])
+    network = load_lpips(tmp_path / "alexnet.npz", trunk="alexnet")
+    heads = read_weights(SHIPPED_HEADS / "alex.pth")
+    for i, head in enumerate(network.heads):
+        np.testing.assert_array_equal(weights(head)[0].ravel(), heads[f"lin{i}.model.1.weight"].ravel())
+    assert network.weights_source["heads"]["file"] == "alex.pth"
+
+
 class Attack:
     def __reduce__(self):
         return os.mkdir, (self.folder,)
 
 
+@pytest.mark.once
 def test_old_torch_files_run_nothing(tmp_path):
     torch = pytest.importorskip("torch")
     attack = Attack()
@@ -201,12 +237,15 @@ def test_old_torch_tensors(tmp_path):
         np.testing.assert_array_equal(read[name], tensor.float().numpy(), err_msg=name)
 
 
+@pytest.mark.once
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("load", "variable", "words"),
     [
         (load_i3d, "MAGVIT_KERAS_I3D", ["i3d_k400.flax", "deepmind/i3d-kinetics-400/1"]),
         (load_c3d, "MAGVIT_KERAS_C3D", ["c3d_ucf101.flax", "conv3d_deepnetA_ucf.npz"]),
         (load_lpips, "MAGVIT_KERAS_LPIPS_VGG16", ["vgg16-397923af.pth"]),
+        (load_resnet50, "MAGVIT_KERAS_RESNET50", ["resnet_pretrained.npy"]),
     ],
 )
 def test_absent_weights_say_where_to_get_them(load, variable, words, monkeypatch, tmp_path):
@@ -217,6 +256,7 @@ def test_absent_weights_say_where_to_get_them(load, variable, words, monkeypatch
         assert all(word in str(error.value) for word in words)
 
 
+@pytest.mark.once
 def test_the_environment_names_the_file(monkeypatch, tmp_path):
     """Weights of other sizes, so that nothing large is made: the error shows that the file was read."""
     np.savez(tmp_path / "w.npz", **tf_hub_names(i3d_state()))
@@ -232,6 +272,8 @@ def test_weights_that_are_not_those_of_fvd(i3d):
         load_i3d_arrays(i3d, state)
 
 
+@pytest.mark.once
+@pytest.mark.once
 @pytest.mark.parametrize("change", ["missing", "unknown"])
 def test_names_that_do_not_fit(change, i3d):
     state = i3d_state()
@@ -243,6 +285,7 @@ def test_names_that_do_not_fit(change, i3d):
         load_i3d_arrays(i3d, state)
 
 
+@pytest.mark.once
 def test_numpy_files_with_pickles_are_refused(tmp_path):
     np.savez(tmp_path / "w.npz", a=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle"):

@@ -9,7 +9,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from magvit_keras.convert.weight_files import read_msgpack, read_safetensors, read_state_dict, read_torch
+from magvit_keras.convert.flax_files import read_msgpack
+from magvit_keras.convert.weight_files import read_safetensors, read_state_dict, read_torch
 
 pytestmark = pytest.mark.once
 
@@ -26,12 +27,21 @@ def pack(value):
         return (bytes([0xA0 | len(raw)]) if len(raw) < 32 else b"\xd9" + bytes([len(raw)])) + raw
     if isinstance(value, bytes):
         return b"\xc6" + struct.pack(">I", len(value)) + value
+    if value is None or isinstance(value, bool):
+        return {None: b"\xc0", False: b"\xc2", True: b"\xc3"}[value]
     if isinstance(value, float):
         return b"\xcb" + struct.pack(">d", value)
     if isinstance(value, int):
         return bytes([value]) if 0 <= value < 128 else b"\xd2" + struct.pack(">i", value)
-    raw = pack((list(value.shape), value.dtype.name, value.tobytes()))
-    return b"\xc9" + struct.pack(">I", len(raw)) + b"\x01" + raw
+    if isinstance(value, complex):
+        return extension(2, (value.real, value.imag))
+    code = 3 if isinstance(value, np.generic) else 1
+    return extension(code, (list(value.shape), value.dtype.name, value.tobytes()))
+
+
+def extension(code, value):
+    raw = pack(value)
+    return b"\xc9" + struct.pack(">I", len(raw)) + bytes([code]) + raw
 
 
 def test_msgpack(tmp_path):
@@ -51,9 +61,51 @@ def test_msgpack_that_ends_early(tmp_path, cut):
 
 
 def test_msgpack_with_objects_is_refused(tmp_path):
-    raw = pack(([1], "object", b"12345678"))
-    (tmp_path / "file").write_bytes(b"\x81" + pack("x") + b"\xc9" + struct.pack(">I", len(raw)) + b"\x01" + raw)
+    (tmp_path / "file").write_bytes(b"\x81" + pack("x") + extension(1, ([1], "object", b"12345678")))
     with pytest.raises(ValueError, match="objects"):
+        read_msgpack(tmp_path / "file")
+
+
+def test_msgpack_of_every_type_that_flax_writes(tmp_path):
+    array = np.arange(6, dtype="float32").reshape((2, 3))
+    half = (array.view("uint32") >> 16).astype("uint16")  # bfloat16: exact for small integers
+    tree = {"scalar": np.float32(2.5), "complex": 1 - 2j, "nothing": None, "yes": True, "no": False, "empty": {}}
+    pieces = {"shape": {"0": 2, "1": 3}, "chunks": {"0": array.ravel()[:4], "1": array.ravel()[4:]}}
+    tree["pieces"] = {"__msgpack_chunked_array__": True, **pieces}
+    content = pack(tree)
+    assert content[0] == 0x87
+    half = pack("half") + extension(1, ([2, 3], "bfloat16", half.tobytes()))
+    (tmp_path / "file").write_bytes(b"\x88" + content[1:] + half)
+    read = read_msgpack(tmp_path / "file")
+    np.testing.assert_array_equal(read.pop("pieces"), array)
+    np.testing.assert_array_equal(read.pop("half"), array)
+    del tree["pieces"]
+    assert read == tree and read["scalar"].dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (extension(1, ([2, 3], "float32", b"1234")), r"array of float32 \(2, 3\) in 4 bytes"),
+        (extension(1, ([10**9, 10**9], "float32", b"1234")), "in 4 bytes"),
+        (extension(1, ([-1], "float32", b"1234")), "in 4 bytes"),
+        (extension(1, ([1], "no type", b"1234")), "is no Flax file"),
+        (extension(9, 1), "extension type 9"),
+        (pack({"__msgpack_chunked_array__": True, "shape": {"0": 9}, "chunks": {"0": np.zeros(2)}}), "2 numbers for"),
+        (pack({"__msgpack_chunked_array__": True, "shape": {"1": 9}}), "pieces that do not fit"),
+        (b"\x81\xa1a" * 10**5 + b"\x00", "recursion"),
+    ],
+)
+def test_msgpack_with_sizes_that_do_not_fit(tmp_path, content, message):
+    (tmp_path / "file").write_bytes(b"\x81" + pack("x") + content)
+    with pytest.raises(ValueError, match=message):
+        read_msgpack(tmp_path / "file")
+
+
+@pytest.mark.parametrize("content", [b"", pack([1, 2]), b"model_checkpoint_path: 'x'"])
+def test_other_files_are_no_flax_files(tmp_path, content):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(ValueError, match="Flax file"):
         read_msgpack(tmp_path / "file")
 
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from magvit_keras.data import MovingShapes, Source, UnreadableVideoWarning, VideoFolder
+from magvit_keras.data import MovingShapes, Source, UnreadableVideoWarning, VideoFolder, workers
 from magvit_keras.data.token_cache import TokenBatches
 
 
@@ -173,6 +173,13 @@ class Deadly(Source):
 
 
 @pytest.mark.slow
+@pytest.mark.once
+def test_workers_leave_the_accelerator_to_the_training(shapes, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    workers._start(cloudpickle.dumps(shapes))
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+
+
 @pytest.mark.once
 def test_a_clip_that_kills_its_process_is_skipped():
     # Sent as source code: otherwise every new worker imports this module, and Keras with it.

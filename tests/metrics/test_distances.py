@@ -1,6 +1,8 @@
 """Frechet distance, kernel distance and Inception Score: equal to the reference, SciPy and closed forms."""
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ import scipy.linalg
 import scipy.special
 
 from magvit_keras.metrics import (
+    JEDI,
+    STYLEGAN_V_INCEPTION,
     FeatureStatistics,
     expected_bias,
     frechet_distance,
@@ -42,6 +46,11 @@ def test_fewer_samples_than_features_equals_the_reference_and_warns_of_the_bias(
     ref.assert_close(found, "fid/few")
 
 
+def test_the_distance_of_the_reference_to_itself_is_nought(reference):
+    ref = reference("metrics")
+    ref.assert_close(frechet_distance(ref["fid/features_1"], ref["fid/features_1"]), "fid/self")
+
+
 @pytest.mark.filterwarnings("ignore:Only")
 @pytest.mark.parametrize("n", [5, 400])
 def test_a_set_has_no_distance_to_itself(n):
@@ -60,8 +69,19 @@ def test_frechet_distance_of_given_gaussians_is_the_closed_form():
     np.testing.assert_allclose(frechet_distance(one, two), (1 + 0 + 2.5**2) + (1 + 1 + 0.25), rtol=1e-10)
 
 
-def test_frechet_distance_equals_scipy():
-    x, y = rows(0), rows(1, scale=1.5) + 0.3
+def test_frechet_distance_of_gaussians_that_do_not_commute_is_the_closed_form():
+    """In two dimensions the trace of the root of a matrix M is sqrt(tr M + 2 sqrt(det M))."""
+    x = rows(n=500, d=2)
+    white = (x - x.mean(axis=0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(x, rowvar=False))).T
+    s, t = np.array([[2.0, 0.7], [0.7, 1.0]]), np.array([[0.5, -0.3], [-0.3, 3.0]])
+    one, two = white @ np.linalg.cholesky(s).T, white @ np.linalg.cholesky(t).T + [3, -1]
+    root = np.sqrt(np.trace(s @ t) + 2 * np.sqrt(np.linalg.det(s @ t)))
+    np.testing.assert_allclose(frechet_distance(one, two), 10 + np.trace(s) + np.trace(t) - 2 * root, rtol=1e-10)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1, 1e4])
+def test_frechet_distance_equals_scipy(scale):
+    x, y = rows(0, scale=scale), rows(1, scale=1.5 * scale) + 0.3 * scale
     s, t = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
     expected = np.sum((x.mean(0) - y.mean(0)) ** 2) + np.trace(s + t - 2 * scipy.linalg.sqrtm(s @ t).real)
     np.testing.assert_allclose(frechet_distance(x, y), expected, rtol=1e-9)
@@ -105,6 +125,33 @@ def test_statistics_of_batches_and_processes_are_those_of_all_rows():
     assert frechet_distance(whole, x) < 1e-9
 
 
+GATHER = """
+import sys, numpy as np
+from magvit_keras.metrics.statistics import FeatureStatistics
+start, end, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+rows = np.random.default_rng(7).normal(size=(100, 6)) + 1e4
+gathered = FeatureStatistics()
+for i in range(start, end, 8):
+    gathered.update(rows[i : min(i + 8, end)])
+gathered.save(path)
+"""
+
+
+def test_processes_gather_their_own_parts(tmp_path):
+    """Two processes at a time, each with batches of its part of the rows, through files."""
+    cuts, files = [(0, 37), (37, 100)], [tmp_path / "0.npz", tmp_path / "1.npz"]
+    running = [
+        subprocess.Popen([sys.executable, "-c", GATHER, str(start), str(end), str(file)])
+        for (start, end), file in zip(cuts, files, strict=True)
+    ]
+    assert [process.wait(timeout=120) for process in running] == [0, 0]
+    whole = FeatureStatistics.merged(map(FeatureStatistics.load, files))
+    x = np.random.default_rng(7).normal(size=(100, 6)) + 1e4
+    assert whole.count == 100
+    np.testing.assert_allclose(whole.covariance, np.cov(x, rowvar=False), rtol=1e-7, atol=1e-9)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0.npz", "1.npz"]
+
+
 def test_merging_leaves_the_merged_object_alone():
     part, whole = FeatureStatistics(rows()), FeatureStatistics()
     mean = part.mean.copy()
@@ -140,12 +187,27 @@ def by_pairs(x, y, kernel):
     [
         ({}, lambda a, b: (a @ b / 6 + 1) ** 3),
         ({"degree": 2, "gamma": 0.5, "coefficient": 0}, lambda a, b: (a @ b / 2) ** 2),
+        ({"degree": 2, "coefficient": 0.0, "scale": 100.0}, lambda a, b: 100 * (a @ b / 6) ** 2),
         ({"kernel": "gaussian", "bandwidth": 2}, lambda a, b: np.exp(-np.sum((a - b) ** 2) / 8)),
     ],
 )
 def test_kernel_distance_is_the_definition(arguments, kernel):
     x, y = rows(0, 12), rows(1, 9) + 0.5
     np.testing.assert_allclose(kernel_distance(x, y, **arguments), by_pairs(x, y, kernel), rtol=1e-10)
+
+
+def test_jedi_is_a_hundred_times_the_biased_distance_of_second_moments():
+    """Pairs of a sample with itself count; the mean of (x.y)^2 over all pairs is a product of second moments."""
+    x, y = rows(0, 30) + 0.2, rows(1, 25) * 1.1
+    second = x.T @ x / 30 - y.T @ y / 25
+    np.testing.assert_allclose(kernel_distance(x, y, **JEDI), 100 * np.sum(second**2) / 6**2, rtol=1e-10)
+
+
+def test_jedi_equals_what_its_code_says():
+    """The numbers of the example at the end of its mmd_polynomial.py: with gamma of 1 / D, and of 1."""
+    a, b = np.arange(1, 10).reshape(3, 3), np.array([[7, 6, 5], [4, 3, 2], [1, 1, 8], [0, 2, 5]])
+    assert round(kernel_distance(a, b, **{**JEDI, "scale": 1.0}), 1) == 270.7
+    assert round(kernel_distance(a, b, **{**JEDI, "scale": 1.0, "gamma": 1.0}), 1) == 2436.5
 
 
 def test_kernel_distance_in_blocks(monkeypatch):
@@ -182,6 +244,23 @@ def test_inception_score_of_large_logits_is_finite():
     expected = np.exp(np.mean(scipy.special.rel_entr(p, p.mean(axis=0)).sum(axis=1)))
     np.testing.assert_allclose(inception_score(np.log(p) + 1e6), expected, rtol=1e-8)
     assert inception_score([[1e5, 0, 0], [1e5, 0, 0]]) == 1.0
+
+
+def test_splits_are_scored_by_themselves():
+    """StyleGAN-V: the mean over 10 splits of 2,048 samples, each with a marginal of its own."""
+    logits = np.random.default_rng(0).normal(size=(2048, 7)) * 3
+    p = scipy.special.softmax(logits, axis=1)
+    scores = []
+    for i in range(10):
+        part = p[i * 2048 // 10 : (i + 1) * 2048 // 10]
+        scores.append(np.exp(np.mean(scipy.special.rel_entr(part, part.mean(axis=0)).sum(axis=1))))
+    np.testing.assert_allclose(inception_score(logits, **STYLEGAN_V_INCEPTION), np.mean(scores), rtol=1e-10)
+    assert inception_score(logits, splits=10) < inception_score(logits)
+
+
+def test_more_splits_than_samples():
+    with pytest.raises(ValueError, match=r"from 1 to the number of samples; received 5 for \[4\]"):
+        inception_score(np.zeros((4, 2)), splits=5)
 
 
 # --- folds ---

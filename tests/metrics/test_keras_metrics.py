@@ -1,5 +1,7 @@
 """The Keras metrics give the numbers of the pure functions, in `fit` and `evaluate`, on each backend."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -55,6 +57,66 @@ def test_frames_in_fit_and_evaluate():
     for name, value in expected.items():
         np.testing.assert_allclose(history[name], [value], rtol=1e-4)
         np.testing.assert_allclose(history[f"val_{name}"], [value], rtol=1e-4)
+
+
+def test_splits_in_evaluate():
+    """Batches need not end where splits do."""
+    x = rows(0) * 2
+    model = identity(4)
+    model.compile(loss="mse", metrics=[metrics.InceptionScore(4, splits=3, num_samples=40)])
+    found = model.evaluate(x, x, batch_size=16, verbose=0, return_dict=True)["inception_score"]
+    np.testing.assert_allclose(found, inception_score(x, splits=3), rtol=1e-4)
+
+
+@pytest.mark.parametrize("settings", [metrics.JEDI, {"kernel": "gaussian", "bandwidth": 2.0}])
+def test_other_kernels(settings):
+    x, y = rows(0), rows(1) * 1.5
+    found = float(metrics.KernelDistance(**settings)(x, y))
+    np.testing.assert_allclose(found, kernel_distance(x, y, **settings), rtol=1e-3)
+
+
+def test_fewer_samples_than_features_warn_of_the_bias_once():
+    metric = metrics.FrechetDistance(4)
+    metric.update_state(rows(n=3), rows(1, n=3))
+    with pytest.warns(UserWarning, match=r"Only 3 samples for 4 features.*Chance alone would give about \d"):
+        metric.result()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        metric.result()
+
+
+def test_neighbouring_frames_in_evaluate():
+    clean, noisy = clips(0), clips(1)
+    model = identity(3, 16, 16, 3)
+    both = [metrics.Interframe(metrics.PSNR()), metrics.Interframe(metrics.PSNR(), of="real", name="real_psnr")]
+    model.compile(loss="mse", metrics=both)
+    logs = model.evaluate(noisy, clean, batch_size=4, verbose=0, return_dict=True)
+    for name, x in (("interframe_psnr", noisy), ("real_psnr", clean)):
+        expected = np.mean(ops.convert_to_numpy(metrics.interframe(metrics.psnr, x)))
+        np.testing.assert_allclose(logs[name], expected, rtol=1e-4)
+
+
+class Difference(keras.layers.Layer):
+    """A distance of frames, in the place of LPIPS."""
+
+    def call(self, real, generated):
+        return ops.mean(ops.abs(real - generated), axis=(-3, -2, -1))
+
+
+def test_best_of_in_evaluate():
+    """The model makes three tries for each clip; `best_of` gives the same numbers one try after the other."""
+    real, noise = clips(0), clips(1) * 0.2
+    amounts = (0.5, 0.1, 0.9)
+    inputs = keras.Input((3, 16, 16, 3))
+    stack = keras.layers.Lambda(lambda x: ops.stack([x * a for a in amounts], axis=1), output_shape=(3, 3, 16, 16, 3))
+    model = keras.Model(inputs, stack(inputs))
+    network = Difference()
+    made = [metrics.BestOf(metrics.PSNR()), metrics.BestOf(metrics.PerceptualDistance(network))]
+    model.compile(loss=lambda y, p: ops.mean(p), metrics=made)
+    logs = model.evaluate(noise, real, batch_size=4, verbose=0, return_dict=True)
+    for name, function, largest in (("best_of_psnr", metrics.psnr, True), ("best_of_lpips", network, False)):
+        expected, _ = metrics.best_of(function, real, [noise * a for a in amounts], largest=largest)
+        np.testing.assert_allclose(logs[name], np.mean(expected), rtol=1e-4)
 
 
 def test_distributions_in_fit():
@@ -118,6 +180,31 @@ def test_predictions_beyond_the_range_are_clipped():
     assert np.isinf(float(metrics.PSNR()(real, real * 1.5)))
 
 
+def test_targets_outside_the_range_make_no_number():
+    """An error where values are known; NaN inside a compiled step, which cannot raise."""
+    real, generated = clips(0) * 255, clips(1)
+    model = identity(3, 16, 16, 3)
+    made = [metrics.PSNR(), metrics.FrechetDistance(3, network=flat_features())]
+    model.compile(loss="mse", metrics=made)
+    try:
+        logs = model.evaluate(generated, real, batch_size=4, verbose=0, return_dict=True)
+    except ValueError as error:
+        assert "Divide by 255" in str(error)
+        assert keras.backend.backend() == "torch"
+    else:
+        assert [np.isnan(logs[name]) for name in ("psnr", "frechet_distance")] == [True] * 2
+    for metric in made:
+        with pytest.raises(ValueError, match=r"must be in \[0, 1\].*Divide by 255"):
+            metric.update_state(real, generated)
+
+
+def test_features_that_are_not_finite_make_no_number():
+    metric, x = metrics.FrechetDistance(4), rows(0)
+    x[3, 2] = np.nan
+    metric.update_state(rows(1), x)
+    assert np.isnan(float(metric.result()))
+
+
 def test_example_weights():
     real = np.zeros((2, 16, 16, 3), "float32")
     generated = np.stack([real[0] + 0.1, real[1] + 1.0])
@@ -129,7 +216,8 @@ ALL = [
     (metrics.SSIM, {"name": "similarity"}),
     (metrics.FrechetDistance, {"feature_dim": 5}),
     (metrics.KernelDistance, {"degree": 2}),
-    (metrics.InceptionScore, {"num_classes": 7}),
+    (metrics.KernelDistance, {"name": "jedi", **metrics.JEDI}),
+    (metrics.InceptionScore, {"num_classes": 7, "splits": 2, "num_samples": 20}),
 ]
 
 
@@ -145,15 +233,25 @@ def test_config_round_trip(cls, arguments):
 
 
 @pytest.mark.once
+@pytest.mark.parametrize(("cls", "more"), [(metrics.Interframe, {"of": "real"}), (metrics.BestOf, {})])
+def test_metrics_of_metrics_round_trip(cls, more):
+    metric = cls(metrics.SSIM(name="alike"), name="of_ssim", **more)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(metric))
+    assert type(again) is cls
+    assert again.get_config() == metric.get_config()
+    assert (again.name, again.metric.name) == ("of_ssim", "alike")
+
+
+@pytest.mark.once
 def test_a_network_from_a_config_has_no_weights_and_says_so():
     network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     again = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(metrics.FrechetDistance(2, network=network))
     )
     with pytest.raises(ValueError, match=r"without weights.*Set `metric.network`"):
-        again.update_state(rows(), rows())
+        again.update_state(rows() / 10, rows() / 10)
     again.network = network
-    again.update_state(rows(), rows())
+    again.update_state(rows() / 10, rows() / 10)
 
 
 @pytest.mark.once
@@ -166,8 +264,17 @@ def test_a_network_from_a_config_has_no_weights_and_says_so():
         (lambda: metrics.InceptionScore(3).update_state(None, rows()), "expects 3 logits; received 4"),
         (lambda: metrics.KernelDistance().update_state(rows(), rows(d=5)), "Targets have 4 features and predictions 5"),
         (lambda: metrics.KernelDistance(network=len), "must be a keras.Model"),
-        (lambda: metrics.PerceptualDistance(None), r"load_lpips\(path, heads\)"),
+        (lambda: metrics.PerceptualDistance(None), r"load_lpips\(path\)"),
         (lambda: metrics.KernelDistance().update_state(rows(), rows(), [1.0]), "takes no sample_weight"),
+        (lambda: metrics.KernelDistance(kernel="rbf"), "'rbf'; expected polynomial or gaussian"),
+        (lambda: metrics.InceptionScore(3, splits=4), "4 splits need num_samples.*at least 4; received None"),
+        (lambda: metrics.Interframe(metrics.FrechetDistance(3)), "must be a PSNR, SSIM or PerceptualDistance"),
+        (lambda: metrics.Interframe(metrics.PSNR(), of="both"), "'generated' or 'real'; received 'both'"),
+        (lambda: metrics.Interframe(metrics.PSNR())(None, clips()[:, :1]), "at least 2 frames"),
+        (lambda: metrics.BestOf(metrics.PSNR())(clips(), clips()), r"axis of tries, \(batch, tries, ...\)"),
+        (lambda: metrics.PSNR()(clips(), clips() * np.nan), "not finite"),
+        (lambda: metrics.PSNR()(clips() * 255, clips()), "Divide by 255"),
+        (lambda: metrics.SSIM()(clips(), clips()[:, :2]), "one shape"),
         (lambda: metrics.PSNR().update_state(np.zeros((16, 16, 3)), np.zeros((16, 16, 3))), "takes batches"),
     ],
 )

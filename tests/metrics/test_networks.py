@@ -10,7 +10,8 @@ from magvit_keras import backend
 from magvit_keras.convert.c3d import load_c3d_arrays
 from magvit_keras.convert.i3d import load_i3d_arrays
 from magvit_keras.convert.lpips import load_lpips_arrays
-from magvit_keras.metrics import C3D, I3D, LPIPS, resize
+from magvit_keras.metrics import C3D, I3D, LPIPS, central_crop, resize, resize_and_crop
+from magvit_keras.tokenizer.resnet import resnet50
 
 SMALL_I3D = {"width": 1 / 16, "input_size": 32, "num_classes": 12}
 SMALL_C3D = {"filters": (3, 4, 5, 6), "hidden_size": 8, "num_classes": 7, "input_size": 32}
@@ -64,6 +65,38 @@ def test_resizing_equals_the_reference(reference, rule, key):
     ref.assert_close(value(resize(ref["resize/image"], (23, 17), rule)), f"resize/{key}")
 
 
+def test_cropping_equals_the_reference(reference):
+    ref = reference("metrics")
+    ref.assert_close(value(central_crop(ops.convert_to_tensor(ref["resize/image"]), (8, 9))), "resize/i3d_central_crop")
+
+
+@pytest.mark.parametrize(("size", "n"), [((20, 31), 14), ((31, 20), 33)])
+def test_resizing_of_the_short_side_equals_videogpt(size, n):
+    """Its code: scale by n / min, ceiling of the long side, crop from (long - n) // 2."""
+    torch = pytest.importorskip("torch")
+    frames = clips(2, *size)
+    whole = tuple(n if m == min(size) else -int(-m * (n / min(size)) // 1) for m in size)
+    given = torch.tensor(frames).permute(0, 3, 1, 2)
+    scaled = torch.nn.functional.interpolate(given, whole, mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+    top, left = ((m - n) // 2 for m in whole)
+    expected = scaled[:, top : top + n, left : left + n]
+    np.testing.assert_allclose(value(resize_and_crop(frames, n, "half_pixel")), expected, atol=1e-5)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("crop", [False, True])
+def test_i3d_of_clips_that_are_not_square(crop):
+    """The two ways differ, and squares are the same in both."""
+    network = I3D(resize_rule="half_pixel", crop=crop, **SMALL_I3D)
+    video = clips(1, 9, 20, 40)
+    expected = resize_and_crop(video, 32, "half_pixel") if crop else resize(video, (32, 32), "half_pixel")
+    np.testing.assert_allclose(value(network.preprocess(video)), value(expected) * 2 - 1, atol=1e-5)
+    square = clips(1, 9, 24, 24)
+    np.testing.assert_allclose(
+        value(network.preprocess(square)), value(resize(square, (32, 32), "half_pixel")) * 2 - 1, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("size", [(23, 17), (5, 6)])
 def test_half_pixel_resizing_equals_pytorch(reference, size):
     torch = pytest.importorskip("torch")
@@ -88,16 +121,25 @@ def test_clips_are_resized_by_the_rule(rule):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize(("cls", "count"), [(I3D, 12_704_544), (C3D, 79_011_685)])
-def test_number_of_parameters(cls, count):
-    assert cls().count_params() == count
+@pytest.mark.parametrize(
+    ("make", "count"),
+    [
+        (I3D, 12_704_544),
+        (C3D, 79_011_685),
+        (LPIPS, 14_714_688 + 1_472),  # VGG16 without its classifier, and the heads
+        (lambda: LPIPS("alexnet"), 2_469_696 + 1_152),
+        (resnet50, 25_557_032 + 2 * 26_560),  # as torchvision's, with the statistics of the normalizations
+    ],
+)
+def test_number_of_parameters(make, count):
+    assert make().count_params() == count
 
 
 @pytest.mark.once
 @pytest.mark.parametrize(
     "network",
     [
-        lambda: I3D(resize_rule="half_pixel", **SMALL_I3D),
+        lambda: I3D(resize_rule="half_pixel", crop=True, **SMALL_I3D),
         lambda: C3D(**SMALL_C3D),
         lambda: LPIPS("alexnet", width=1 / 16),
     ],
@@ -137,6 +179,10 @@ def test_bytes_are_scaled():
     ("call", "message"),
     [
         (lambda: I3D(resize_rule="nearest"), "'nearest'; expected one of tf1, half_pixel, aligned"),
+        (
+            lambda: central_crop(clips(1, 8, 8), (9, 8)),
+            r"crop of \(9, 8\) needs frames at least as large; received 8 x 8",
+        ),
         (lambda: I3D(input_size=100), "multiple of 32; received 100"),
         (lambda: I3D(**SMALL_I3D)(clips(1, 8, 32, 32)), r"at least 9 frames; received the shape \(1, 8, 32, 32, 3\)"),
         (lambda: C3D(**SMALL_C3D)(clips(1, 9, 32, 32)), r"\(batch, 16, height, width, 3\)"),

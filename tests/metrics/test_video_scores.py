@@ -9,6 +9,7 @@ import pytest
 from magvit_keras.metrics import (
     C3D,
     I3D,
+    JEDI,
     FeatureStatistics,
     VideoScore,
     clip_features,
@@ -55,6 +56,27 @@ def test_folds(colours):
     np.testing.assert_allclose([score.value, score.std], [expected.mean, expected.std], rtol=1e-3, atol=1e-9)
 
 
+def test_splits(colours):
+    """Within the only fold, with the deviation over them; or within each of several folds."""
+    generated = clips(1, 20) ** 2
+    score = video_inception_score(generated, colours, splits=5)
+    expected = over_folds(inception_score, 5, means(generated))
+    np.testing.assert_allclose([score.value, score.std], [expected.mean, expected.std], rtol=1e-3, atol=1e-9)
+    assert score.made_by["splits"] == 5
+    assert "over 5 splits" in str(score)
+    both = video_inception_score(generated, colours, folds=2, splits=5)
+    halves = [inception_score(means(generated)[part], splits=5) for part in (slice(0, 10), slice(10, 20))]
+    np.testing.assert_allclose([both.value, both.std], [np.mean(halves), np.std(halves)], rtol=1e-3, atol=1e-9)
+    assert "over 2 folds" in str(both)
+
+
+def test_jedi_settings(colours):
+    real, generated = clips(0), clips(1, 12) ** 2
+    score = kernel_video_distance(real, generated, colours, **JEDI)
+    np.testing.assert_allclose(score.value, kernel_distance(means(real), means(generated), **JEDI), rtol=1e-3)
+    assert JEDI.items() <= score.made_by.items()
+
+
 def test_a_set_has_no_distance_to_itself(colours):
     x = clips(0)
     assert float(fvd(x, x, colours)) <= 1e-6 * np.trace(np.cov(means(x), rowvar=False))
@@ -99,7 +121,7 @@ def test_only_loaded_i3d_is_called_fvd():
     network.weights_source = {"network": {"file": "w.npz", "sha256": "0"}}
     score = fvd(clips(0), clips(1), network)
     assert score.name == "FVD"
-    assert score.made_by["resize_rule"] == "half_pixel"
+    assert (score.made_by["resize_rule"], score.made_by["crop"]) == ("half_pixel", False)
     assert score.made_by["weights"] == network.weights_source
     assert not I3D(width=1 / 32).is_published
 

@@ -92,6 +92,18 @@ def tf_hub_names(state):
     return flat
 
 
+def scripted_names(state):
+    """The same arrays under the names inside StyleGAN-V's TorchScript file, those of kinetics_i3d_pytorch."""
+    branches = {"b0": "0", "b1a": "1.0", "b1b": "1.1", "b2a": "2.0", "b2b": "2.1", "b3b": "3.1"}
+    names = {}
+    for name, array in state.items():
+        block, *branch, kind, leaf = name.split(".")
+        block = "conv3d_0c_1x1" if block == "logits" else block[0].lower() + block[1:]
+        path = [block, *(f"branch_{branches[part]}" for part in branch), kind.replace("bn", "batch3d"), leaf]
+        names[".".join(path)] = array
+    return names
+
+
 def torch_i3d(state, video, size=32):
     """Clips (B, T, H, W, 3) in [0, 1], already of the network's size, to logits."""
     import torch

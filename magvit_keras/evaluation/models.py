@@ -1,0 +1,90 @@
+"""The model that is measured: out of a run, out of a preset, and what a report says of it."""
+
+import json
+import os
+import pathlib
+from typing import Any
+
+from magvit_keras.magvit import Magvit
+from magvit_keras.presets.protocols import Protocol
+from magvit_keras.run import SETTINGS_FILE, load_run, run_settings
+from magvit_keras.token_run import fingerprint
+from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
+from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
+
+_CLASSES = {cls.__name__: cls for cls in (Magvit, VideoTokenizer, ImageTokenizer)}
+
+
+def load_model(run: str | os.PathLike, protocol: Protocol) -> Any:
+    """The trained model that a protocol measures.
+
+    Args:
+        run: folder of a run, with magvit/ or tokenizer/ in it; folder of a preset; or the name of a preset that comes
+            with weights.
+        protocol: one that generates takes a `Magvit`, one that reconstructs a tokenizer, of a `Magvit` its own.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    folder = pathlib.Path(run)
+    parts = ("tokenizer", "magvit") if protocol.kind == "reconstruction" else ("magvit",)
+    for name, cls in ((str(run), cls) for cls in _CLASSES.values()):
+        if cls._preset_table.get(name, {}).get("shipped"):
+            return _fitting(cls.from_preset(name), protocol, name)
+    if (folder / "config.json").is_file():
+        return _fitting(_from_folder(folder), protocol, str(folder))
+    for part in parts:
+        if (folder / part / "config.json").is_file():
+            model = _fitting(_from_folder(folder / part), protocol, str(folder))
+            if (folder / SETTINGS_FILE).is_file():
+                model.class_names = run_settings(folder).get("class_names")
+            return model
+    if (folder / SETTINGS_FILE).is_file() and protocol.kind == "generation":
+        return load_run(folder)  # says how far the training is
+    expected = " or ".join(f"{part}/config.json" for part in parts)
+    raise ValueError(f"{folder} is no run with {expected}, no folder of a preset, and no preset that has weights.")
+
+
+def measured_part(model: Any, protocol: Protocol) -> Any:
+    """The model itself, or its tokenizer where a protocol reconstructs.
+
+    Raises:
+        ValueError: the model does not fit the protocol; the message says which changes would do.
+    """
+    model = _fitting(model, protocol, type(model).__name__)
+    if protocol.kind == "reconstruction":
+        frames, height, width = protocol.video_shape
+        by = model.downsampling
+        if any(n % d for n, d in zip(protocol.video_shape, by, strict=True)):
+            raise ValueError(f"Clips of {frames}x{height}x{width} do not divide by the tokenizer's downsampling {by}.")
+    elif tuple(model.video_shape) != tuple(protocol.video_shape):
+        made, wanted = ("x".join(map(str, shape)) for shape in (model.video_shape, protocol.video_shape))
+        frames, height, width = model.video_shape
+        raise ValueError(
+            f"The protocol {protocol.name!r} measures clips of {wanted} and this model makes {made}: add --frames "
+            f"{frames} --size {height}x{width}, which the report will name as a deviation."
+        )
+    return model
+
+
+def describe_model(model: Any) -> dict[str, Any]:
+    """Class, number of parameters, and fingerprints of architecture and weights, of its parts for a `Magvit`."""
+    if isinstance(model, Magvit):
+        prints = {"tokenizer": fingerprint(model.tokenizer), "transformer": fingerprint(model.transformer)}
+        about = {"condition_mode": model.condition_mode, "prompts": model.prompts}
+    else:
+        prints, about = {"tokenizer": fingerprint(model)}, {}
+    return {"class": type(model).__name__, "parameters": model.count_params(), "fingerprint": prints, **about}
+
+
+def _fitting(model: Any, protocol: Protocol, name: str) -> Any:
+    if protocol.kind == "generation" and not hasattr(model, "generate"):
+        raise ValueError(f"The protocol {protocol.name!r} generates: it needs a Magvit; {name} is a tokenizer.")
+    return model.tokenizer if protocol.kind == "reconstruction" and hasattr(model, "tokenizer") else model
+
+
+def _from_folder(folder: pathlib.Path) -> Any:
+    kind = json.loads((folder / "config.json").read_text()).get("class")
+    if kind not in _CLASSES:
+        raise ValueError(f"{folder} holds a {kind}; expected one of {', '.join(_CLASSES)}.")
+    return _CLASSES[kind].from_preset(folder)

@@ -1,0 +1,134 @@
+"""What the trainings share, a folder of videos and a recipe alike: steps that go on where they stopped, and notes.
+
+Both keep the same folder:
+
+RUN/settings.json        what is trained, and on what
+RUN/checkpoints/         state of the training in progress
+RUN/history.json         losses by epoch
+"""
+
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import keras
+
+from magvit_keras import backend, distribution
+from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
+from magvit_keras.convert import load_resnet50
+from magvit_keras.presets.model_card import ModelCard
+from magvit_keras.tokenizer.perceptual import PerceptualLoss
+
+SETTINGS_FILE = "settings.json"
+STAGES = ("tokenizer", "transformer")
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Ends `fit` after so many more batches."""
+
+    def __init__(self, batches: int):
+        super().__init__()
+        self.left = batches
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Counts: what the optimizer counts is not at hand within JAX's epoch."""
+        self.left -= 1
+        if self.left <= 0:
+            self.model.stop_training = True
+
+
+def train_steps(
+    model: keras.Model,
+    data: Any,
+    steps: int,
+    interval: int,
+    folder: pathlib.Path,
+    title: str,
+    verbose: int = 1,
+    before: Callable[[], None] | None = None,
+) -> None:
+    """Trains a compiled model for a number of steps; started again, it goes on from the last checkpoint.
+
+    Args:
+        model: compiled.
+        data: batches with `position`: `Loader` or `TokenBatches` of `interval` steps an epoch.
+        steps: of the whole training.
+        interval: steps between two checkpoints.
+        folder: of the checkpoints.
+        title: what is trained, for the line that is printed.
+        verbose: 1 shows progress bars, 2 a line an epoch, 0 nothing.
+        before: called where there are steps to do, before the first.
+    """
+    done = _restore(model, folder, data)
+    if done >= steps:
+        return
+    if before is not None:
+        before()
+    checkpoint = Checkpoint(folder, data=data)
+    checkpoint.history = checkpoint.read().get("history", {})
+    if verbose:
+        print(f"{title}: steps {done + 1} to {steps}, a checkpoint each {interval}.", flush=True)
+    model.fit(
+        data,
+        initial_epoch=done // interval,
+        epochs=-(-steps // interval),
+        callbacks=[StopAfter(steps - done), checkpoint],
+        shuffle=False,  # the order is the data's own, which a training that goes on repeats
+        verbose=verbose,
+    )
+
+
+def _restore(model: keras.Model, folder: pathlib.Path, data: Any) -> int:
+    """Steps that the last checkpoint has done; model and data are where it was."""
+    if not Checkpoint(folder, data=data).restore(model):
+        return 0
+    data.position = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+    return data.position
+
+
+def note_settings(out: pathlib.Path, now: Mapping[str, Any], free: Iterable[str], defaults: Mapping[str, Any]) -> None:
+    """Notes the settings of a new run; refuses to go on with others.
+
+    Args:
+        out: the run's folder, made if missing.
+        now: the settings, as plain data.
+        free: names of those that may change: the length or the speed, not what was learned so far.
+        defaults: of settings that a run of an older version does not name.
+
+    Raises:
+        ValueError: the folder holds a run with other settings; the message lists them.
+    """
+    now = json.loads(json.dumps({**now, "backend": backend.name()}))
+    path = out / SETTINGS_FILE
+    if path.is_file():
+        before = {**defaults, **json.loads(path.read_text())}
+        fixed = [name for name in now if name not in {*free, "backend"}]
+        changed = {name: (before.get(name), now[name]) for name in fixed if before.get(name) != now[name]}
+        if changed:
+            listed = "; ".join(f"{k} was {old!r} and is now {new!r}" for k, (old, new) in changed.items())
+            raise ValueError(f"{out} holds a run with other settings ({listed}). Choose another folder, or the same.")
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(now, indent=2) + "\n")
+
+
+def save_preset(model: Any, folder: pathlib.Path, card: ModelCard) -> None:
+    """Writes a trained model; of several processes the first one does, and the others wait for it."""
+    backend.distribution.settle(model)
+    if distribution.current().is_main:
+        with backend.distribution.alone():
+            model.save_to_preset(folder, card)
+    distribution.current().wait()
+
+
+def write_history(out: pathlib.Path) -> None:
+    """Losses by epoch of the stages that have a checkpoint."""
+    states = {stage: Checkpoint(out / "checkpoints" / stage).read() for stage in STAGES}
+    histories = {stage: state["history"] for stage, state in states.items() if state}
+    write_text(out / "history.json", json.dumps(histories, indent=1))
+
+
+def perceptual_loss(weights: str | os.PathLike | None) -> PerceptualLoss | None:
+    """The paper's perceptual loss from a file of ResNet-50 weights; None without a file."""
+    return None if weights is None else PerceptualLoss(load_resnet50(weights))
