@@ -10,6 +10,7 @@ from magvit_keras.metrics import (
     C3D,
     I3D,
     JEDI,
+    ClipEncoder,
     FeatureStatistics,
     VideoScore,
     clip_features,
@@ -100,6 +101,12 @@ def test_a_score_says_how_it_was_made(colours):
     assert score.name == "Frechet distance of colours"
     assert score.made_by["clip_shape"] == (4, 8, 8, 3)
     assert score.made_by["weights"].startswith("unknown")
+    encoder = ClipEncoder(colours, input_size=6, mean=(0.5, 0.5, 0.4))
+    assert fvd(clips(0), clips(1), encoder).made_by["settings"] == {
+        "input_size": 6,
+        "mean": [0.5, 0.5, 0.4],
+        "std": 1.0,
+    }
     assert {"keras", "magvit-keras"} <= score.made_by["versions"].keys()
     json.dumps(score.made_by)
     assert "real_clips 10" in str(score)
@@ -152,6 +159,8 @@ def broken(seed=0):
         (clips()[0], clips()[0], r"received the shape \(4, 8, 8, 3\)"),
         (clips(), iter([]), "generated holds no clip"),
         (clips().astype("int32"), clips(), "must be uint8, or floats"),
+        (None, clips(), "iterable of batches of them; received NoneType"),
+        (clips(), "clips.npy", "iterable of batches of them; received str"),
     ],
 )
 def test_clips_that_do_not_do(colours, real, generated, message):
