@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -115,6 +116,8 @@ def load_extractor(extractor: str | os.PathLike | keras.Model, resize_rule: str 
         raise ValueError(f"resize_rule={resize_rule!r} is a choice of I3D; {path.name} has its own.")
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is damaged, or no model that Keras saved: a .keras file is a zip.")
     model = keras.saving.load_model(path, compile=False)
     note_source(model, network=path)
     return model

@@ -17,6 +17,7 @@ from magvit_keras.evaluation import (
     compare,
     evaluate,
     load_model,
+    load_networks,
     models,
     read_report,
     to_markdown,
@@ -301,6 +302,12 @@ def test_clips_too_short_for_the_extractor_are_refused_in_one_line(run, tmp_path
     assert result.exit_code == 2
     assert result.output.startswith("magvit-keras: The classifier of Moving Shapes needs clips"), result.output
     assert len(result.output.splitlines()) == 1
+
+
+def test_an_extractor_that_is_no_file_of_keras_is_refused(tmp_path):
+    (tmp_path / "cut.keras").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"cut\.keras is damaged, or no model that Keras saved"):
+        load_networks(("fvd",), tmp_path / "cut.keras")
 
 
 def test_a_model_comes_out_of_a_run_and_out_of_a_preset(run, magvit, monkeypatch):
