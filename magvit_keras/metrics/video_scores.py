@@ -221,6 +221,7 @@ def _distance(
                 raise ValueError("FeatureStatistics give a Frechet distance of one fold only: give clips instead.")
             samples.append(clips)
             made_by[f"{side}_clips"] = clips.count
+            made_by[f"{side}_from"] = "statistics that do not say of which clips and through which network"
         else:
             features, shape = clip_features(clips, network, batch_size, side, shape)
             samples.append(features)
