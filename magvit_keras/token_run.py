@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -178,6 +179,17 @@ def describe_source(source: Source) -> dict[str, Any]:
         source = source.source
     settings = {name: getattr(source, name) for name in _CLIP_SETTINGS if hasattr(source, name)}
     return {"reader": type(source).__name__, **settings, "names": names.hexdigest()}
+
+
+def architecture_digest(model: Any) -> str:
+    """SHA-256 of a model's configuration, the same in every process; "unknown" of a model that has none."""
+    try:
+        config = {name: value for name, value in model.get_config().items() if name not in ("name", "trainable")}
+    except NotImplementedError:
+        return "unknown"
+    # Keras numbers the names of layers by the order in which a process makes them.
+    text = re.sub(r'_\d+"', '"', json.dumps(config, sort_keys=True, default=str))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def fingerprint(model: Any, weights_only: bool = False) -> str:

@@ -1,6 +1,7 @@
 """What the commands share: options of the data, and answers to bad input."""
 
 import pathlib
+import re
 from typing import Annotated
 
 import typer
@@ -35,8 +36,16 @@ class errors_in_one_line:
 
     def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
         if isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | ImportError):
-            typer.echo(f"magvit-keras: {error}", err=True)
+            typer.echo(f"magvit-keras: {_without_wrapping(str(error))}", err=True)
             raise typer.Exit(2)
+
+
+def _without_wrapping(message: str) -> str:
+    """The message of an error that was raised in a layer, without what Keras writes around it."""
+    wrapped = re.search(
+        r"Exception encountered when calling .*?\n\n\x1b\[1m(.*?)\x1b\[0m\n\nArguments received", message, re.S
+    )
+    return wrapped.group(1) if wrapped else message
 
 
 def open_data(

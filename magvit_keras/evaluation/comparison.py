@@ -70,8 +70,11 @@ def compare(reports: Sequence[dict[str, Any]], names: Sequence[str], vary: Seque
         raise UnlikeProtocols(refused, names)
     lines = _tables(reports, names, unlike)
     lines += ["What may differ, and does:", "", *_remarks(reports, names)]
-    if reports[0]["deviations"]:
-        lines += ["", f"Not {whose_protocol(reports[0])}: " + "; ".join(reports[0]["deviations"]) + "."]
+    departs = ["; ".join(report["deviations"]) for report in reports]
+    if len(set(departs)) > 1:
+        departs = [f"{text or 'nothing'} ({name})" for name, text in zip(names, departs, strict=True)]
+    if text := "; ".join(dict.fromkeys(departs)):
+        lines += ["", f"Not {whose_protocol(reports[0])}: {text}."]
     return "\n".join(lines) + "\n"
 
 

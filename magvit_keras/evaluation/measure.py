@@ -23,6 +23,8 @@ from magvit_keras.presets.protocols import Protocol
 
 #: The rule by which clips are resized before they are measured: at half the size a mean of 2 x 2 pixels.
 MEASURED_RULE = "half_pixel"
+#: How `Magvit.generate` draws tokens, beside what a protocol says of decoding.
+SAMPLING = {"token_temperature": 1.0, "top_k": None, "top_p": None, "keep_condition": False}
 
 
 def open_shards(cache: str | os.PathLike, kind: str, description: dict[str, Any], passes: int, clips: int, size: int):
@@ -104,6 +106,17 @@ def shows_class(task: str) -> bool:
     return task == "reconstruction" or get_task(task).needs_class
 
 
+def given_frames(model: Any, protocol: Protocol) -> dict[str, int]:
+    """How many frames of a clip are given, for each task that gives whole frames: the protocol's or the model's own."""
+    tasks = [(name, get_task(model.tasks.get(name, name))) for name in protocol.tasks]
+    frames = {name: _frames_of(protocol, name) or task.num_condition_frames for name, task in tasks}
+    return {name: frames[name] + task.num_final_frames for name, task in tasks if frames[name]}
+
+
+def _frames_of(protocol: Protocol, task: str) -> int | None:
+    return protocol.num_condition_frames if task == "frame_prediction" else None
+
+
 def generator(model: Any, protocol: Protocol, seed: int, batch_size: int) -> Callable[..., dict[str, np.ndarray]]:
     """How samples of a protocol are made: `make(task, fold, start, clips)` -> {"video": ...}.
 
@@ -123,12 +136,13 @@ def generator(model: Any, protocol: Protocol, seed: int, batch_size: int) -> Cal
             video=None if about.is_unconditional else clips.video[filled],
             label=clips.labels[filled] if about.needs_class else None,
             num_clips=len(filled),
-            num_condition_frames=protocol.num_condition_frames if task == "frame_prediction" else None,
+            num_condition_frames=_frames_of(protocol, task),
             decoder=protocol.decoder,
             num_steps=protocol.decoding.num_steps,
             schedule=protocol.decoding.schedule,
             temperature=protocol.decoding.temperature,
             guidance_scale=protocol.guidance_scale if about.needs_class else 0.0,
+            **SAMPLING,
             seed=seed_from(int(stream), start),
             max_batch_size=batch_size,
         )

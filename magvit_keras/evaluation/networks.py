@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +11,8 @@ import keras
 
 from magvit_keras.convert import load_c3d, load_i3d, load_lpips
 from magvit_keras.convert.metric_weights import note_source
-from magvit_keras.metrics import I3D
-from magvit_keras.token_run import fingerprint
+from magvit_keras.metrics.descriptions import distance_name, input_settings, is_published_i3d
+from magvit_keras.token_run import architecture_digest, fingerprint
 
 #: Extractors of the Frechet distance that have a name; anything else is a file.
 EXTRACTORS = {
@@ -39,16 +40,12 @@ class Networks:
     @property
     def distance_name(self) -> str:
         """What the Frechet distance is called: FVD for the published I3D alone."""
-        if self.is_published_i3d:
-            return "FVD"
-        prefix = getattr(self.distance, "score_prefix", None)
-        return f"{prefix}-FVD" if prefix else f"Frechet distance of {self.distance.name}"
+        return distance_name(self.distance, "FVD", "Frechet distance")
 
     @property
     def is_published_i3d(self) -> bool:
         """Whether the distance is one that published ones compare with."""
-        network = self.distance
-        return isinstance(network, I3D) and network.is_published and hasattr(network, "weights_source")
+        return is_published_i3d(self.distance)
 
     def description(self) -> dict[str, Any]:
         """Name, checksum and resize rule of each."""
@@ -119,18 +116,21 @@ def load_extractor(extractor: str | os.PathLike | keras.Model, resize_rule: str 
         raise ValueError(f"resize_rule={resize_rule!r} is a choice of I3D; {path.name} has its own.")
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is damaged, or no model that Keras saved: a .keras file is a zip.")
     model = keras.saving.load_model(path, compile=False)
     note_source(model, network=path)
     return model
 
 
 def describe_network(network: Any) -> dict[str, Any]:
-    """Name, checksum of the weights, of their files where they are known, and resize rule of a network."""
+    """Name, checksums of weights, of their files where they are known, and of the architecture, and settings."""
     return {
         "name": network.name,
         "weights_sha256": fingerprint(network, weights_only=True),
+        "architecture_sha256": architecture_digest(network),
         "files": getattr(network, "weights_source", None) or "unknown: not loaded by this library",
-        "resize_rule": getattr(network, "resize_rule", None) or "whatever the network does",
+        **input_settings(network),
     }
 
 

@@ -16,7 +16,9 @@ from magvit_keras.data.token_shards import TokenShards
 from magvit_keras.evaluation.clips import Draws, describe_clips, open_clips, read_clips, read_labels
 from magvit_keras.evaluation.measure import (
     MEASURED_RULE,
+    SAMPLING,
     generator,
+    given_frames,
     made_shard,
     open_shards,
     real_shard,
@@ -128,7 +130,7 @@ def evaluate(
     scores, remarks = scores_of(groups, settled.metrics, settled.tries, codes)
     report = make_report(
         settled,
-        choices=_choices(settled, parts, nets),
+        choices=_choices(settled, parts, nets, model),
         scores=scores,
         networks=nets,
         remarks=remarks,
@@ -174,6 +176,7 @@ def _part(
         "model": model_about,
         "protocol": plain(settled),
         "tasks": tasks,
+        "given_frames": given_frames(model, settled),
         "networks": nets.description(),
         "seed": seed,
     }
@@ -277,7 +280,7 @@ def _make(
             progress.update(done)
 
 
-def _choices(settled: Protocol, parts: list[_Part], nets: Networks) -> dict[str, Any]:
+def _choices(settled: Protocol, parts: list[_Part], nets: Networks, model: Any) -> dict[str, Any]:
     """Everything on which two scores must agree to be compared."""
     return {
         "protocol": settled.name,
@@ -292,8 +295,9 @@ def _choices(settled: Protocol, parts: list[_Part], nets: Networks) -> dict[str,
         "folds": settled.folds,
         "tries": settled.tries,
         "tasks": list(settled.tasks),
-        "num_condition_frames": settled.num_condition_frames,
+        "given_frames": given_frames(model, settled),
         "decoding": plain(settled)["decoding"],
+        **({"sampling": SAMPLING} if settled.tasks else {}),
         "guidance_scale": settled.guidance_scale,
         "decoder": settled.decoder or "the one that the model was trained for",
         "video_shape": list(settled.video_shape),

@@ -63,6 +63,7 @@ def scores_of(groups: list[Group], metrics: tuple[str, ...], tries: int, codeboo
     """
     found: dict[str, dict[str, list[float]]] = {metric: {} for metric in metrics}
     remarks: dict[str, None] = {}
+    warned: dict[str, list[str]] = {}
     tried = {}
     for group in groups:
         real = None if group.real is None else _pass(group.real, 0)["features"]
@@ -73,13 +74,17 @@ def scores_of(groups: list[Group], metrics: tuple[str, ...], tries: int, codeboo
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
                     values = _of_fold(arrays, metrics, real, rows, tried[task], codebook_size)
-                remarks |= dict.fromkeys(str(warning.message) for warning in caught)
+                for message in dict.fromkeys(str(warning.message) for warning in caught):
+                    # The same of every task and fold but for an estimate: said once.
+                    warned.setdefault(message.partition(":")[0], []).append(message)
                 for metric, value in values.items():
                     found[metric].setdefault(task, []).append(value)
         if real is not None and (distinct := len(np.unique(group.rows[0]))) <= real.shape[1]:
             remarks[
                 f"{distinct} different real clips in a fold for {real.shape[1]} features: their covariance is singular."
             ] = None
+    texts = [f"{said[0]}{f' (So in {len(said)} distances.)' if len(said) > 1 else ''}" for said in warned.values()]
+    remarks = {**dict.fromkeys(texts), **remarks}
     entries = []
     for metric in metrics:
         tasks = found[metric]

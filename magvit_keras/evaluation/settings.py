@@ -10,7 +10,7 @@ from magvit_keras.data.token_shards import flat_entries
 from magvit_keras.decoding.schedules import get_schedule
 from magvit_keras.evaluation.scores import METRICS
 from magvit_keras.generation import DECODERS
-from magvit_keras.presets.protocols import PROTOCOLS, Protocol, get_protocol
+from magvit_keras.presets.protocols import PROTOCOLS, WINDOWS, Protocol, get_protocol
 
 _DECODING = ("num_steps", "schedule", "temperature")
 _CLIPS = ("split", "windows", "crops")
@@ -79,7 +79,7 @@ def deviations(settled: Protocol) -> list[str]:
     names = [name for name in new if old.get(name, _NONE) != new[name] and name not in ("metrics", "extractor")]
     # What the protocol leaves to the user, such as the name of a list of files, is no deviation.
     names = [name for name in names if not (name.startswith("reader.") and name not in old)]
-    return [f"{_word(name)} {_text(new[name])} instead of {_text(old[name])}" for name in names]
+    return [f"{_word(name)} {_text(new[name])} instead of {_instead(name, old[name])}" for name in names]
 
 
 _NONE = object()
@@ -110,6 +110,9 @@ def _check(protocol: Protocol) -> None:
         get_schedule(protocol.decoding.schedule)
     if not isinstance(protocol.clips.windows, str):
         counts["windows"] = protocol.clips.windows
+    elif protocol.clips.windows not in WINDOWS:
+        named = ", ".join(WINDOWS)
+        raise ValueError(f"Unknown windows {protocol.clips.windows!r}; expected {named}, or how many a video has.")
     check_positive(**counts, crops=protocol.clips.crops)
     if protocol.decoder is not None and protocol.decoder not in DECODERS:
         raise ValueError(f"Unknown decoder {protocol.decoder!r}; expected one of {', '.join(DECODERS)}.")
@@ -122,6 +125,10 @@ def _check(protocol: Protocol) -> None:
 
 def _word(name: str) -> str:
     return {"decoding.schedule": "mask schedule", "frame_stride": "frame stride"}.get(name, name.split(".")[-1])
+
+
+def _instead(name: str, value: Any) -> str:
+    return "one for each real clip" if name == "samples" and value is None else _text(value)
 
 
 def _text(value: Any) -> str:

@@ -38,6 +38,9 @@ class C3D(keras.Model):
         C3D (arXiv 1412.0767); TGANv2 (arXiv 1811.09245) for this use of it.
     """
 
+    resize_rule = "aligned"
+    crop = False
+
     def __init__(
         self,
         filters: tuple[int, int, int, int] = (64, 128, 256, 512),
@@ -80,7 +83,7 @@ class C3D(keras.Model):
 
     def preprocess(self, video: Any) -> Any:
         """Clips in [0, 1] as the network sees them: 112 x 112, BGR, 0..255 less the mean clip."""
-        x = resize(ops.flip(video, axis=-1), (self.input_size, self.input_size), "aligned")
+        x = resize(ops.flip(video, axis=-1), (self.input_size, self.input_size), self.resize_rule)
         return x * 255.0 + ops.cast(self.offset, x.dtype)
 
     def call(self, video: Any) -> Any:

@@ -33,6 +33,17 @@ class _FeatureMetric(NetworkHolder, keras.metrics.Metric):
             raise ValueError(f"{self.name} takes features (batch, dimensions); received the shape {tuple(x.shape)}.")
         return ops.cast(x, "float32")
 
+    def _pair(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """Both as tensors; clips, which a network sees, are of one shape."""
+        real, generated = (ops.convert_to_tensor(x) for x in (y_true, y_pred))
+        shapes = [tuple(x.shape)[1:] for x in (real, generated)]
+        alike = len({len(shape) for shape in shapes}) == 1 and all(
+            None in sizes or sizes[0] == sizes[1] for sizes in zip(*shapes, strict=True)
+        )
+        if self._network is not None and not alike:
+            raise ValueError(f"{self.name} takes targets and predictions of one shape; received clips of {shapes}.")
+        return real, generated
+
 
 @keras.saving.register_keras_serializable("magvit_keras")
 class FrechetDistance(_FeatureMetric):
@@ -88,9 +99,9 @@ class FrechetDistance(_FeatureMetric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch of real and of generated clips, or features; the two may differ in number."""
-        for x, side, real in zip((y_true, y_pred), self._sides, (True, False), strict=True):
+        for x, side, real in zip(self._pair(y_true, y_pred), self._sides, (True, False), strict=True):
             count, mean, scatter = (variable.value for variable in side)
-            rows = self._features(ops.convert_to_tensor(x), sample_weight, real)
+            rows = self._features(x, sample_weight, real)
             if rows.shape[1] != self.feature_dim:
                 raise ValueError(f"{self.name} expects {self.feature_dim} features; received {rows.shape[1]}.")
             n = ops.cast(ops.shape(rows)[0], "float32")
@@ -188,8 +199,8 @@ class KernelDistance(_FeatureMetric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds the distance within a batch of real and generated clips, or features."""
-        x = self._features(ops.convert_to_tensor(y_true), sample_weight, real=True)
-        y = self._features(ops.convert_to_tensor(y_pred), sample_weight)
+        real, generated = self._pair(y_true, y_pred)
+        x, y = self._features(real, sample_weight, real=True), self._features(generated, sample_weight)
         if x.shape[1] != y.shape[1]:
             raise ValueError(f"Targets have {x.shape[1]} features and predictions {y.shape[1]}.")
         n, m = (ops.cast(ops.shape(rows)[0], "float32") for rows in (x, y))

@@ -44,6 +44,7 @@ class ShapesFeatures(keras.Model):
     #: What a Frechet distance through these features is called: see `fvd`.
     score_prefix = "shapes"
     resize_rule = "half_pixel"
+    crop = False
 
     def __init__(
         self,
@@ -158,6 +159,9 @@ class ShapesClassifier(keras.Model):
         >>> network(clips).shape, network.features(clips).shape
         ((2, 36), (2, 5))
     """
+
+    resize_rule = ShapesFeatures.resize_rule
+    crop = False
 
     def __init__(
         self,

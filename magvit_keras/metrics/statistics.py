@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import zipfile
 from collections.abc import Iterable
 from typing import Any
 
@@ -98,12 +99,27 @@ class FeatureStatistics:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "FeatureStatistics":
-        """What `save` wrote."""
+        """What `save` wrote.
+
+        Raises:
+            ValueError: another file, or numbers that are no statistics.
+        """
         loaded = cls()
-        with np.load(path, allow_pickle=False) as arrays:
-            if set(arrays) != {"count", "mean", "scatter"}:
-                raise ValueError(f"{path} holds {sorted(arrays)}; expected count, mean and scatter.")
-            loaded.count, loaded.mean, loaded.scatter = int(arrays["count"]), arrays["mean"], arrays["scatter"]
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                held = dict(arrays)
+        except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is no file that FeatureStatistics.save wrote: {error}") from None
+        if set(held) != {"count", "mean", "scatter"}:
+            raise ValueError(f"{path} holds {sorted(held)}; expected count, mean and scatter.")
+        d = held["mean"].size
+        fits = (held["count"].shape, held["mean"].shape, held["scatter"].shape) == ((), (d,), (d, d))
+        if not (fits and held["count"] >= 0 and all(np.isfinite(array).all() for array in held.values())):
+            shapes = {name: array.shape for name, array in held.items()}
+            raise ValueError(
+                f"{path} holds no count, mean (D,) and scatter (D, D) of finite numbers; received {shapes}."
+            )
+        loaded.count, loaded.mean, loaded.scatter = int(held["count"]), held["mean"], held["scatter"]
         return loaded
 
 

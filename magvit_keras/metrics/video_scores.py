@@ -12,9 +12,9 @@ from keras import ops
 
 from magvit_keras import backend
 from magvit_keras.checks import check_positive, check_range, video_of
+from magvit_keras.metrics.descriptions import distance_name, input_settings
 from magvit_keras.metrics.folds import over_folds
 from magvit_keras.metrics.frechet import frechet_distance
-from magvit_keras.metrics.i3d import I3D
 from magvit_keras.metrics.inception import inception_score
 from magvit_keras.metrics.kernel import kernel_distance
 from magvit_keras.metrics.statistics import FeatureStatistics
@@ -29,7 +29,8 @@ class VideoScore:
             "shapes-FVD (not comparable with published FVD)".
         value: the score, the mean over folds.
         std: population standard deviation over folds, or over splits where there is one fold; None for one of both.
-        made_by: network, its weights' checksums, resize rule, counts and shapes of clips, folds, versions.
+        made_by: network, its weights' checksums, resize rule and other settings, counts and shapes of clips, folds,
+            versions.
     """
 
     name: str
@@ -220,15 +221,13 @@ def _distance(
                 raise ValueError("FeatureStatistics give a Frechet distance of one fold only: give clips instead.")
             samples.append(clips)
             made_by[f"{side}_clips"] = clips.count
+            made_by[f"{side}_from"] = "statistics that do not say of which clips and through which network"
         else:
             features, shape = clip_features(clips, network, batch_size, side, shape)
             samples.append(features)
             made_by[f"{side}_clips"] = len(features)
     made_by["clip_shape"] = shape
-    known = isinstance(network, I3D) and network.is_published and hasattr(network, "weights_source")
-    label = name if known else f"{kind} of {network.name}"
-    if hasattr(network, "score_prefix"):  # a network of this library that has no published scores
-        label = f"{network.score_prefix}-{name} (not comparable with published {name})"
+    label = distance_name(network, name, kind)
     if folds == 1:
         return VideoScore(label, function(*samples), None, made_by)
     return _score(label, over_folds(function, folds, *samples), folds, made_by)
@@ -244,8 +243,7 @@ def _made_by(network: keras.Model, folds: int) -> dict[str, Any]:
     return {
         "network": network.name,
         "weights": getattr(network, "weights_source", None) or "unknown: not loaded by this library",
-        "resize_rule": getattr(network, "resize_rule", None) or "whatever the network does",
-        "crop": getattr(network, "crop", "whatever the network does"),
+        **input_settings(network),
         "folds": folds,
         "versions": versions,
     }
@@ -265,8 +263,12 @@ def _batches(clips: Any, batch_size: int) -> Iterator[np.ndarray]:
         batches: Iterable = (clips[i] for i in range(clips.num_batches))
     elif hasattr(clips, "shape"):
         batches = (clips[i : i + batch_size] for i in range(0, len(clips), batch_size))
-    else:
+    elif isinstance(clips, Iterable) and not isinstance(clips, str):
         batches = clips
+    else:
+        raise ValueError(
+            f"Clips come as an array or as an iterable of batches of them; received {type(clips).__name__}."
+        )
     for batch in batches:
         video = video_of(batch)
         yield video if isinstance(video, np.ndarray) else ops.convert_to_numpy(video)

@@ -10,6 +10,9 @@ from typing import Any
 from magvit_keras.commit.tasks import TASKS
 from magvit_keras.presets.recipes import RECIPES, Decoding
 
+#: Windows that have a name; any others are a number of them.
+WINDOWS = ("random", "first", "centre")
+
 
 @dataclasses.dataclass(frozen=True)
 class RealClips:

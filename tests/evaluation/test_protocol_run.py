@@ -54,7 +54,7 @@ def test_every_protocol_runs_as_it_says(name, magvit, sample, networks, tmp_path
         assert clips["training"] == random
         assert clips["horizontal_flip"] is False
         assert random or (clips["windows"], clips["crops"]) == (protocol.clips.windows, protocol.clips.crops)
-    assert f"samples 4 instead of {protocol.samples or 'none'}" in report["deviations"]
+    assert f"samples 4 instead of {protocol.samples or 'one for each real clip'}" in report["deviations"]
     assert not any(entry.get("comparable") for entry in report["scores"])
 
 
@@ -182,6 +182,27 @@ def test_clips_of_one_name_that_look_otherwise_are_kept_apart(magvit, sample, ne
         reader = {**SHAPES, "texture": texture}
         evaluate(magvit, "moving_shapes_reconstruction", tmp_path / "out", **{**settings, "reader": reader})
     assert len(list((tmp_path / "kept").glob("real-*"))) == 2
+
+
+@pytest.mark.once
+def test_features_of_an_encoder_with_other_settings_are_kept_apart(magvit, sample, networks, colours, tmp_path):
+    settings = options("moving_shapes_reconstruction", sample, networks, metrics=["fvd"])
+    about = []
+    for mean in (0.0, 0.5, 0.5):
+        network = mk.metrics.ClipEncoder(colours, mean=mean)
+        given = {**settings, "networks": {"distance": network}}
+        report = evaluate(magvit, "moving_shapes_reconstruction", tmp_path, **given)
+        about.append(report["choices"]["networks"]["distance"])
+    assert about[0] != about[1] == about[2] and about[1]["settings"]["mean"] == 0.5
+    assert len(list((tmp_path / "features").glob("real-*"))) == 2
+
+
+@pytest.mark.once
+def test_a_warning_of_every_task_is_one_remark(magvit, sample, networks, tmp_path):
+    settings = options("bair_mt8", sample, networks, samples=3, tasks=["frame_prediction", "frame_interpolation"])
+    remarks = evaluate(magvit, "bair_mt8", tmp_path, **settings)["remarks"]
+    few = [remark for remark in remarks if remark.startswith("Only 3 samples for 3 features")]
+    assert len(few) == 1 and few[0].endswith("(So in 2 distances.)")
 
 
 @pytest.mark.once

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import types
 
 import keras
 import pytest
@@ -9,18 +10,22 @@ from typer.testing import CliRunner
 
 import magvit_keras as mk
 from magvit_keras.cli import app
+from magvit_keras.commit.tasks import get_task
 from magvit_keras.evaluation import (
     Networks,
     UnlikeProtocols,
     compare,
     evaluate,
     load_model,
+    load_networks,
     models,
     read_report,
     to_markdown,
     write_report,
 )
+from magvit_keras.evaluation.measure import given_frames
 from magvit_keras.evaluation.models import describe_model
+from magvit_keras.evaluation.networks import describe_network
 from magvit_keras.evaluation.report import make_report
 from magvit_keras.presets.protocols import get_protocol
 
@@ -65,6 +70,8 @@ def test_it_comes_back_as_it_was(report):
 def test_it_carries_every_choice(report, networks):
     made = report[1]
     assert made["choices"]["decoding"] == {"num_steps": 1, "schedule": "exp", "temperature": 400.0}
+    assert made["choices"]["given_frames"] == {"frame_prediction": 1}
+    assert made["choices"]["sampling"]["token_temperature"] == 1.0
     clips = made["choices"]["real_clips"]["clips"]
     assert (clips["reader"], clips["windows"], clips["videos"]) == ("BAIR", "first", 2)
     assert made["choices"]["split"] == "test" and made["choices"]["reader"] == {"camera": "image_aux1"}
@@ -82,6 +89,14 @@ def test_it_carries_every_choice(report, networks):
         "videos 2 instead of 256",
     ]
     assert any("different real clips in a fold" in remark for remark in made["remarks"])
+
+
+def test_the_number_of_given_frames_is_the_protocols_or_that_of_the_models_task(magvit):
+    model = types.SimpleNamespace(tasks={"frame_prediction": get_task("frame_prediction").with_frames(2)})
+    expected = {"frame_interpolation": 2, "class_conditional_frame_prediction": 1}
+    assert given_frames(model, get_protocol("ssv2_mt10")) == {"frame_prediction": 2, **expected}
+    assert given_frames(model, get_protocol("k600_fp")) == {"frame_prediction": 5}
+    assert given_frames(magvit.tokenizer, get_protocol("bair_reconstruction")) == {}
 
 
 def test_the_papers_score_stands_beside_it_and_says_why_it_does_not_compare(report):
@@ -120,6 +135,24 @@ def test_only_the_published_i3d_without_deviations_compares(rule, comparable):
     assert made["paper"] == {"k600-fp-base": 24.5, "k600-fp-large": 9.9}
     unread = make_report(protocol, scores=[score], networks=Networks(distance=network), **{**rest, "replaced": 2})
     assert unread["scores"][0]["comparable"] is False
+
+
+def test_a_network_is_called_and_described_as_in_the_metrics(colours):
+    features = mk.metrics.ShapesFeatures((2, 2, 2, 2), 3)
+    assert Networks(distance=features).distance_name == "shapes-FVD (not comparable with published FVD)"
+    assert Networks(distance=colours).distance_name == "Frechet distance of colours"
+    network = mk.metrics.I3D("half_pixel", width=1 / 32, crop=True)
+    about = describe_network(network)
+    assert (about["resize_rule"], about["crop"], about["settings"]["input_size"]) == ("half_pixel", True, 224)
+
+
+def test_the_architecture_has_one_checksum_whatever_keras_numbers_its_layers():
+    def made(strides):
+        clips = keras.Input((4, 8, 8, 3))
+        encoder = keras.Model(clips, keras.layers.AveragePooling3D(2, strides)(clips))
+        return describe_network(mk.metrics.ClipEncoder(encoder))["architecture_sha256"]
+
+    assert made(1) == made(1) != made(2)
 
 
 def test_infinity_is_no_number_in_json(report, tmp_path):
@@ -182,6 +215,12 @@ def test_a_choice_that_is_studied_becomes_a_column(report, another):
     assert "decoding.num_steps" in compare([report[1], another], ["a", "b"], vary=["decoding"])
     with pytest.raises(ValueError, match="--vary colour: no such choice"):
         compare([report[1], another], ["a", "b"], vary=["colour"])
+
+
+def test_what_each_report_departs_in_is_said_of_each(report, another):
+    another["choices"]["folds"], another["deviations"] = 4, []
+    text = compare([report[1], another], ["a", "b"], vary=["folds"])
+    assert "1 instead of 12" in text.splitlines()[-1] and text.endswith("(a); nothing (b).\n")
 
 
 def test_a_network_of_a_measure_that_one_lacks_does_not_matter(report, another):
@@ -255,6 +294,20 @@ def test_two_processes_and_a_comparison_on_the_command_line(run, extractor, samp
     (tmp_path / "b" / "report.json").write_text(json.dumps(changed))
     result = invoke("compare", tmp_path / "a", tmp_path / "b")
     assert (result.exit_code, "samples: [4] in" in result.output) == (2, True), result.output
+
+
+def test_clips_too_short_for_the_extractor_are_refused_in_one_line(run, tmp_path):
+    chosen = ("--protocol", "moving_shapes_reconstruction", "--frames", 4, "--size", 16, "--metric", "fvd")
+    result = invoke("evaluate", "--run", run, "--out", tmp_path, *chosen, "--samples", 2, "--verbose", 0)
+    assert result.exit_code == 2
+    assert result.output.startswith("magvit-keras: The classifier of Moving Shapes needs clips"), result.output
+    assert len(result.output.splitlines()) == 1
+
+
+def test_an_extractor_that_is_no_file_of_keras_is_refused(tmp_path):
+    (tmp_path / "cut.keras").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"cut\.keras is damaged, or no model that Keras saved"):
+        load_networks(("fvd",), tmp_path / "cut.keras")
 
 
 def test_a_model_comes_out_of_a_run_and_out_of_a_preset(run, magvit, monkeypatch):

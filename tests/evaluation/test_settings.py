@@ -114,6 +114,7 @@ def test_class_conditional_generation_of_ssv2_has_clips_of_its_own():
         ("bair_fp", {"decoder": "beam"}, "Unknown decoder 'beam'"),
         ("bair_fp", {"samples": 0}, "samples must be an integer of at least 1"),
         ("bair_fp", {"schedule": "linear-ish"}, "linear-ish"),
+        ("bair_fp", {"windows": "last"}, "Unknown windows 'last'; expected random, first, centre"),
     ],
 )
 def test_bad_changes_are_refused(name, changes, message):

@@ -167,6 +167,22 @@ def test_statistics_are_saved(tmp_path):
     np.testing.assert_array_equal(after.covariance, before.covariance)
 
 
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (None, "is no file that FeatureStatistics.save wrote"),
+        ({"mean": np.zeros(3)}, r"holds \['mean'\]; expected count"),
+        ({"count": 5, "mean": np.zeros(3), "scatter": np.zeros((2, 2))}, "received.*'scatter': \\(2, 2\\)"),
+        ({"count": 5, "mean": np.full(2, np.nan), "scatter": np.zeros((2, 2))}, "finite numbers"),
+    ],
+)
+def test_what_is_no_file_of_statistics_is_refused(arrays, message, tmp_path):
+    path = tmp_path / "real.npz"
+    path.write_text("text") if arrays is None else np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=message):
+        FeatureStatistics.load(path)
+
+
 def test_statistics_of_other_widths_do_not_merge():
     with pytest.raises(ValueError, match="6 and of 5 features"):
         FeatureStatistics(rows()).update(rows(d=5))

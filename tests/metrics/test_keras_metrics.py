@@ -264,6 +264,14 @@ def test_a_network_from_a_config_has_no_weights_and_says_so():
         (lambda: metrics.InceptionScore(3).update_state(None, rows()), "expects 3 logits; received 4"),
         (lambda: metrics.KernelDistance().update_state(rows(), rows(d=5)), "Targets have 4 features and predictions 5"),
         (lambda: metrics.KernelDistance(network=len), "must be a keras.Model"),
+        (
+            lambda: metrics.FrechetDistance(3, flat_features())(clips(), clips()[:, :, :8]),
+            "of one shape; received clips",
+        ),
+        (
+            lambda: metrics.KernelDistance(network=flat_features())(clips(), clips()[:, :2]),
+            "of one shape; received clips",
+        ),
         (lambda: metrics.PerceptualDistance(None), r"load_lpips\(path\)"),
         (lambda: metrics.KernelDistance().update_state(rows(), rows(), [1.0]), "takes no sample_weight"),
         (lambda: metrics.KernelDistance(kernel="rbf"), "'rbf'; expected polynomial or gaussian"),

@@ -10,6 +10,7 @@ from magvit_keras.metrics import (
     C3D,
     I3D,
     JEDI,
+    ClipEncoder,
     FeatureStatistics,
     VideoScore,
     clip_features,
@@ -90,7 +91,9 @@ def test_batches_dicts_bytes_and_statistics_give_the_same(colours):
     np.testing.assert_allclose(found.value, expected, rtol=1e-3)
     assert (found.made_by["real_clips"], found.made_by["generated_clips"]) == (10, 10)
     statistics = FeatureStatistics(clip_features(real / 255, colours)[0])
-    np.testing.assert_allclose(fvd(statistics, generated / 255, colours).value, expected, rtol=1e-6)
+    found = fvd(statistics, generated / 255, colours)
+    np.testing.assert_allclose(found.value, expected, rtol=1e-6)
+    assert "do not say" in found.made_by["real_from"] and "generated_from" not in found.made_by
 
 
 @pytest.mark.once
@@ -100,6 +103,12 @@ def test_a_score_says_how_it_was_made(colours):
     assert score.name == "Frechet distance of colours"
     assert score.made_by["clip_shape"] == (4, 8, 8, 3)
     assert score.made_by["weights"].startswith("unknown")
+    encoder = ClipEncoder(colours, input_size=6, mean=(0.5, 0.5, 0.4))
+    assert fvd(clips(0), clips(1), encoder).made_by["settings"] == {
+        "input_size": 6,
+        "mean": [0.5, 0.5, 0.4],
+        "std": 1.0,
+    }
     assert {"keras", "magvit-keras"} <= score.made_by["versions"].keys()
     json.dumps(score.made_by)
     assert "real_clips 10" in str(score)
@@ -152,6 +161,8 @@ def broken(seed=0):
         (clips()[0], clips()[0], r"received the shape \(4, 8, 8, 3\)"),
         (clips(), iter([]), "generated holds no clip"),
         (clips().astype("int32"), clips(), "must be uint8, or floats"),
+        (None, clips(), "iterable of batches of them; received NoneType"),
+        (clips(), "clips.npy", "iterable of batches of them; received str"),
     ],
 )
 def test_clips_that_do_not_do(colours, real, generated, message):
