@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from magvit_keras.checks import check_positive
@@ -104,26 +104,6 @@ def changed_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> ChangedRecipe:
     for task in changed.tasks:
         get_task(task)
     return ChangedRecipe(changed, architecture, discriminator)
-
-
-def parse_changes(texts: Iterable[str]) -> dict[str, Any]:
-    """`["filters=32", "video_shape=[4,16,16]"]` as a dict; values are JSON, and else text.
-
-    Raises:
-        ValueError: a text without `=`, or a name given twice.
-    """
-    changes: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise ValueError(f"--set must be name=value, for example filters=32; received {text!r}.")
-        if name in changes:
-            raise ValueError(f"--set names {name} twice.")
-        try:
-            changes[name] = json.loads(value)
-        except ValueError:
-            changes[name] = value
-    return changes
 
 
 def _arguments(model: type) -> set[str]:

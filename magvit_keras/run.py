@@ -25,6 +25,7 @@ from magvit_keras.data import Source, VideoFolder
 from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.magvit import Magvit
 from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
+from magvit_keras.presets.hub import CONFIG_FILE, local_folder
 from magvit_keras.presets.model_card import card_of_run
 from magvit_keras.presets.transformers import transformer_config
 from magvit_keras.stages import SETTINGS_FILE, STAGES, note_settings, perceptual_loss, train_steps, write_history
@@ -151,13 +152,20 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
 def load_run(run: str | os.PathLike) -> Magvit:
     """The trained model of a run, with its class names as `magvit.class_names`.
 
+    Args:
+        run: its folder; or a preset of a `Magvit`, a folder or `hf://user/repo`, which names no classes.
+
     Raises:
-        ValueError: the folder is no run, or that of a tokenizer, or its training has not ended; the message says how
-            far it is.
+        ValueError: the folder is no run or preset, or that of a tokenizer, or the training has not ended; the message
+            says how far it is.
     """
-    run = pathlib.Path(run)
+    where, run = run, local_folder(run)
     if not (run / SETTINGS_FILE).is_file():
-        raise ValueError(f"{run} is not the folder of a run: it holds no {SETTINGS_FILE}.")
+        if not (run / CONFIG_FILE).is_file():
+            raise ValueError(f"{where} is not the folder of a run or a preset: no {SETTINGS_FILE}, no {CONFIG_FILE}.")
+        magvit = Magvit.from_preset(run)
+        magvit.class_names = None
+        return magvit
     if run_settings(run).get("kind", "transformer") != "transformer":
         raise ValueError(f"{run} trained a tokenizer, which makes no clips by itself; it is in {run / 'tokenizer'}.")
     if not (run / "magvit" / "config.json").is_file():
@@ -169,8 +177,9 @@ def load_run(run: str | os.PathLike) -> Magvit:
 
 
 def run_settings(run: str | os.PathLike) -> dict[str, Any]:
-    """What `train_run` noted when it started: the settings and the class names."""
-    return json.loads((pathlib.Path(run) / SETTINGS_FILE).read_text())
+    """What a training noted when it started, settings and class names; nothing where the folder is no run's."""
+    path = pathlib.Path(run) / SETTINGS_FILE
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def _sources(data: str | os.PathLike | Source, settings: Settings) -> tuple[Source, Source]:
