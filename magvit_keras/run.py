@@ -19,7 +19,7 @@ from typing import Any
 import keras
 
 from magvit_keras.callbacks.checkpoint import Checkpoint
-from magvit_keras.checks import check_positive
+from magvit_keras.checks import check_divides, check_positive
 from magvit_keras.commit.tasks import get_task
 from magvit_keras.data import Source, VideoFolder
 from magvit_keras.data.token_cache import TokenBatches
@@ -231,11 +231,7 @@ def _tokenizer_trainer(tokenizer: VideoTokenizer, settings: Settings) -> keras.M
 
 def _new_magvit(tokenizer: VideoTokenizer, source: Source, settings: Settings) -> Magvit:
     shape = (settings.num_frames, settings.height, settings.width)
-    if any(size % by for size, by in zip(shape, tokenizer.downsampling, strict=True)):
-        raise ValueError(
-            f"Clips of {shape} (frames, height, width) do not divide by the tokenizer's downsampling "
-            f"{tokenizer.downsampling}."
-        )
+    check_divides(shape, tokenizer.downsampling)
     fixed = {
         "codebook_size": tokenizer.codebook_size,
         "num_classes": source.num_classes,

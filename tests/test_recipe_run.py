@@ -217,6 +217,9 @@ def test_kinetics_gives_five_frames_and_decodes_by_its_recipe(folder, tokenizer,
         ("ucf101-cg-base", ("--tokenizer", "3dvq_tiny"), "The preset 3dvq_tiny is an architecture without weights"),
         ("moving-shapes-3dvq-tiny", ("--max-steps", 0), "max_steps must be an integer of at least 1"),
         ("moving-shapes-3dvq-tiny", ("--set", "size=3"), "has no 'size' to change"),
+        ("moving-shapes-3dvq-tiny", ("--set", "channel_multipliers=2"), "channel_multipliers must be like [1,"),
+        ("moving-shapes-3dvq-tiny", ("--set", "video_shape=[7,32,32]"), "Clips of 7x32x32 do not divide"),
+        ("moving-shapes-mt10-tiny", ("--tokenizer", "3dvq_moving_shapes", "--set", "num_layers=x"), "received 'x'"),
     ],
 )
 def test_train_refuses_before_any_work(tmp_path, name, arguments, message):
@@ -244,10 +247,13 @@ def test_options_of_recipes_are_refused_without_one(tmp_path):
 
 
 @one_backend
-def test_another_recipe_in_the_same_folder_is_refused(shapes):
+def test_another_recipe_in_the_same_folder_is_refused(shapes, tmp_path):
     result = train("moving-shapes-3dvq-tiny", shapes, None, "--reader", "num_clips=4", epochs=3)
     assert result.exit_code == 2
     assert "holds a run with other settings (epochs was 10 and is now 3)" in result.output
+    (tmp_path / "settings.json").write_text((shapes / "settings.json").read_text())
+    result = train("moving-shapes-3dvq-tiny", tmp_path, None, "--reader", "num_clips=4", epochs=3)
+    assert result.exit_code == 0, result.output  # no checkpoint there, nothing to go on with
     result = CliRunner().invoke(app, ["generate", "--run", str(shapes), "--out", "x.gif"])
     assert result.exit_code == 2 and "trained a tokenizer" in result.output
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,10 +58,9 @@ class WebVideos(VideoFiles):
     ):
         super().__init__(root, **clips)
         readers = {".csv": read_csv, ".jsonl": read_jsonl}
-        table = self.root / table
-        if table.suffix.lower() not in readers:
+        if pathlib.Path(table).suffix.lower() not in readers:
             raise ValueError(f"table={os.fspath(table)!r}: expected a file that ends in {' or '.join(readers)}")
-        first_file(self.root, [os.fspath(table)], "the list of videos, which `table` names,")
+        table = first_file(self.root, [os.fspath(table)], "the list of videos, which `table` names,")
         skipped = Skipped(table, self.on_error)
         columns = [name for name in (path, label, caption) if name is not None]
         listed = []

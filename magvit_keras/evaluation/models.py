@@ -5,6 +5,7 @@ import os
 import pathlib
 from typing import Any
 
+from magvit_keras.checks import check_divides
 from magvit_keras.magvit import Magvit
 from magvit_keras.presets.hub import local_folder
 from magvit_keras.presets.protocols import Protocol
@@ -53,10 +54,7 @@ def measured_part(model: Any, protocol: Protocol) -> Any:
     """
     model = _fitting(model, protocol, type(model).__name__)
     if protocol.kind == "reconstruction":
-        frames, height, width = protocol.video_shape
-        by = model.downsampling
-        if any(n % d for n, d in zip(protocol.video_shape, by, strict=True)):
-            raise ValueError(f"Clips of {frames}x{height}x{width} do not divide by the tokenizer's downsampling {by}.")
+        check_divides(protocol.video_shape[-len(model.downsampling) :], model.downsampling)
     elif tuple(model.video_shape) != tuple(protocol.video_shape):
         made, wanted = ("x".join(map(str, shape)) for shape in (model.video_shape, protocol.video_shape))
         frames, height, width = model.video_shape
