@@ -47,7 +47,18 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, Any]:
 
 
 # What unpickling and unpacking raise where bytes are missing or wrong.
-_DAMAGE = (zipfile.BadZipFile, pickle.UnpicklingError, EOFError, struct.error, ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    pickle.UnpicklingError,
+    EOFError,
+    struct.error,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+)
 #: How files of PyTorch before 1.6 begin: a pickle of their magic number.
 _OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
