@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,9 @@ from magvit_keras.cli.options import errors_in_one_line
 
 def generate(
     run: Annotated[str, typer.Option(help="Folder of a finished run, or a whole model: its folder, hf://user/repo.")],
-    out: Annotated[pathlib.Path, typer.Option(help="File to write: .mp4, .gif, .webm, .avi, or .png for a strip.")],
+    out: Annotated[
+        pathlib.Path, typer.Option(help="File to write: .mp4, .gif, .webm, .avi, .mov, .mkv, or .png for a strip.")
+    ],
     task: Annotated[str, typer.Option(help="What to make.")] = "frame_prediction",
     video: Annotated[pathlib.Path | None, typer.Option(help="The video that the task starts from.")] = None,
     label: Annotated[str | None, typer.Option(help="Name or number of the class, for the tasks with a class.")] = None,
@@ -33,11 +36,10 @@ def generate(
     with errors_in_one_line():
         import numpy as np
 
-        from magvit_keras import visualize
         from magvit_keras.data import read_clip
         from magvit_keras.run import load_run, run_settings
 
-        writer = _writer(visualize, out)
+        writer = _writer(out)
         magvit, settings = load_run(run), run_settings(run)
         asked = {"num_steps": num_steps, "temperature": temperature, "schedule": schedule}
         decoding = {**_decoding(settings), **{name: value for name, value in asked.items() if value is not None}}
@@ -80,14 +82,20 @@ def _label(text: str, magvit: Any) -> int:
     raise ValueError(f"The model names no classes: --label must be a number below {classes}; received {text!r}.")
 
 
-def _writer(visualize: object, out: pathlib.Path) -> object:
+def _writer(out: pathlib.Path) -> Callable[[pathlib.Path, Any, float], Any]:
     """How a file of that extension is written; an unknown one is refused before the work."""
+    from magvit_keras import visualize
+    from magvit_keras.data import write_video
+
+    def other_video(path: pathlib.Path, clips: Any, fps: float) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_video(path, visualize.grid(clips), fps)
+
     kinds = {
         ".gif": lambda path, clips, fps: visualize.save_gif(path, clips, fps=fps),
         ".png": lambda path, clips, fps: visualize.save_png_strip(path, clips),
-        **dict.fromkeys(
-            (".mp4", ".avi", ".webm", ".mov"), lambda path, clips, fps: visualize.save_mp4(path, clips, fps=fps)
-        ),
+        ".mp4": lambda path, clips, fps: visualize.save_mp4(path, clips, fps=fps),
+        **dict.fromkeys((".avi", ".webm", ".mov", ".mkv"), other_video),
     }
     if out.suffix.lower() not in kinds:
         raise ValueError(f"--out must end in one of {', '.join(kinds)}; received {out.name!r}.")
