@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import warnings
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -30,12 +31,19 @@ Size = Annotated[str, typer.Option(help="Height and width of the clips in pixels
 
 
 class errors_in_one_line:
-    """Bad input is answered in a line, not in a traceback."""
+    """Bad input is answered in a line, not in a traceback; the library's own warnings come without source lines."""
 
     def __enter__(self) -> None:
-        pass
+        self._format = warnings.formatwarning
+        warnings.formatwarning = self._plain
+
+    def _plain(self, message: Warning | str, category: type[Warning], *where: Any, **line: Any) -> str:
+        if category.__module__.startswith("magvit_keras."):
+            return f"magvit-keras: {message}\n"
+        return self._format(message, category, *where, **line)
 
     def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
+        warnings.formatwarning = self._format
         # OSError: no such file, no access, a full disk, no answer of the hub.
         if isinstance(error, ValueError | OSError | ImportError):
             typer.echo(f"magvit-keras: {error}", err=True)
