@@ -28,12 +28,12 @@ test-backend: env ## run the tests on one backend: make test-backend BACKEND=tor
 	KERAS_BACKEND=$(BACKEND) TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python -m pytest $(ARGS)
 
 test-torchcodec: env-torchcodec ## run the tests of the decoders with torchcodec; needs FFmpeg's shared libraries
-	NEEDED=torchcodec KERAS_BACKEND=torch .venv-torchcodec/bin/python -m pytest tests/data/test_decoders.py $(ARGS)
+	NEEDED=torchcodec KERAS_BACKEND=torch .venv-torchcodec/bin/python -m pytest tests/data/test_video_decoders.py $(ARGS)
 
 test-tfio: env-tfio ## run the tests of the decoders with tensorflow-io and TensorFlow 2.16
 	NEEDED=tensorflow_io KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=2 \
 	LD_LIBRARY_PATH="$$(.venv-tfio/bin/python scripts/ffmpeg4.py .venv-tfio/ffmpeg4):$$LD_LIBRARY_PATH" \
-	.venv-tfio/bin/python -m pytest tests/data/test_decoders.py $(ARGS)
+	.venv-tfio/bin/python -m pytest tests/data/test_video_decoders.py $(ARGS)
 
 lint: env ## check the style
 	.venv/bin/ruff check .

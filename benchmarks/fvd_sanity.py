@@ -68,7 +68,9 @@ DAMAGE = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=256, help="clips in each of the two sets")
+    parser.add_argument(
+        "--clips", type=int, default=256, help="clips in each of the two sets that damage is measured with"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--i3d", help="public weights of I3D, for real FVD")
     parser.add_argument("--network", help="a .keras file: any model of clips -> features")
@@ -78,15 +80,17 @@ def main() -> int:
     else:
         network = keras.saving.load_model(options.network) if options.network else shapes_classifier().features
     # Two sets that have no clip in common with each other, nor with those that the classifier learned from.
-    sources = (MovingShapes(options.clips, FRAMES, SIZE, options.seed, split) for split in ("validation", "test"))
+    # The halves take twice as many: the law of 1/n needs more clips than features.
+    count = options.clips
+    sources = (MovingShapes(2 * count, FRAMES, SIZE, options.seed, split) for split in ("validation", "test"))
     clean, other = (source.arrays()["video"].astype("float32") / 255 for source in sources)
     reference, _ = clip_features(clean, network)
     undamaged, _ = clip_features(other, network)
-    print(heading(f"network {network.name}", f"2 x {options.clips} Moving Shapes clips of {FRAMES}x{SIZE}x{SIZE}"))
+    print(heading(f"network {network.name}", f"2 x {count} Moving Shapes clips of {FRAMES}x{SIZE}x{SIZE}"))
     wrong: list[str] = []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Only")  # of fewer samples than features; the chance column says it
-        damage_table(network, reference, undamaged, other, options.seed, wrong)
+        damage_table(network, reference[:count], undamaged[:count], other[:count], options.seed, wrong)
         halves_table(np.concatenate([reference, undamaged]), options.seed, wrong)
         scale = float(np.trace(np.cov(reference, rowvar=False)))
         itself = frechet_distance(reference, reference)
@@ -133,9 +137,7 @@ def halves_table(features: np.ndarray, seed: int, wrong: list[str], repeats: int
     for n, distance, expected in rows:
         print(f"| {n} | {distance:.4g} | {n * distance:.4g} | {expected:.4g} |")
     exponent = fitted_exponent(rows, features.shape[1])
-    print(
-        f"\nThe distance goes with n to the power {exponent:.3f}, fitted where clips are as many as features or more."
-    )
+    print(f"\nThe distance goes with n to the power {exponent:.3f}, fitted where clips are twice as many as features.")
     if not -1.15 < exponent < -0.85:
         wrong.append("the distance of two halves does not fall as one over their size")
 
@@ -156,7 +158,7 @@ def halves(features: np.ndarray, seed: int, repeats: int) -> list[tuple[int, flo
 
 def fitted_exponent(rows: list[tuple[int, float, float]], dim: int) -> float:
     """The slope of log distance over log n. With fewer clips, covariances are too poor for the law to hold."""
-    n, distance = np.array([row[:2] for row in rows if row[0] >= dim] or [row[:2] for row in rows]).T
+    n, distance = np.array([row[:2] for row in rows if row[0] >= 2 * dim] or [row[:2] for row in rows]).T
     return float(np.polyfit(np.log(n), np.log(distance), 1)[0]) if len(n) > 1 else float("nan")
 
 

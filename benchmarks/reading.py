@@ -132,7 +132,7 @@ def feeding(root: pathlib.Path, *times: float) -> None:
         taken = sorted(step() for _ in range(5))[2]
         enough = "yes" if taken >= wait else "no"
         print(f"| {what} | {taken * 1e3:.0f} | {wait * 1e3:.0f} | {taken / wait:.1f} | {enough} |", flush=True)
-    print("\nBatches and steps are timed one after the other, with all cores for each; a step is the median of five.\n")
+    print("\nBatches and steps are timed one after the other, not at the same time; a step is the median of five.\n")
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ _ROOMS = (
     "convert",
     "data",
     "decoding",
+    "distribution",
     "evaluation",
     "layers",
     "metrics",

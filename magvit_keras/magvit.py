@@ -208,7 +208,7 @@ class Magvit(PresetMixin, backend.SteppedModel):
         return ops.sum(ops.cast(self._uniform((size, 1)) >= ops.convert_to_tensor(edges[None]), "int32"), axis=1)
 
     def _uniform(self, shape: tuple) -> Any:
-        return keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
+        return backend.uniform(shape, seed=self.seed_generator)
 
     def _tokens(self, batch: dict, task: Any, size: Any) -> tuple[Any, Any]:
         """Tokens z of the clips and z~ of the condition clips of the drawn tasks."""

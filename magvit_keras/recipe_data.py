@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from magvit_keras import distribution
 from magvit_keras.data import Source, TokenShards, open_source
 from magvit_keras.data.formats import make_shapes
 from magvit_keras.data.token_cache import TokenBatches
@@ -123,4 +124,6 @@ def cached_batches(
             f"{folder} does not hold the tokens of {recipe.name}: {listed}. They are made by "
             f"`magvit-keras tokenize --recipe {recipe.name}`, with the same --tokenizer."
         )
-    return found.get("class_names", []), TokenBatches(shards.read(), recipe.batch_size, seed, steps_per_epoch)
+    process = distribution.current().process
+    batches = TokenBatches(shards.read(), recipe.batch_size, seed, steps_per_epoch, process)
+    return found.get("class_names", []), batches

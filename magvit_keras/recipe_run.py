@@ -16,6 +16,7 @@ from typing import Any
 
 import keras
 
+from magvit_keras import distribution
 from magvit_keras.checks import check_divides, check_positive
 from magvit_keras.data import Source
 from magvit_keras.magvit import Magvit
@@ -24,7 +25,7 @@ from magvit_keras.presets.model_card import ModelCard, card_of_run
 from magvit_keras.presets.recipes import Recipe, get_recipe
 from magvit_keras.recipe_changes import MODELS, ChangedRecipe, changed_recipe
 from magvit_keras.recipe_data import cached_batches, load_tokenizer, open_recipe_data, preset_folder
-from magvit_keras.stages import note_settings, perceptual_loss, train_steps, write_history
+from magvit_keras.stages import note_settings, perceptual_loss, save_preset, train_steps, write_history
 from magvit_keras.token_run import fingerprint
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.inflation import inflate
@@ -103,6 +104,7 @@ def train_recipe(
     changed = changed_recipe(get_recipe(recipe) if isinstance(recipe, str) else recipe, options.changes)
     recipe = changed.recipe
     _check_options(recipe, data, options)
+    distribution.current().check_batch_size(batch_size=recipe.batch_size)
     say = print if verbose else (lambda *_: None)
     keras.utils.set_random_seed(options.seed)
     stage = _transformer_stage if recipe.kind == "transformer" else _tokenizer_stage
@@ -181,6 +183,7 @@ def _loader(recipe: Recipe, source: Source, options: RecipeOptions, say: Callabl
         seed=options.seed,
         workers=options.workers,
         steps_per_epoch=_interval(recipe, options),
+        process=distribution.current().process,
     )
 
 
@@ -219,9 +222,9 @@ def _tokenizer_stage(
 
     def finish(out: pathlib.Path) -> keras.Model:
         card = _card(out, recipe, options, f"{len(source)} videos")
-        vqgan.discriminator.save_to_preset(out / "discriminator", card)
+        save_preset(vqgan.discriminator, out / "discriminator", card)
         tokenizer.set_weights(vqgan.ema_tokenizer.get_weights())
-        tokenizer.save_to_preset(out / "tokenizer", card)
+        save_preset(tokenizer, out / "tokenizer", card)
         return tokenizer
 
     return vqgan, _loader(recipe, source, options, say), noted, finish
@@ -277,7 +280,7 @@ def _transformer_stage(
     )
 
     def finish(out: pathlib.Path) -> keras.Model:
-        magvit.save_to_preset(out / "magvit", _card(out, recipe, options, count))
+        save_preset(magvit, out / "magvit", _card(out, recipe, options, count))
         return magvit
 
     return magvit, batches, {**noted, "class_names": names}, finish

@@ -18,6 +18,7 @@ from typing import Any
 
 import keras
 
+from magvit_keras import distribution
 from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.checks import check_divides, check_positive
 from magvit_keras.commit.tasks import get_task
@@ -28,7 +29,15 @@ from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
 from magvit_keras.presets.hub import CONFIG_FILE, local_folder
 from magvit_keras.presets.model_card import card_of_run
 from magvit_keras.presets.transformers import transformer_config
-from magvit_keras.stages import SETTINGS_FILE, STAGES, note_settings, perceptual_loss, train_steps, write_history
+from magvit_keras.stages import (
+    SETTINGS_FILE,
+    STAGES,
+    note_settings,
+    perceptual_loss,
+    save_preset,
+    train_steps,
+    write_history,
+)
 from magvit_keras.token_run import write_tokens
 from magvit_keras.tokenizer.discriminator import VideoDiscriminator
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
@@ -129,6 +138,8 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
         >>> magvit = train_run("videos", "runs/mine", Settings())  # doctest: +SKIP
     """
     out = pathlib.Path(out)
+    sizes = {name: getattr(settings, name) for name in ("batch_size", "transformer_batch_size")}
+    distribution.current().check_batch_size(**sizes)
     training, held_out = _sources(data, settings)
     # Built first: sizes that do not fit are found before a long run, and cost nothing.
     keras.utils.set_random_seed(settings.seed)
@@ -141,9 +152,8 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
     say(f"{len(training)} clips to train on, {len(held_out)} held out, {training.num_classes} classes.")
     _train_tokenizer(trainer, tokenizer, training, held_out, out, settings, verbose)
     _train_transformer(magvit, training, out, settings, verbose)
-    magvit.save_to_preset(
-        out / "magvit", card_of_run(out, "transformer", training, settings.transformer_steps, held_out)
-    )
+    card = card_of_run(out, "transformer", training, settings.transformer_steps, held_out)
+    save_preset(magvit, out / "magvit", card)
     write_history(out)
     say(f"The model is in {out / 'magvit'}.")
     return magvit
@@ -253,7 +263,11 @@ def _train_tokenizer(
 ) -> None:
     interval = settings.steps_per_epoch
     loader = training.loader(
-        settings.batch_size, seed=settings.seed, workers=settings.workers, steps_per_epoch=interval
+        settings.batch_size,
+        seed=settings.seed,
+        workers=settings.workers,
+        steps_per_epoch=interval,
+        process=distribution.current().process,
     )
 
     def remove_stale() -> None:
@@ -274,13 +288,14 @@ def _train_tokenizer(
         verbose, f"Held-out clips: PSNR {scores['psnr']:.1f} dB, squared error {scores['reconstruction_loss']:.4f}."
     )
     card = card_of_run(out, "tokenizer", training, settings.tokenizer_steps, held_out, scores)
-    tokenizer.save_to_preset(out / "tokenizer", card)
+    save_preset(tokenizer, out / "tokenizer", card)
 
 
 def _train_transformer(magvit: Magvit, training: Source, out: pathlib.Path, settings: Settings, verbose: int) -> None:
     tokens = _tokens(magvit, training, out / "tokens", settings, verbose)
     interval = settings.steps_per_epoch
-    batches = TokenBatches(tokens, settings.transformer_batch_size, settings.seed, interval)
+    process = distribution.current().process
+    batches = TokenBatches(tokens, settings.transformer_batch_size, settings.seed, interval, process)
     magvit.compile(optimizer=transformer_optimizer(settings.transformer_steps, settings.transformer_learning_rate))
     folder = out / "checkpoints" / "transformer"
     train_steps(magvit, batches, settings.transformer_steps, interval, folder, "Transformer", verbose)

@@ -15,9 +15,10 @@ from typing import Any
 
 import keras
 
-from magvit_keras import backend
+from magvit_keras import backend, distribution
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.convert import load_resnet50
+from magvit_keras.presets.model_card import ModelCard
 from magvit_keras.tokenizer.perceptual import PerceptualLoss
 
 SETTINGS_FILE = "settings.json"
@@ -113,6 +114,15 @@ def note_settings(out: pathlib.Path, now: Mapping[str, Any], free: Iterable[str]
             raise ValueError(f"{out} holds a run with other settings ({listed}). Choose another folder, or the same.")
     out.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(now, indent=2) + "\n")
+
+
+def save_preset(model: Any, folder: pathlib.Path, card: ModelCard) -> None:
+    """Writes a trained model; of several processes the first one does, and the others wait for it."""
+    backend.distribution.settle(model)
+    if distribution.current().is_main:
+        with backend.distribution.alone():
+            model.save_to_preset(folder, card)
+    distribution.current().wait()
 
 
 def write_history(out: pathlib.Path) -> None:

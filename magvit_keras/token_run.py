@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from magvit_keras import distribution
 from magvit_keras.checks import check_positive
 from magvit_keras.commit.conditions import condition_plan
 from magvit_keras.commit.tasks import TASKS, Task, get_task
@@ -29,7 +30,7 @@ def write_tokens(
     batch_size: int = 8,
     shard_clips: int = 64,
     workers: int = 0,
-    process: tuple[int, int] = (0, 1),
+    process: tuple[int, int] | None = None,
     verbose: int = 1,
 ) -> TokenShards:
     """Tokens of the clips of a source, and of their condition clips for each task, in shards.
@@ -46,7 +47,8 @@ def write_tokens(
         batch_size: clips encoded at a time.
         shard_clips: clips in a shard.
         workers: processes that decode; 0 decodes in this one.
-        process: (index, count) of this process, of several that share the work and the folder.
+        process: (index, count) of this process, of several that share the work and the folder. By default those that
+            `distribution.start` has set up, which then wait for each other at the end.
         verbose: 1 shows a progress bar, 0 nothing.
 
     Returns:
@@ -70,7 +72,8 @@ def write_tokens(
         MAGVIT (arXiv 2212.05199), Sec. 3.2.
     """
     check_positive(passes=passes, batch_size=batch_size, shard_clips=shard_clips)
-    index, count = process
+    devices = distribution.current()
+    index, count = process = devices.process if process is None else process
     if not 0 <= index < count:
         raise ValueError(f"process={process}: expected (index, count) with index from 0 to count - 1.")
     tasks = {task.name: task for task in map(get_task, tasks)}
@@ -96,6 +99,8 @@ def write_tokens(
         arrays = {name: array.astype(narrow) for name, array in arrays.items()}
         shards.write(*item, {**arrays, "label": np.array([sample["label"] for sample in samples], "int32")})
         progress.update(made)
+    if process == devices.process:
+        devices.wait()  # whoever reads the shards next finds those of the others, too
     return shards
 
 

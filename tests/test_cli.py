@@ -174,6 +174,7 @@ def test_other_settings_are_refused(run, folder, options):
         (("--batch-size", "0"), "batch_size must be an integer of at least 1"),
         (("--format", "youtube"), "Unknown format 'youtube'"),
         (("--reader", "fold=1"), "The format folder has no fold"),
+        (("--distribution", "pipeline"), "expected one of none, data, model"),
     ],
 )
 def test_train_refuses_before_any_work(folder, tmp_path, arguments, message):

@@ -10,6 +10,10 @@ full_precision()                           a context in which networks run in fu
 is_traced(x)                               True while a graph is being built
 name()                                     "jax", "tensorflow" or "torch"
 SECOND_ORDER_COMPILES                      whether the compiler takes gradients of gradients
+replica_mean(x), replica_sum(x)            over the devices that share a batch, the same on each
+choose_rows(pool, draws)                   rows of the pools of these devices, the same on each
+uniform(shape, seed)                       random numbers for the examples of a batch, on any number of devices alike
+distribution                               the devices and processes of the backend, see `magvit_keras.distribution`
 SteppedModel                               a keras.Model whose train step is written once
 """
 
@@ -27,6 +31,8 @@ else:
         "(set KERAS_BACKEND before Keras is imported)."
     )
 
+from magvit_keras.backend.replicas import choose_rows, replica_mean, replica_sum, uniform
+from magvit_keras.backend.replicas import chosen as distribution
 from magvit_keras.backend.stepped_model import SteppedModel, neutral_config
 
 SECOND_ORDER_COMPILES = _chosen.SECOND_ORDER_COMPILES
@@ -44,13 +50,18 @@ __all__ = [
     "SECOND_ORDER_COMPILES",
     "SteppedModel",
     "apply_gradients",
+    "choose_rows",
     "convolve",
+    "distribution",
     "exact_matmul",
     "full_precision",
     "input_gradient",
     "is_traced",
     "name",
     "neutral_config",
+    "replica_mean",
+    "replica_sum",
     "run_compiled",
+    "uniform",
     "value_and_gradients",
 ]

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import keras
 
+from magvit_keras.backend.jax_distribution import placed
+
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 #: XLA differentiates a traced gradient like any other function.
@@ -126,7 +128,8 @@ def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> An
                 return fn_ref()(*args)
 
         cache[key] = jax.jit(pure)
-    return cache[key]([v.value for v in owner.variables], *arrays)
+    values, arrays = placed([v.value for v in owner.variables], arrays)
+    return cache[key](values, *arrays)
 
 
 class StepMixin:

@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from magvit_keras.backend.replicas import chosen, draw_apart, even_arrays, mean_logs
+
 if keras.config.backend() == "jax":
     from magvit_keras.backend.jax import StepMixin, apply_gradients, value_and_gradients
 elif keras.config.backend() == "tensorflow":
@@ -58,7 +60,7 @@ class SteppedModel(StepMixin, keras.Model):
 
     def track(self, logs: dict[str, Any]) -> dict[str, Any]:
         """Adds the values to the running means of this epoch and returns the means of these names."""
-        for name, value in logs.items():
+        for name, value in mean_logs(logs).items():
             if isinstance(value, tuple):
                 total, count = value
                 mean = total / keras.ops.maximum(count, 1e-8)
@@ -74,11 +76,15 @@ class SteppedModel(StepMixin, keras.Model):
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """`keras.Model.fit`, after a look at the first batch, so that bad input fails before any long work."""
-        return super().fit(self._checked(x, y), y, *args, **kwargs)
+        x, y = (None if a is None else even_arrays(a, "fit", repeat=False) for a in (self._checked(x, y), y))
+        draw_apart(self)
+        chosen.synchronize([*self.variables, *(self.optimizer.variables if self.compiled else ())])
+        return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.evaluate`, after a look at the first batch."""
-        return super().evaluate(self._checked(x, y), y, *args, **kwargs)
+        x, y = (None if a is None else even_arrays(a, "evaluate", repeat=True) for a in (self._checked(x, y), y))
+        return super().evaluate(x, y, *args, **kwargs)
 
     def save_own_variables(self, store: Any) -> None:
         """Adds the states of the random seeds, which Keras leaves out: a resumed run draws what the run would have."""

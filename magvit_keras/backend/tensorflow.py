@@ -9,6 +9,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from magvit_keras.backend.tensorflow_distribution import all_sum, num_replicas, replica_count, take_summed_gradients
+
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 #: tf.function takes tapes inside tapes, XLA included.
@@ -51,10 +53,12 @@ def value_and_gradients(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([v.value for v in variables])
         loss, aux = loss_fn()
-        # Under a distribution strategy the optimizer sums the gradients of the replicas.
-        scaled = loss / tf.distribute.get_strategy().num_replicas_in_sync
+        # Each replica has the loss of its part of the batch, and the batch's is their mean.
+        scaled = loss / replica_count()
     gradients = tape.gradient(scaled, [v.value for v in variables], unconnected_gradients="zero")
-    return loss, aux, [tf.convert_to_tensor(g) for g in gradients]
+    # Summed here, so that whatever follows sees the gradient of the batch: clipping by the norm, and loss scaling,
+    # whose replicas must agree on whether all is finite.
+    return loss, aux, all_sum(gradients)
 
 
 def input_gradient(critic: Callable[[Any], Any], videos: Any) -> tuple[Any, Any]:
@@ -73,8 +77,22 @@ def apply_gradients(
     when: Any = None,
 ) -> None:
     """One step of a built optimizer on the variables; where the scalar `when` is False nothing changes."""
+    if replica_count() > 1:
+        take_summed_gradients(optimizer)
     if when is None:
         optimizer.apply(gradients, variables)
+        return
+    if replica_count() > 1:
+        # A branch must not synchronize replicas; so all replicas stop, and the branch runs them.
+        def across(strategy: tf.distribute.Strategy, gradients: Sequence[Any], when: Any) -> None:
+            def step() -> tf.Tensor:
+                strategy.extended.call_for_each_replica(lambda g: optimizer.apply(g, variables), args=(gradients,))
+                return tf.constant(True)
+
+            decision = strategy.experimental_local_results(when)[0]
+            tf.cond(tf.cast(decision, "bool"), step, lambda: tf.constant(False))
+
+        tf.distribute.get_replica_context().merge_call(across, args=(gradients, when))
         return
 
     def step() -> tf.Tensor:
@@ -98,6 +116,16 @@ def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> An
 
 class StepMixin:
     """Hands Keras' TensorFlow trainer the stateful steps of `SteppedModel`."""
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Keras' own, without XLA where the step runs on several devices side by side: XLA does not compile that."""
+        self.jit_compile = self.jit_compile and num_replicas() == 1
+        return super().make_train_function(force)
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """The same for `evaluate`."""
+        self.jit_compile = self.jit_compile and num_replicas() == 1
+        return super().make_test_function(force)
 
     def train_step(self, data: Any) -> dict:
         """One call of `training_step`."""

@@ -8,6 +8,8 @@ import keras
 import torch
 from keras import ops
 
+from magvit_keras.backend.torch_distribution import all_sum, replica_count
+
 #: torch.compile does not differentiate twice (`torch.compile with aot_autograd does not support double backward`).
 SECOND_ORDER_COMPILES = False
 
@@ -50,6 +52,10 @@ def value_and_gradients(
         loss, aux = loss_fn()
         gradients = torch.autograd.grad(loss, [v.value for v in variables], allow_unused=True)
     filled = [torch.zeros_like(v.value) if g is None else g for v, g in zip(variables, gradients, strict=True)]
+    if replica_count() > 1:
+        # Averaged here, so that whatever follows sees the gradient of the batch: clipping by the norm, and loss
+        # scaling, whose processes must agree on whether all is finite.
+        filled = [g / replica_count() for g in all_sum(filled)]
     return loss.detach(), keras.tree.map_structure(ops.stop_gradient, aux), filled
 
 

@@ -3,9 +3,12 @@
 import json
 import os
 import pathlib
+import secrets
 from typing import Any
 
 import keras
+
+from magvit_keras import backend, distribution
 
 STATE_FILE = "state.json"
 
@@ -54,9 +57,16 @@ class Checkpoint(keras.callbacks.Callback):
         return state["epoch"]
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Saves the state after that epoch."""
+        """Saves the state after that epoch; of several processes the first one does, and the others wait for it."""
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
+        backend.distribution.settle(self.model)
+        if distribution.current().is_main:
+            with backend.distribution.alone():
+                self._save(epoch)
+        distribution.current().wait()
+
+    def _save(self, epoch: int) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         weights = f"epoch-{epoch + 1:06d}.weights.h5"
         partial = self.folder / f"partial-{weights}"
@@ -74,7 +84,10 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a file in one step: beside, then renamed."""
-    partial = path.with_name(f"{path.name}.partial")
+    """Writes a file in one step: beside, then renamed; of several processes the first one does."""
+    if not distribution.current().is_main:
+        return
+    # A name of its own: several processes of one training may write the same file.
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     partial.write_text(text)
     os.replace(partial, path)

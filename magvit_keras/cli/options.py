@@ -20,6 +20,13 @@ Reader = Annotated[
     list[str] | None,
     typer.Option("--reader", help="An argument of the format's reader, as split=test; may be given several times."),
 ]
+Distribution = Annotated[
+    str,
+    typer.Option(
+        "--distribution",
+        help="Devices: none (one), data (all, each a part of a batch), model (JAX: shared weights too).",
+    ),
+]
 Recipe = Annotated[
     str | None, typer.Option(help="A row of the paper, see `magvit-keras recipes`; it says what the options do not.")
 ]

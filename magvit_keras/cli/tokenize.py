@@ -6,7 +6,17 @@ from typing import Annotated, Any
 import typer
 
 from magvit_keras.cli import options
-from magvit_keras.cli.options import Changes, Format, Reader, Recipe, Size, errors_in_one_line, open_data, parse_size
+from magvit_keras.cli.options import (
+    Changes,
+    Distribution,
+    Format,
+    Reader,
+    Recipe,
+    Size,
+    errors_in_one_line,
+    open_data,
+    parse_size,
+)
 
 _SAID_BY_RECIPE = {"frames", "size", "stride", "task", "flip"}
 
@@ -31,17 +41,24 @@ def tokenize(
     batch_size: Annotated[int, typer.Option(help="Clips encoded at a time.")] = 8,
     shard_clips: Annotated[int, typer.Option(help="Clips in a file.")] = 64,
     workers: Annotated[int, typer.Option(help="Processes that decode videos.")] = 1,
-    process: Annotated[str, typer.Option(help="Which of several machines this is, as 0/4; they share --out.")] = "0/1",
+    process: Annotated[
+        str | None,
+        typer.Option(help="Which of several processes this is, as 0/4; they share --out. Told by torchrun and srun."),
+    ] = None,
+    distribution: Distribution = "none",
     seed: Annotated[int, typer.Option(help="Of windows, crops and flips.")] = 0,
     verbose: Annotated[int, typer.Option(help="1: a progress bar, 0: nothing.")] = 1,
 ) -> None:
     """Turn a data set into files of tokens, from which the transformer trains without the tokenizer."""
     with errors_in_one_line():
+        from magvit_keras import distribution as devices
         from magvit_keras.commit.tasks import TASKS
         from magvit_keras.recipe_data import load_tokenizer
         from magvit_keras.token_run import write_tokens
 
-        share = options.parse_process(process)
+        share = options.parse_process(process) if process else None
+        if distribution != "none":
+            devices.start(distribution)
         tasks = task or list(TASKS)
         if recipe is not None:
             given = options.given_options(context)
@@ -60,7 +77,7 @@ def tokenize(
             batch_size=batch_size,
             shard_clips=shard_clips,
             workers=workers,
-            process=share,
+            process=share or devices.process(),
             verbose=verbose,
         )
         left = len(shards.missing())

@@ -6,12 +6,22 @@ from typing import Annotated, Any
 import typer
 
 from magvit_keras.cli import options
-from magvit_keras.cli.options import Changes, Format, Reader, Recipe, Size, errors_in_one_line, open_data, parse_size
+from magvit_keras.cli.options import (
+    Changes,
+    Distribution,
+    Format,
+    Reader,
+    Recipe,
+    Size,
+    errors_in_one_line,
+    open_data,
+    parse_size,
+)
 
 _ONLY_RECIPE = {"max_steps", "changes", "tokens", "inflate_from"}
 _WITH_RECIPE = {
     *("recipe", "data", "out", "data_format", "reader", "tokenizer", "steps_per_epoch", "batch_size"),
-    *("perceptual_weights", "workers", "seed", "verbose", *_ONLY_RECIPE),
+    *("perceptual_weights", "workers", "seed", "distribution", "verbose", *_ONLY_RECIPE),
 }
 
 
@@ -51,6 +61,7 @@ def train(
     flip: Annotated[bool, typer.Option(help="Mirror clips at random; leave off where left and right matter.")] = False,
     workers: Annotated[int, typer.Option(help="Processes that decode videos.")] = 1,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    distribution: Distribution = "none",
     verbose: Annotated[int, typer.Option(help="1: progress bars, 2: a line an epoch, 0: nothing.")] = 1,
     max_steps: Annotated[int | None, typer.Option(help="With --recipe: end after so many steps.")] = None,
     changes: Changes = None,
@@ -72,7 +83,10 @@ def train(
         missing = [option for option, value in (("--data", data), ("--out", out)) if value is None]
         if missing:
             raise ValueError(f"{' and '.join(missing)} must be given.")
+        from magvit_keras.distribution import start
         from magvit_keras.run import Settings, train_run
+
+        devices = start(distribution)
 
         height, width = parse_size(size)
         settings = Settings(
@@ -97,12 +111,14 @@ def train(
         )
         if data_format != "folder" or reader:
             data = open_data(data_format, data, reader, frames, (height, width), stride, flip, seed)
-        train_run(data, out, settings, verbose=verbose)
+        train_run(data, out, settings, verbose=verbose if devices.is_main else 0)
 
 
 def _train_recipe(given: dict[str, str], values: dict[str, Any]) -> None:
+    from magvit_keras.distribution import start
     from magvit_keras.recipe_run import RecipeOptions, train_recipe
 
+    devices = start(values["distribution"])
     changes = options.named_values("--set", values["changes"] or (), "filters=32")
     if "batch_size" in given:
         if "batch_size" in changes:
@@ -126,5 +142,5 @@ def _train_recipe(given: dict[str, str], values: dict[str, Any]) -> None:
             workers=values["workers"],
             seed=values["seed"],
         ),
-        verbose=values["verbose"],
+        verbose=values["verbose"] if devices.is_main else 0,
     )

@@ -30,6 +30,8 @@ class Loader(keras.utils.PyDataset):
         drop_remainder: leaves out the last, smaller batch. `False` keeps it, and its shape differs.
         steps_per_epoch: the length of an epoch in batches. Epochs then go on where the last one ended, so that all
             clips come equally often. By default one pass over the clips.
+        process: (index, count) of a training in several processes: each gets its part of every batch, and the batches
+            as a whole are those of one process. `batch_size` counts the clips of all.
 
     Raises:
         ValueError: an argument is out of range, or `batch_size` exceeds the number of clips and `steps_per_epoch` is
@@ -51,6 +53,7 @@ class Loader(keras.utils.PyDataset):
         workers: int = 0,
         drop_remainder: bool = True,
         steps_per_epoch: int | None = None,
+        process: tuple[int, int] = (0, 1),
     ):
         super().__init__(workers=1, use_multiprocessing=False)  # the processes are our own
         self.source, self.batch_size = source, _count("batch_size", batch_size)
@@ -63,6 +66,9 @@ class Loader(keras.utils.PyDataset):
                 f"batch_size={batch_size} exceeds the {len(source)} clips of the source; expected at most "
                 f"{len(source)}, or steps_per_epoch so that clips repeat, or drop_remainder=False"
             )
+        self._part = part_of_batch(self.batch_size, process)
+        if process[1] > 1 and not drop_remainder:
+            raise ValueError("several processes cannot share the smaller last batch of drop_remainder=False")
         self._pool = Pool(source, int(workers)) if workers else None
         self._lock = threading.RLock()  # TensorFlow asks from a thread of its own
         self._pending: dict[int, Batch] = {}  # by position
@@ -125,13 +131,13 @@ class Loader(keras.utils.PyDataset):
         self._report()
 
     def items(self, step: int, epoch: int | None = None) -> list[tuple[int, int]]:
-        """What a batch holds: (index in the source, pass over the source) of each clip."""
+        """What a batch holds for this process: (index in the source, pass over the source) of each clip."""
         count, epoch = len(self.source), self._epoch if epoch is None else epoch
         if self.steps_per_epoch is None:
-            positions = range(step * self.batch_size, min((step + 1) * self.batch_size, count))
+            positions = range(step * self.batch_size, min((step + 1) * self.batch_size, count))[self._part]
             return [(int(self._order(epoch)[position]), epoch) for position in positions]
         first = (epoch * self.steps_per_epoch + step) * self.batch_size
-        passes = (divmod(position, count) for position in range(first, first + self.batch_size))
+        passes = (divmod(position, count) for position in range(first, first + self.batch_size)[self._part])
         return [(int(self._order(number)[position]), number) for number, position in passes]
 
     def _items_at(self, position: int) -> list[tuple[int, int]]:
@@ -198,3 +204,18 @@ class Loader(keras.utils.PyDataset):
     def _report(self) -> None:
         found, self._found = self._found, {}
         self.source.report(found)
+
+
+def part_of_batch(batch_size: int, process: tuple[int, int]) -> slice:
+    """The rows of a batch that belong to the process (index, count).
+
+    Raises:
+        ValueError: the batch cannot be shared evenly, or there is no such process.
+    """
+    index, count = process
+    if not 0 <= index < count:
+        raise ValueError(f"process={process}: expected (index, count) with index from 0 to count - 1.")
+    if batch_size % count:
+        raise ValueError(f"batch_size={batch_size} cannot be shared evenly by {count} processes")
+    size = batch_size // count
+    return slice(index * size, (index + 1) * size)

@@ -233,11 +233,12 @@ class Source(abc.ABC):
         workers: int = 0,
         drop_remainder: bool = True,
         steps_per_epoch: int | None = None,
+        process: tuple[int, int] = (0, 1),
     ) -> Loader:
         """Batches for `model.fit`; see `magvit_keras.data.Loader` for the arguments."""
         from magvit_keras.data.loader import Loader  # Keras is loaded here and not before
 
-        return Loader(self, batch_size, shuffle, seed, workers, drop_remainder, steps_per_epoch)
+        return Loader(self, batch_size, shuffle, seed, workers, drop_remainder, steps_per_epoch, process)
 
     @property
     def _failures(self) -> dict[int, str]:

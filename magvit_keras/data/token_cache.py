@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from magvit_keras.data.loader import part_of_batch
+
 
 class TokenBatches(keras.utils.PyDataset):
     """Batches of cached tokens for `Magvit.fit`.
@@ -16,6 +18,7 @@ class TokenBatches(keras.utils.PyDataset):
         batch_size: examples in a batch.
         seed: of the order.
         steps_per_epoch: batches in an epoch, drawn with new orders as often as needed; one pass by default.
+        process: (index, count) of a training in several processes: each gets its part of every batch.
 
     Example:
         >>> import numpy as np
@@ -26,10 +29,16 @@ class TokenBatches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, arrays: dict[str, np.ndarray], batch_size: int, seed: int = 0, steps_per_epoch: int | None = None
+        self,
+        arrays: dict[str, np.ndarray],
+        batch_size: int,
+        seed: int = 0,
+        steps_per_epoch: int | None = None,
+        process: tuple[int, int] = (0, 1),
     ):
         super().__init__()
         self.arrays, self.batch_size, self.seed = arrays, batch_size, seed
+        self._part = part_of_batch(batch_size, process)
         self.count = len(arrays["tokens"])
         self.steps = steps_per_epoch or max(1, self.count // batch_size)
         self._epoch = self._first = 0
@@ -57,7 +66,7 @@ class TokenBatches(keras.utils.PyDataset):
 
     def __getitem__(self, step: int) -> dict[str, np.ndarray]:
         first = (self.position + step) * self.batch_size
-        positions = np.arange(first, first + self.batch_size)
+        positions = np.arange(first, first + self.batch_size)[self._part]
         rows = [self._order(int(p) // self.count)[int(p) % self.count] for p in positions]
         # In memory tokens keep the narrow type of the file.
         return {name: array[rows].astype("int32") for name, array in self.arrays.items()}

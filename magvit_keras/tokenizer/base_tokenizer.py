@@ -220,6 +220,7 @@ def codebook_statistics(ids: Any, codebook_size: int) -> tuple[Any, Any]:
     """Share of the codes that a batch uses, and the perplexity of their frequencies (1 to codebook_size)."""
     flat = ops.reshape(ids, (-1,))
     counts = ops.segment_sum(ops.ones_like(flat, dtype="float32"), flat, num_segments=codebook_size)  # (K,)
+    counts = backend.replica_sum(counts)
     frequency = counts / ops.sum(counts)
     perplexity = ops.exp(-ops.sum(frequency * ops.log(frequency + 1e-10)))
     return ops.mean(ops.cast(counts > 0, "float32")), perplexity

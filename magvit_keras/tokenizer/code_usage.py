@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from magvit_keras import backend
 from magvit_keras.checks import check_positive
 
 
@@ -48,13 +49,13 @@ class CodeUsage(keras.layers.Layer):
         """
         flat = ops.reshape(ids, (-1,))
         counts = ops.segment_sum(ops.ones_like(flat), flat, num_segments=self.codebook_size)  # (K,)
+        counts = backend.replica_sum(counts)
         unused = ops.where(counts > 0, 0, self.unused_steps + 1)
         if self.restart_after is not None:
             dead = unused >= self.restart_after  # (K,)
             pool = ops.reshape(latents, (-1, latents.shape[-1]))  # (N, D)
-            size = ops.cast(ops.shape(pool)[0], "float32")
-            draws = ops.floor(keras.random.uniform((self.codebook_size,), seed=self.seed_generator) * size)
-            fresh = ops.take(pool, ops.cast(ops.minimum(draws, size - 1), "int32"), axis=0)  # (K, D)
+            draws = keras.random.uniform((self.codebook_size,), dtype="float32", seed=self.seed_generator)
+            fresh = backend.choose_rows(pool, draws)  # (K, D)
             for codebook in codebooks:
                 codebook.assign(ops.where(dead[:, None], fresh, ops.convert_to_tensor(codebook)))
             unused = ops.where(dead, 0, unused)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from magvit_keras import backend
 from magvit_keras.checks import check_positive
 
 
@@ -141,6 +142,6 @@ def sign_entropy_loss(x: Any, temperature: float = 0.01, group_bits: int = 8) ->
         group = slice(start, start + width)
         is_set = ops.convert_to_tensor(codes.T, dtype="float32")  # (width, 2^width)
         log_probability = ops.matmul(log_set[:, group], is_set) + ops.matmul(log_clear[:, group], 1.0 - is_set)
-        mean = ops.mean(ops.exp(log_probability), axis=0)
+        mean = backend.replica_mean(ops.mean(ops.exp(log_probability), axis=0))
         entropy_of_mean = entropy_of_mean - ops.sum(mean * ops.log(mean + 1e-10))
     return mean_entropy - entropy_of_mean

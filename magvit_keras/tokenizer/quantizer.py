@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from magvit_keras import backend
 from magvit_keras.checks import check_positive
 
 
@@ -119,7 +120,7 @@ def entropy_loss(distances: Any, temperature: float = 0.01) -> Any:
     """
     affinity = ops.reshape(-distances / temperature, (-1, distances.shape[-1]))  # (N, K)
     probabilities = ops.softmax(affinity, axis=-1)
-    mean = ops.mean(probabilities, axis=0)
+    mean = backend.replica_mean(ops.mean(probabilities, axis=0))  # (K,), of the batch on all devices
     entropy_of_mean = -ops.sum(mean * ops.log(mean + 1e-5))
     mean_entropy = -ops.mean(ops.sum(probabilities * ops.log_softmax(affinity, axis=-1), axis=-1))
     return mean_entropy - entropy_of_mean

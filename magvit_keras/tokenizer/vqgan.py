@@ -257,7 +257,8 @@ class VQGAN(backend.SteppedModel):
             real_logits = self.discriminator(video)
         fake_logits = self.discriminator(ops.stop_gradient(fake))
         parts["d_adversarial_loss"] = losses.gan_losses(self.gan_loss)[0](real_logits, fake_logits)
-        real, fake = ops.mean(ops.cast(real_logits, "float32")), ops.mean(ops.cast(fake_logits, "float32"))
+        # LeCam squares the mean of the batch, so that on several devices each needs the mean of all.
+        real, fake = (backend.replica_mean(ops.mean(ops.cast(x, "float32"))) for x in (real_logits, fake_logits))
         if self.lecam_weight > 0:
             lecam = losses.lecam_loss(real, fake, self.average_real_logit, self.average_fake_logit)
             parts["lecam_loss"] = self.lecam_weight * lecam

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from magvit_keras import backend
+from magvit_keras import backend, distribution
 from magvit_keras.callbacks import Checkpoint
 
 POINTS = np.random.default_rng(0).random((4, 3)).astype("float32")
@@ -83,3 +83,10 @@ def test_state_is_plain_json(tmp_path):
 
 def test_nothing_to_restore(tmp_path):
     assert Checkpoint(tmp_path / "none").restore(model()) == 0
+
+
+def test_of_several_processes_the_first_one_writes(tmp_path, monkeypatch):
+    for index in (1, 0):
+        monkeypatch.setattr(distribution, "_CURRENT", distribution.Distribution("data", index, 2))
+        fit(model(), Checkpoint(tmp_path), 1)
+        assert any(tmp_path.iterdir()) == (index == 0)

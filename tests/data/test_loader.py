@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from magvit_keras.data import MovingShapes, Source, UnreadableVideoWarning, VideoFolder, workers
+from magvit_keras.data.token_cache import TokenBatches
 
 
 @pytest.fixture(scope="module")
@@ -228,3 +229,30 @@ def test_without_loky_the_extra_is_named(shapes, monkeypatch):
     monkeypatch.setitem(sys.modules, "loky", None)
     with pytest.raises(ImportError, match=r"pip install 'magvit-keras\[video\]'"):
         shapes.loader(2, workers=1)
+
+
+@pytest.mark.parametrize("steps", [None, 3])
+def test_processes_share_each_batch(shapes, steps):
+    whole = contents(shapes.loader(4, steps_per_epoch=steps))
+    parts = [contents(shapes.loader(4, steps_per_epoch=steps, process=(index, 2))) for index in range(2)]
+    assert [first + second for first, second in zip(*parts, strict=True)] == whole
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 3}, "batch_size=3 cannot be shared evenly by 2 processes"),
+        ({"batch_size": 4, "drop_remainder": False}, "smaller last batch"),
+        ({"batch_size": 4, "process": (2, 2)}, "index from 0 to count - 1"),
+    ],
+)
+def test_batches_that_processes_cannot_share(shapes, options, message):
+    with pytest.raises(ValueError, match=message):
+        shapes.loader(**{"process": (1, 2), **options})
+
+
+def test_processes_share_each_batch_of_tokens():
+    arrays = {"tokens": np.arange(10), "label": np.arange(10)}
+    whole = TokenBatches(arrays, 4)[1]["label"]
+    parts = [TokenBatches(arrays, 4, process=(index, 2))[1]["label"] for index in range(2)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)

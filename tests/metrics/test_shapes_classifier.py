@@ -95,8 +95,8 @@ def test_other_sizes_one_after_another(network):
         network(np.zeros((1, 7, 64, 64, 3), "float32"))
 
 
+@pytest.mark.once
 def test_a_file_keeps_it(tmp_path):
-    keras.utils.set_random_seed(1)
     network = ShapesClassifier(filters=(4, 4, 4, 4), feature_dim=5, shapes=("circle", "star"), motions=("spin",))
     network.parts[0].bias.assign([1.0, 2.0])
     network.save(tmp_path / "it.keras")

@@ -1,0 +1,196 @@
+"""Run by test_distribution.py: trains on one device, then on several, and prints what came of it as one line of JSON.
+
+    python distributed_steps.py
+
+On PyTorch each process runs this, with RANK and WORLD_SIZE set; on the others one process has several devices.
+"""
+
+import json
+import os
+
+import numpy as np
+
+NAME = os.environ["KERAS_BACKEND"]
+# TensorFlow's XLA draws other random numbers than its graphs do, and a step on several devices is a graph.
+JIT = NAME == "jax"
+RANK = int(os.environ.get("RANK", 0))
+if NAME == "tensorflow":
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+import keras  # noqa: E402
+from keras import ops  # noqa: E402
+
+import magvit_keras as mk  # noqa: E402
+from magvit_keras import backend  # noqa: E402
+from magvit_keras.backend.replicas import draw_apart  # noqa: E402
+from magvit_keras.data.loader import part_of_batch  # noqa: E402
+from magvit_keras.metrics import FeatureStatistics  # noqa: E402
+
+BATCH, STEPS = 4, 5
+CLIPS = np.random.default_rng(0).random((BATCH * STEPS, 2, 4, 4, 3), "float32")
+TOKENIZER = {"filters": 32, "channel_multipliers": (1,), "temporal_downsample": (), "num_res_blocks": 1}
+
+
+class Batches(keras.utils.PyDataset):
+    """Each process gets its part of each batch, in order."""
+
+    def __init__(self, arrays):
+        super().__init__()
+        self.arrays, self.part = arrays, part_of_batch(BATCH, mk.distribution.current().process)
+
+    def __len__(self):
+        return STEPS
+
+    def __getitem__(self, step):
+        return {name: x[step * BATCH : (step + 1) * BATCH][self.part] for name, x in self.arrays.items()}
+
+
+class Recorder(keras.callbacks.Callback):
+    """The logs after each step: means over the epoch so far."""
+
+    def on_train_begin(self, logs=None):
+        self.steps = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps.append({name: float(value) for name, value in logs.items()})
+
+
+def seed():
+    """Another one in each process: training starts from the weights and the random state of the first one."""
+    keras.utils.set_random_seed(RANK)
+
+
+def tokenizer():
+    return mk.VideoTokenizer(**TOKENIZER, embedding_dim=4, codebook_size=16)
+
+
+def vqgan():
+    seed()
+    discriminator = mk.VideoDiscriminator(4, (1,), video_shape=(2, 4, 4))
+    model = mk.VQGAN(
+        tokenizer(),
+        discriminator,
+        perceptual_loss=None,
+        ema_decay=0.9,
+        lecam_weight=1.0,
+        generator_only_steps=1,
+        restart_codes_after=2,
+    )
+    # The limit is below the norms of the batch's gradients: those of the parts, clipped, would have another mean.
+    model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.SGD(0.1, global_clipnorm=0.05), jit_compile=JIT)
+    return model
+
+
+def magvit():
+    seed()
+    transformer = mk.MaskedTransformer(
+        16, num_classes=2, latent_shape=(2, 2, 2), num_layers=1, hidden_size=8, num_heads=2, mlp_dim=16, dropout=0.0
+    )
+    tasks = ["frame_prediction", "class_conditional_generation"]
+    frozen = mk.VideoTokenizer(
+        **{**TOKENIZER, "channel_multipliers": (1, 1), "temporal_downsample": (False,)},
+        embedding_dim=4,
+        codebook_size=16,
+    )
+    model = mk.Magvit(frozen, transformer, tasks, class_dropout=0.3)
+    model.compile(keras.optimizers.Adam(1e-2, global_clipnorm=0.05), jit_compile=JIT)
+    return model
+
+
+def trained(model, arrays):
+    recorder = Recorder()
+    model.fit(Batches(arrays), shuffle=False, verbose=0, callbacks=[recorder])
+    weights = [ops.convert_to_numpy(w).tolist() for w in model.weights]
+    return {"steps": recorder.steps, "weights": np.concatenate([np.ravel(w) for w in weights]).tolist()}
+
+
+def trainings(kind):
+    found = {"magvit": trained(magvit(), cached_tokens())}
+    if kind == "model":
+        return found
+    adversarial = vqgan()
+    found["vqgan"] = trained(adversarial, {"video": CLIPS})
+    found["ids"] = ops.convert_to_numpy(adversarial.tokenizer.encode(CLIPS[:4])).tolist()
+    if NAME == "jax":  # sees whole batches: nothing is put together
+        return found
+    broken = CLIPS.copy()
+    broken[-1] = np.nan  # the last example of the last step, so that one replica alone meets it
+    seed()
+    plain = tokenizer()
+    optimizer = keras.optimizers.SGD(0.3, global_clipnorm=0.1)
+    plain.compile(keras.optimizers.LossScaleOptimizer(optimizer, 8.0), jit_compile=JIT, auto_scale_loss=False)
+    found["tokenizer"] = trained(plain, {"video": broken})
+    found["scale"] = float(ops.convert_to_numpy(plain.optimizer.dynamic_scale))
+    return found
+
+
+def cached_tokens():
+    tokens = np.random.default_rng(1).integers(0, 16, (len(CLIPS), 3, 2, 2, 2))
+    return {"tokens": tokens[:, 0], "condition_tokens": tokens[:, 1:], "label": np.arange(len(CLIPS)) % 2}
+
+
+def replica_values(fn):
+    """What `fn` returns on each replica."""
+    if NAME == "tensorflow":
+        strategy = tf.distribute.get_strategy()
+        return [x.numpy() for x in strategy.experimental_local_results(strategy.run(fn))]
+    values = mk.distribution.current().gather({"x": ops.convert_to_numpy(fn())})
+    return [x["x"] for x in values]
+
+
+def noise():
+    """Draws of two replicas: for examples, and of dropout with and without a noise shape."""
+    keras.utils.set_random_seed(0)
+    generator = keras.random.SeedGenerator(5)
+    whole = ops.convert_to_numpy(keras.random.uniform((4, 3), seed=keras.random.SeedGenerator(5)))
+    model = keras.Sequential(
+        [keras.Input((64,)), keras.layers.Dropout(0.5), keras.layers.Dropout(0.5, noise_shape=(1, None))]
+    )
+    draw_apart(model)
+    backend.distribution.synchronize(model.variables)
+    dropped = [replica_values(lambda layer=layer: layer(ops.ones((1, 64)), training=True)) for layer in model.layers]
+    return {
+        "uniform": np.concatenate(replica_values(lambda: backend.uniform((2, 3), generator))).tolist(),
+        "whole": whole.tolist(),
+        "dropped": [[x.tolist() for x in values] for values in dropped],
+    }
+
+
+def merged_statistics(devices):
+    rows = np.random.default_rng(2).normal(size=(7, 3))
+    merged = devices.merged(FeatureStatistics(rows[devices.index :: devices.count]))
+    return {"count": merged.count, "covariance": merged.covariance.tolist(), "of_all": np.cov(rows.T).tolist()}
+
+
+def layouts():
+    """Which axes of the transformer's weights, and of what Adam keeps of them, the devices share."""
+    model = magvit()
+    model.optimizer.build(model.trainable_variables)
+    variables = {v.path: v for v in model.transformer.variables}
+    moments = {v.path: v for v in model.optimizer.variables}
+    return {path: list(v.value.sharding.spec) for path, v in {**variables, **moments}.items()}
+
+
+def main():
+    found = {}
+    if RANK == 0:
+        environment = {name: os.environ.pop(name) for name in ("RANK", "WORLD_SIZE") if name in os.environ}
+        found["none"] = trainings("none")
+        os.environ |= environment
+    for kind in ("data", "model") if NAME == "jax" else ("data",):
+        devices = mk.distribution.start(kind)
+        found[kind] = {"devices": devices.batch_parts, **trainings(kind)}
+        if kind == "model":
+            found["layouts"] = layouts()
+        elif NAME != "jax":
+            found["noise"] = noise()
+        found["statistics"] = merged_statistics(devices)
+        mk.distribution.stop()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
