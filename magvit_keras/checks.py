@@ -1,5 +1,6 @@
 """Checks of what users hand in, made before any long work."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -71,6 +72,13 @@ def check_positive(**sizes: int) -> None:
     for name, value in sizes.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ValueError(f"{name} must be an integer of at least 1; received {value!r}.")
+
+
+def check_divides(shape: Sequence[int], downsampling: Sequence[int]) -> None:
+    """Raises ValueError unless the sizes of a clip, or of an image, are multiples of a tokenizer's downsampling."""
+    if any(size % by for size, by in zip(shape, downsampling, strict=True)):
+        sizes, by = ("x".join(map(str, numbers)) for numbers in (shape, downsampling))
+        raise ValueError(f"Clips of {sizes} do not divide by the tokenizer's downsampling {by}.")
 
 
 def to_float(video: Any, dtype: str = "float32") -> Any:

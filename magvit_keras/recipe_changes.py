@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from magvit_keras.checks import check_positive
@@ -76,8 +76,9 @@ def changed_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> ChangedRecipe:
     model, critic = MODELS[recipe.kind]
     fields, losses, arguments = _FIELDS_OF[recipe.kind], dict(recipe.losses), _arguments(model)
     if recipe.kind == "transformer":
-        arguments -= {"codebook_size", "latent_shape", "num_classes"}  # the tokenizer says them, or the recipe
-    critic_arguments = _arguments(critic) if critic else set()
+        for name in ("codebook_size", "latent_shape", "num_classes"):  # the tokenizer says them, or the recipe
+            del arguments[name]
+    critic_arguments = _arguments(critic) if critic else {}
     new: dict[str, Any] = {}
     architecture: dict[str, Any] = {}
     discriminator: dict[str, Any] = {}
@@ -87,9 +88,10 @@ def changed_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> ChangedRecipe:
         elif name in losses:
             losses[name] = _of_kind(name, losses[name], value)
         elif name in arguments:
-            architecture[name] = tuple(value) if isinstance(value, list) else value
+            architecture[name] = _argument(name, arguments[name], value)
         elif name.removeprefix(_CRITIC) in critic_arguments and name.startswith(_CRITIC):
-            discriminator[name.removeprefix(_CRITIC)] = tuple(value) if isinstance(value, list) else value
+            argument = name.removeprefix(_CRITIC)
+            discriminator[argument] = _argument(name, critic_arguments[argument], value)
         else:
             known = [
                 *fields,
@@ -106,29 +108,18 @@ def changed_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> ChangedRecipe:
     return ChangedRecipe(changed, architecture, discriminator)
 
 
-def parse_changes(texts: Iterable[str]) -> dict[str, Any]:
-    """`["filters=32", "video_shape=[4,16,16]"]` as a dict; values are JSON, and else text.
-
-    Raises:
-        ValueError: a text without `=`, or a name given twice.
-    """
-    changes: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise ValueError(f"--set must be name=value, for example filters=32; received {text!r}.")
-        if name in changes:
-            raise ValueError(f"--set names {name} twice.")
-        try:
-            changes[name] = json.loads(value)
-        except ValueError:
-            changes[name] = value
-    return changes
-
-
-def _arguments(model: type) -> set[str]:
+def _arguments(model: type) -> dict[str, Any]:
+    """Name -> default of the constructor's arguments."""
     parameters = inspect.signature(model).parameters.values()
-    return {p.name for p in parameters if p.kind is not p.VAR_KEYWORD} - _DERIVED
+    return {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in _DERIVED}
+
+
+def _argument(name: str, default: Any, value: Any) -> Any:
+    """The value of a constructor's argument, lists as tuples; which numbers are good, the constructor knows."""
+    value = tuple(value) if isinstance(value, list) else value
+    if isinstance(default, tuple) and not isinstance(value, tuple):
+        raise ValueError(f"{name} must be like {json.dumps(default)}; received {json.dumps(value)}.")
+    return value
 
 
 def _of_kind(name: str, old: Any, value: Any) -> Any:

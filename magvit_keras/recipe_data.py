@@ -8,8 +8,10 @@ from typing import Any
 import keras
 
 from magvit_keras import distribution
-from magvit_keras.data import MovingShapes, Source, TokenShards, open_source
+from magvit_keras.data import Source, TokenShards, open_source
+from magvit_keras.data.formats import make_shapes
 from magvit_keras.data.token_cache import TokenBatches
+from magvit_keras.presets.hub import PREFIX
 from magvit_keras.presets.recipes import Recipe
 from magvit_keras.token_run import given_frames
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
@@ -48,7 +50,7 @@ def open_recipe_data(
     if name == "moving_shapes":
         if data is not None:
             raise ValueError(f"{recipe.name} makes its own clips; leave --data off. Received {data}.")
-        return MovingShapes(**clips)
+        return make_shapes(**clips)
     if data is None:
         raise ValueError(f"{recipe.name} needs --data, the folder of {recipe.data}.")
     return open_source(
@@ -60,15 +62,19 @@ def load_tokenizer(path: str | os.PathLike, kind: type = VideoTokenizer) -> kera
     """A trained tokenizer.
 
     Args:
-        path: the folder of a run or of a preset, or the name of a preset that comes with weights.
+        path: the folder of a run or of a preset, the name of a preset that comes with weights, or `hf://user/repo`.
         kind: `VideoTokenizer` or `ImageTokenizer`.
 
     Raises:
-        ValueError: there is none, or one of another kind.
+        ValueError: there is none, one of another kind, or a preset without weights.
     """
-    if kind._preset_table.get(str(path), {}).get("shipped"):
-        return kind.from_preset(str(path))
-    folder = pathlib.Path(path) if _is_preset(pathlib.Path(path)) else preset_folder(path, "tokenizer")
+    name, folder = str(path), pathlib.Path(path)
+    known = kind._preset_table.get(name, {})
+    if known.get("shipped") or name.startswith(PREFIX):
+        return kind.from_preset(name)
+    if known and not folder.exists():
+        raise ValueError(f"The preset {name} is an architecture without weights; train it, and give the run's folder.")
+    folder = folder if _is_preset(folder) else preset_folder(path, "tokenizer")
     if folder is None:
         raise ValueError(
             f"{path} is not the folder of a trained {kind.__name__}: neither config.json nor tokenizer/config.json is "

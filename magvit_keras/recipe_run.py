@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 from magvit_keras import distribution
-from magvit_keras.checks import check_positive
+from magvit_keras.checks import check_divides, check_positive
 from magvit_keras.data import Source
 from magvit_keras.magvit import Magvit
 from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
@@ -197,6 +197,7 @@ def _tokenizer_stage(
     quantizer = {name: recipe.losses[name] for name in ("commitment_cost", "entropy_loss_weight")}
     # Only the architecture: trained weights of the same name would make another training of it.
     tokenizer = model.from_preset(recipe.preset, load_weights=False, **{**changed.architecture, **quantizer})
+    check_divides(recipe.video_shape[-len(tokenizer.downsampling) :], tokenizer.downsampling)
     shape = (
         {"video_shape": recipe.video_shape} if recipe.kind == "tokenizer" else {"image_shape": recipe.video_shape[1:]}
     )
@@ -235,11 +236,7 @@ def _transformer_stage(
     """Model and batches of the second stage, what is noted of them, and what is written at the end."""
     recipe = changed.recipe
     tokenizer = load_tokenizer(options.tokenizer)
-    if any(size % by for size, by in zip(recipe.video_shape, tokenizer.downsampling, strict=True)):
-        raise ValueError(
-            f"{recipe.name} has clips of {recipe.video_shape} (frames, height, width), which do not divide by the "
-            f"downsampling {tokenizer.downsampling} of the tokenizer in {options.tokenizer}."
-        )
+    check_divides(recipe.video_shape, tokenizer.downsampling)
     config = {
         **Magvit._preset_table[recipe.preset]["config"]["transformer"]["config"],
         **changed.architecture,

@@ -20,12 +20,13 @@ import keras
 
 from magvit_keras import distribution
 from magvit_keras.callbacks.checkpoint import Checkpoint
-from magvit_keras.checks import check_positive
+from magvit_keras.checks import check_divides, check_positive
 from magvit_keras.commit.tasks import get_task
 from magvit_keras.data import Source, VideoFolder
 from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.magvit import Magvit
 from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
+from magvit_keras.presets.hub import CONFIG_FILE, local_folder
 from magvit_keras.presets.model_card import card_of_run
 from magvit_keras.presets.transformers import transformer_config
 from magvit_keras.stages import (
@@ -161,13 +162,20 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
 def load_run(run: str | os.PathLike) -> Magvit:
     """The trained model of a run, with its class names as `magvit.class_names`.
 
+    Args:
+        run: its folder; or a preset of a `Magvit`, a folder or `hf://user/repo`, which names no classes.
+
     Raises:
-        ValueError: the folder is no run, or that of a tokenizer, or its training has not ended; the message says how
-            far it is.
+        ValueError: the folder is no run or preset, or that of a tokenizer, or the training has not ended; the message
+            says how far it is.
     """
-    run = pathlib.Path(run)
+    where, run = run, local_folder(run)
     if not (run / SETTINGS_FILE).is_file():
-        raise ValueError(f"{run} is not the folder of a run: it holds no {SETTINGS_FILE}.")
+        if not (run / CONFIG_FILE).is_file():
+            raise ValueError(f"{where} is not the folder of a run or a preset: no {SETTINGS_FILE}, no {CONFIG_FILE}.")
+        magvit = Magvit.from_preset(run)
+        magvit.class_names = None
+        return magvit
     if run_settings(run).get("kind", "transformer") != "transformer":
         raise ValueError(f"{run} trained a tokenizer, which makes no clips by itself; it is in {run / 'tokenizer'}.")
     if not (run / "magvit" / "config.json").is_file():
@@ -179,8 +187,9 @@ def load_run(run: str | os.PathLike) -> Magvit:
 
 
 def run_settings(run: str | os.PathLike) -> dict[str, Any]:
-    """What `train_run` noted when it started: the settings and the class names."""
-    return json.loads((pathlib.Path(run) / SETTINGS_FILE).read_text())
+    """What a training noted when it started, settings and class names; nothing where the folder is no run's."""
+    path = pathlib.Path(run) / SETTINGS_FILE
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def _sources(data: str | os.PathLike | Source, settings: Settings) -> tuple[Source, Source]:
@@ -232,11 +241,7 @@ def _tokenizer_trainer(tokenizer: VideoTokenizer, settings: Settings) -> keras.M
 
 def _new_magvit(tokenizer: VideoTokenizer, source: Source, settings: Settings) -> Magvit:
     shape = (settings.num_frames, settings.height, settings.width)
-    if any(size % by for size, by in zip(shape, tokenizer.downsampling, strict=True)):
-        raise ValueError(
-            f"Clips of {shape} (frames, height, width) do not divide by the tokenizer's downsampling "
-            f"{tokenizer.downsampling}."
-        )
+    check_divides(shape, tokenizer.downsampling)
     fixed = {
         "codebook_size": tokenizer.codebook_size,
         "num_classes": source.num_classes,

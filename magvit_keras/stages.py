@@ -23,6 +23,7 @@ from magvit_keras.tokenizer.perceptual import PerceptualLoss
 
 SETTINGS_FILE = "settings.json"
 STAGES = ("tokenizer", "transformer")
+RESULTS = ("tokenizer", "magvit")
 
 
 class StopAfter(keras.callbacks.Callback):
@@ -98,11 +99,13 @@ def note_settings(out: pathlib.Path, now: Mapping[str, Any], free: Iterable[str]
         defaults: of settings that a run of an older version does not name.
 
     Raises:
-        ValueError: the folder holds a run with other settings; the message lists them.
+        ValueError: the folder holds a run with other settings that has learned something; the message lists them.
     """
     now = json.loads(json.dumps({**now, "backend": backend.name()}))
     path = out / SETTINGS_FILE
-    if path.is_file():
+    # Before the first checkpoint nothing was learned, and whoever corrects a mistake may start anew.
+    learned = any((out / made).exists() for made in (*(f"checkpoints/{s}/state.json" for s in STAGES), *RESULTS))
+    if path.is_file() and learned:
         before = {**defaults, **json.loads(path.read_text())}
         fixed = [name for name in now if name not in {*free, "backend"}]
         changed = {name: (before.get(name), now[name]) for name in fixed if before.get(name) != now[name]}

@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from magvit_keras.cli import app
-from magvit_keras.data import MovingShapes, read_video
+from magvit_keras.cli.generate import _writer
+from magvit_keras.cli.options import errors_in_one_line
+from magvit_keras.data import MovingShapes, UnreadableVideoWarning, read_video
 
 TOKENIZER = {
     "filters": 32,
@@ -100,6 +103,23 @@ def test_generate_continues_a_video(run, folder, tmp_path):
     result = invoke("generate", "--run", run[0], "--video", video, "--out", tmp_path / "out.mp4", "--num-steps", 2)
     assert result.exit_code == 0, result.output
     assert read_video(tmp_path / "out.mp4").shape == (4, 16, 16, 3)
+
+
+@pytest.mark.once
+def test_warnings_of_the_library_are_one_line():
+    with errors_in_one_line():
+        own = warnings.formatwarning("2 of 9 videos", UnreadableVideoWarning, "source.py", 7)
+        other = warnings.formatwarning("2 of 9 videos", DeprecationWarning, "source.py", 7)
+    assert own == "magvit-keras: 2 of 9 videos\n" and "source.py:7" in other
+    assert "source.py:7" in warnings.formatwarning("2 of 9 videos", UnreadableVideoWarning, "source.py", 7)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("extension", ["mp4", "webm", "avi", "mov", "mkv", "gif"])
+def test_every_kind_of_file_that_generate_promises(tmp_path, extension):
+    path = tmp_path / "new" / f"out.{extension}"
+    _writer(path)(path, np.random.default_rng(0).random((1, 4, 16, 16, 3), "float32"), 8.0)
+    assert read_video(path).shape == (4, 16, 16, 3)
 
 
 @pytest.mark.slow

@@ -178,7 +178,7 @@ def test_a_3d_tokenizer_starts_from_a_2d_run(folder, tmp_path):
 
 
 @one_backend
-def test_five_frames_are_given_on_kinetics(folder, tokenizer, tmp_path):
+def test_kinetics_gives_five_frames_and_decodes_by_its_recipe(folder, tokenizer, tmp_path):
     recipe = RECIPES["k600-fp-base"]
     arguments = ("--data", folder("kinetics600"), "--tokenizer", tokenizer, "--out", tmp_path / "tokens")
     assert invoke("tokenize", recipe, *arguments).exit_code == 0
@@ -186,6 +186,13 @@ def test_five_frames_are_given_on_kinetics(folder, tokenizer, tmp_path):
     given = ("--tokenizer", tokenizer, "--tokens", tmp_path / "tokens")
     assert train(recipe.name, tmp_path / "run", None, *given).exit_code == 0
     assert Magvit.from_preset(tmp_path / "run" / "magvit").tasks["frame_prediction"].num_condition_frames == 5
+    video = ("--video", next(folder("kinetics600").rglob("*.mp4")), "--out", tmp_path / "out.gif")
+    for run, steps, said in (
+        ("run", (), "num_steps 12, schedule uniform, temperature 7.5"),
+        ("run/magvit", ("--num-steps", 2), "num_steps 2, schedule cosine, temperature 4.5"),
+    ):
+        made = CliRunner().invoke(app, [str(a) for a in ("generate", "--run", tmp_path / run, *video, *steps)])
+        assert made.exit_code == 0 and said in made.output, made.output
     result = train("bair-fp-base", tmp_path / "other", None, *given)
     assert result.exit_code == 2
     assert "given_frames {'frame_prediction': 5}, expected {}" in result.output
@@ -205,8 +212,14 @@ def test_five_frames_are_given_on_kinetics(folder, tokenizer, tmp_path):
         ("ucf101-cg-base", ("--tokenizer", "x", "--tokens", "y", "--format", "bair"), "leave --data, --format"),
         ("moving-shapes-3dvq-tiny", ("--data", "videos"), "makes its own clips; leave --data off"),
         ("moving-shapes-3dvq-tiny", ("--perceptual-weights", "x"), "has no perceptual loss"),
+        ("moving-shapes-3dvq-tiny", ("--reader", "nope=1"), "has no nope; expected some of num_clips"),
+        ("moving-shapes-3dvq-tiny", ("--reader", "texture=much"), "texture='much': expected a number from 0 to 1"),
+        ("ucf101-cg-base", ("--tokenizer", "3dvq_tiny"), "The preset 3dvq_tiny is an architecture without weights"),
         ("moving-shapes-3dvq-tiny", ("--max-steps", 0), "max_steps must be an integer of at least 1"),
         ("moving-shapes-3dvq-tiny", ("--set", "size=3"), "has no 'size' to change"),
+        ("moving-shapes-3dvq-tiny", ("--set", "channel_multipliers=2"), "channel_multipliers must be like [1,"),
+        ("moving-shapes-3dvq-tiny", ("--set", "video_shape=[7,32,32]"), "Clips of 7x32x32 do not divide"),
+        ("moving-shapes-mt10-tiny", ("--tokenizer", "3dvq_moving_shapes", "--set", "num_layers=x"), "received 'x'"),
     ],
 )
 def test_train_refuses_before_any_work(tmp_path, name, arguments, message):
@@ -218,6 +231,14 @@ def test_train_refuses_before_any_work(tmp_path, name, arguments, message):
 
 
 @pytest.mark.once
+def test_a_file_in_the_place_of_a_run_is_answered_in_a_line(tmp_path):
+    (tmp_path / "run").write_text("")
+    arguments = ["train", "--recipe", "moving-shapes-3dvq-tiny", "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2 and result.output.startswith("magvit-keras: ") and "File exists" in result.output
+
+
+@pytest.mark.once
 def test_options_of_recipes_are_refused_without_one(tmp_path):
     result = CliRunner().invoke(app, ["train", "--data", str(tmp_path), "--out", "x", "--max-steps", "2"])
     assert result.exit_code == 2 and "--max-steps: for a training by --recipe" in result.output
@@ -226,10 +247,13 @@ def test_options_of_recipes_are_refused_without_one(tmp_path):
 
 
 @one_backend
-def test_another_recipe_in_the_same_folder_is_refused(shapes):
+def test_another_recipe_in_the_same_folder_is_refused(shapes, tmp_path):
     result = train("moving-shapes-3dvq-tiny", shapes, None, "--reader", "num_clips=4", epochs=3)
     assert result.exit_code == 2
     assert "holds a run with other settings (epochs was 10 and is now 3)" in result.output
+    (tmp_path / "settings.json").write_text((shapes / "settings.json").read_text())
+    result = train("moving-shapes-3dvq-tiny", tmp_path, None, "--reader", "num_clips=4", epochs=3)
+    assert result.exit_code == 0, result.output  # no checkpoint there, nothing to go on with
     result = CliRunner().invoke(app, ["generate", "--run", str(shapes), "--out", "x.gif"])
     assert result.exit_code == 2 and "trained a tokenizer" in result.output
 

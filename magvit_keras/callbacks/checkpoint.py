@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import secrets
 from typing import Any
 
 import keras
@@ -86,6 +87,7 @@ def write_text(path: pathlib.Path, text: str) -> None:
     """Writes a file in one step: beside, then renamed; of several processes the first one does."""
     if not distribution.current().is_main:
         return
-    partial = path.with_name(f"{path.name}.partial")
+    # A name of its own: several processes of one training may write the same file.
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     partial.write_text(text)
     os.replace(partial, path)

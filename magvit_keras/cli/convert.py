@@ -1,12 +1,11 @@
 """`magvit-keras convert`: checkpoints of others into presets."""
 
-import json
 import pathlib
 from typing import Annotated
 
 import typer
 
-from magvit_keras.cli.options import errors_in_one_line
+from magvit_keras.cli.options import errors_in_one_line, name_or_json
 
 
 def convert(
@@ -19,7 +18,7 @@ def convert(
     part: Annotated[str | None, typer.Option(help="ema, params or discriminator; ema where there is one.")] = None,
     padding: Annotated[str, typer.Option(help="Of a tokenizer; the authors' weights need same (zeros).")] = "same",
     tokenizer: Annotated[
-        str | None, typer.Option(help="Makes a whole model of a transformer: the preset folder of its tokenizer.")
+        str | None, typer.Option(help="Makes a whole model of a transformer: the preset of its tokenizer, also hf://.")
     ] = None,
     task: Annotated[list[str] | None, typer.Option(help="A task of the whole model; several times.")] = None,
     licence: Annotated[str | None, typer.Option(help="Of the weights, for the model card.")] = None,
@@ -30,7 +29,7 @@ def convert(
 
         if (out / "config.json").exists():
             raise ValueError(f"{out} holds a preset already; choose another folder.")
-        sizes = json.loads(pathlib.Path(preset).read_text()) if preset and preset.endswith(".json") else preset
+        sizes = name_or_json(preset) if preset else None
         made = convert_checkpoint(checkpoint, kind, sizes, part, padding, tokenizer, task)
         typer.echo(f"Found {made.found}.")
         card = {

@@ -11,7 +11,9 @@ from magvit_keras.cli.options import Reader, errors_in_one_line, parse_process, 
 
 
 def evaluate(
-    run: Annotated[str, typer.Option(help="Folder of a run or of a preset, or a preset that comes with weights.")],
+    run: Annotated[
+        str, typer.Option(help="Folder of a run or a preset, a preset that has weights, or hf://user/repo.")
+    ],
     out: Annotated[pathlib.Path, typer.Option(help="Folder of the report. Started again, it goes on from there.")],
     recipe: Annotated[
         str | None, typer.Option(help="The recipe that the model was trained by; it names the protocol.")

@@ -1,12 +1,22 @@
 """What the commands share: options of the data, and answers to bad input."""
 
+import json
 import pathlib
 import re
-from typing import Annotated
+import warnings
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import typer
 
-Format = Annotated[str, typer.Option("--format", help="What the data is: folder, ucf101, bair, web, ...")]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="What the data is, by default the recipe's, or: folder. Also ucf101, ucf101_tfds, bair, kinetics600, "
+        "ssv2, nuscenes, objectron, moving_mnist, tfds, web.",
+    ),
+]
 Reader = Annotated[
     list[str] | None,
     typer.Option("--reader", help="An argument of the format's reader, as split=test; may be given several times."),
@@ -29,13 +39,21 @@ Size = Annotated[str, typer.Option(help="Height and width of the clips in pixels
 
 
 class errors_in_one_line:
-    """Bad input is answered in a line, not in a traceback."""
+    """Bad input is answered in a line, not in a traceback; the library's own warnings come without source lines."""
 
     def __enter__(self) -> None:
-        pass
+        self._format = warnings.formatwarning
+        warnings.formatwarning = self._plain
+
+    def _plain(self, message: Warning | str, category: type[Warning], *where: Any, **line: Any) -> str:
+        if category.__module__.startswith("magvit_keras."):
+            return f"magvit-keras: {message}\n"
+        return self._format(message, category, *where, **line)
 
     def __exit__(self, kind: type | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | ImportError):
+        warnings.formatwarning = self._format
+        # OSError: no such file, no access, a full disk, no answer of the hub.
+        if isinstance(error, ValueError | OSError | ImportError):
             typer.echo(f"magvit-keras: {_without_wrapping(str(error))}", err=True)
             raise typer.Exit(2)
 
@@ -65,15 +83,43 @@ def open_data(
     return open_source(name, data, **{**clips, **reader_options(options)})
 
 
-def reader_options(options: list[str] | None) -> dict[str, str | int]:
-    """`["split=test", "fold=1"]` as a dict; numbers are taken as such."""
-    given = {}
-    for option in options or ():
-        key, equals, value = option.partition("=")
-        if not (key and equals):
-            raise ValueError(f"--reader must be name=value, for example split=test; received {option!r}.")
-        given[key] = int(value) if value.isdecimal() else value
-    return given
+def reader_options(options: list[str] | None) -> dict[str, Any]:
+    """`["split=test", "fold=1"]` as a dict, see `named_values`."""
+    return named_values("--reader", options or (), "split=test")
+
+
+def named_values(option: str, texts: Iterable[str], example: str) -> dict[str, Any]:
+    """`["filters=32", "video_shape=[4,16,16]"]` as a dict; values are JSON, and else text.
+
+    Raises:
+        ValueError: a text without `=`, or a name given twice.
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise ValueError(f"{option} must be name=value, for example {example}; received {text!r}.")
+        if name in values:
+            raise ValueError(f"{option} names {name} twice.")
+        try:
+            values[name] = json.loads(value)
+        except ValueError:
+            values[name] = value
+    return values
+
+
+def name_or_json(text: str) -> str | dict[str, Any]:
+    """The text, or what the JSON file of that name holds."""
+    path = pathlib.Path(text)
+    if path.suffix != ".json":
+        return text
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f'{path} must hold a JSON object of constructor arguments, as {{"filters": 32}}.')
+    return found
 
 
 def parse_process(text: str) -> tuple[int, int]:

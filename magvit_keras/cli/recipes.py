@@ -1,4 +1,4 @@
-"""`magvit-keras recipes`: the models of the paper, what each needs, and the command that trains it."""
+"""`magvit-keras recipes`: the models of the paper, what each needs, and the commands that train and measure it."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ def recipes(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="For a page.")] = False,
 ) -> None:
-    """List the models of the paper: score, parameters, memory and time; or one of them with its command."""
+    """List the models of the paper: score, parameters, memory and time; or one of them with its commands."""
     with errors_in_one_line():
         from magvit_keras.presets.recipes import RECIPES, get_recipe
 
@@ -72,8 +72,19 @@ def commands(recipe: Any) -> list[str]:
     return [train]
 
 
+def evaluation_commands(recipe: Any) -> list[str]:
+    """The command lines that measure what a recipe has trained."""
+    data = "" if recipe.data_format == "moving_shapes" else " --data DATA"
+    # The list of the videos held out is the user's own.
+    table = " --reader table=TABLE" if recipe.data_format == "web" else ""
+    name = recipe.name
+    of = f"magvit-keras evaluate --recipe {name} --run runs/{name}{data}{table} --out reports/{name}"
+    debiased = [f"{of}-debiased --protocol {recipe.evaluation}_debiased"] if "fvd_debiased" in recipe.score else []
+    return [of, *debiased]
+
+
 def everything(recipe: Any) -> dict[str, Any]:
-    """A recipe, its estimates and its command, as plain data."""
+    """A recipe, its estimates and its commands, as plain data."""
     from magvit_keras.presets.estimates import ASSUMPTIONS, estimate
 
     return {
@@ -84,6 +95,7 @@ def everything(recipe: Any) -> dict[str, Any]:
         "estimate": dataclasses.asdict(estimate(recipe)),
         "assumptions": ASSUMPTIONS,
         "commands": commands(recipe),
+        "evaluation_commands": evaluation_commands(recipe),
     }
 
 
@@ -118,14 +130,15 @@ def _print_table(chosen: list[Any]) -> None:
 def _print_one(recipe: Any) -> None:
     for title, value in dict(zip(COLUMNS, row(recipe), strict=True)).items():
         typer.echo(f"{title:24}{value}")
-    known = {"name", "score"}
-    for name, value in everything(recipe).items():
-        if name not in known and name not in {"estimate", "assumptions", "commands"}:
+    found = everything(recipe)
+    shown_otherwise = {"name", "score", "estimate", "assumptions", "commands", "evaluation_commands"}
+    for name, value in found.items():
+        if name not in shown_otherwise:
             typer.echo(f"{name:24}{_text(value)}")
-    for sentence in everything(recipe)["assumptions"]:
+    for sentence in found["assumptions"]:
         typer.echo(f"\n{sentence}")
     typer.echo("\nThe commands, in their order:")
-    for command in commands(recipe):
+    for command in (*found["commands"], *found["evaluation_commands"]):
         typer.echo(f"  {command}")
 
 

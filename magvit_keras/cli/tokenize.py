@@ -24,7 +24,9 @@ _SAID_BY_RECIPE = {"frames", "size", "stride", "task", "flip"}
 def tokenize(
     context: typer.Context,
     out: Annotated[pathlib.Path, typer.Option(help="Folder of the tokens. Started again, it makes what is missing.")],
-    tokenizer: Annotated[pathlib.Path, typer.Option(help="Folder of a trained tokenizer, as a run's tokenizer/.")],
+    tokenizer: Annotated[
+        str, typer.Option(help="A trained tokenizer: the folder of a run or a preset, a name, hf://user/repo.")
+    ],
     data: Annotated[pathlib.Path | None, typer.Option(help="Folder of the data set.")] = None,
     recipe: Recipe = None,
     changes: Changes = None,
@@ -85,10 +87,11 @@ def tokenize(
 def _of_recipe(given: dict[str, str], values: dict[str, Any]) -> tuple[Any, list]:
     """The clips and the tasks of a transformer's recipe."""
     from magvit_keras.presets.recipes import get_recipe
-    from magvit_keras.recipe_changes import changed_recipe, parse_changes
+    from magvit_keras.recipe_changes import changed_recipe
     from magvit_keras.recipe_data import open_recipe_data
 
-    recipe = changed_recipe(get_recipe(values["recipe"]), parse_changes(values["changes"] or ())).recipe
+    changes = options.named_values("--set", values["changes"] or (), "video_shape=[8,64,64]")
+    recipe = changed_recipe(get_recipe(values["recipe"]), changes).recipe
     if not recipe.tasks:
         raise ValueError(f"{recipe.name} trains a tokenizer; --recipe must be that of a transformer.")
     data_format = values["data_format"] if "data_format" in given else None

@@ -1,6 +1,5 @@
 """`magvit-keras train`: from videos to a model."""
 
-import json
 import pathlib
 from typing import Annotated, Any
 
@@ -41,7 +40,10 @@ def train(
     stride: Annotated[int, typer.Option(help="Take every so many-th frame of a video.")] = 1,
     task: Annotated[list[str] | None, typer.Option(help="A task to train; may be given several times.")] = None,
     tokenizer: Annotated[
-        str, typer.Option(help="A preset of VideoTokenizer, the folder of a trained one, or a JSON file of arguments.")
+        str,
+        typer.Option(
+            help="A preset of VideoTokenizer (a name, a folder, hf://user/repo), or a JSON file of arguments."
+        ),
     ] = "3dvq_tiny",
     transformer: Annotated[str, typer.Option(help="tiny, base, large or huge, or a JSON file of arguments.")] = "tiny",
     tokenizer_steps: Annotated[int, typer.Option(help="Optimizer steps of the first stage.")] = 2000,
@@ -67,7 +69,7 @@ def train(
         pathlib.Path | None, typer.Option(help="With --recipe: tokens of the data, in place of --data.")
     ] = None,
     inflate_from: Annotated[
-        pathlib.Path | None, typer.Option(help="With --recipe: folder of the 2D-VQ that a 3D-VQ starts from.")
+        str | None, typer.Option(help="With --recipe: run or preset of the 2D-VQ that a 3D-VQ starts from.")
     ] = None,
 ) -> None:
     """Train tokenizer and transformer on a folder of videos, or one model of the paper by its recipe."""
@@ -93,8 +95,8 @@ def train(
             width=width,
             frame_stride=stride,
             tasks=tuple(task) if task else Settings.tasks,
-            tokenizer=_name_or_json(tokenizer),
-            transformer=_name_or_json(transformer),
+            tokenizer=options.name_or_json(tokenizer),
+            transformer=options.name_or_json(transformer),
             batch_size=batch_size,
             transformer_batch_size=transformer_batch_size,
             tokenizer_steps=tokenizer_steps,
@@ -114,11 +116,10 @@ def train(
 
 def _train_recipe(given: dict[str, str], values: dict[str, Any]) -> None:
     from magvit_keras.distribution import start
-    from magvit_keras.recipe_changes import parse_changes
     from magvit_keras.recipe_run import RecipeOptions, train_recipe
 
     devices = start(values["distribution"])
-    changes = parse_changes(values["changes"] or ())
+    changes = options.named_values("--set", values["changes"] or (), "filters=32")
     if "batch_size" in given:
         if "batch_size" in changes:
             raise ValueError("--batch-size and --set batch_size say the same; give one of them.")
@@ -143,8 +144,3 @@ def _train_recipe(given: dict[str, str], values: dict[str, Any]) -> None:
         ),
         verbose=values["verbose"] if devices.is_main else 0,
     )
-
-
-def _name_or_json(text: str) -> str | dict:
-    path = pathlib.Path(text)
-    return json.loads(path.read_text()) if path.suffix == ".json" else text

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import pickle
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from magvit_keras.convert.assign import assign
 from magvit_keras.convert.flax import flatten
 from magvit_keras.convert.metric_weights import find, note_source
+from magvit_keras.convert.weight_files import COMPRESSED, check_archive
 from magvit_keras.tokenizer.resnet import resnet50
 
 VARIABLE = "MAGVIT_KERAS_RESNET50"
@@ -56,10 +58,24 @@ def load_resnet50(path: str | os.PathLike | None = None, sha256: str | None = No
 def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Arrays of an `.npy` with a pickled nested dict, or of an `.npz`, as {"params/a/b": array}."""
     path = pathlib.Path(path)
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            return {key: np.asarray(arrays[key], "float32") for key in arrays}
+    try:
+        return _read_npz(path) if path.suffix == ".npz" else _read_npy(path)
+    except (zipfile.BadZipFile, pickle.UnpicklingError, EOFError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(path) as archive:
+        check_archive(archive, path, COMPRESSED)
+    with np.load(path, allow_pickle=False) as arrays:
+        return {key: np.asarray(arrays[key], "float32") for key in arrays}
+
+
+def _read_npy(path: pathlib.Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise ValueError(f"{path} is no .npy file; expected `params` and `batch_stats` of a ResNet-50.")
+        file.seek(0)
         version = np.lib.format.read_magic(file)
         read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         if version not in read_header:

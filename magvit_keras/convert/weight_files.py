@@ -12,6 +12,7 @@ every other name becomes an inert placeholder, so that a checkpoint with a train
 
 import collections
 import json
+import math
 import os
 import pathlib
 import pickle
@@ -26,21 +27,38 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, Any]:
     """The contents of a .safetensors file, or of a PyTorch file.
 
     Raises:
-        ValueError: the file is neither.
+        ValueError: the file is neither, or damaged, or claims more than it holds.
     """
     with open(path, "rb") as file:
         start = file.read(len(_OLD_TORCH))
-    if start == _OLD_TORCH:
-        return read_old_torch(path)
-    if start[:4] == b"PK\x03\x04":
-        return read_torch(path)
-    if start[8:9] == b"{":
-        return read_safetensors(path)
+    known = ((_OLD_TORCH, read_old_torch), (b"PK\x03\x04", read_torch))
+    reader = next((read for magic, read in known if start.startswith(magic)), None)
+    reader = reader or (read_safetensors if start[8:9] == b"{" else None)
+    if reader is not None:
+        try:
+            return reader(path)
+        except _DAMAGE as error:
+            raise ValueError(
+                f"{path} is damaged or none of the known layouts: {error or type(error).__name__}"
+            ) from None
     raise ValueError(
         f"{path} is neither a .safetensors file nor a PyTorch file (a zip, or before version 1.6 a row of pickles)."
     )
 
 
+# What unpickling and unpacking raise where bytes are missing or wrong.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    pickle.UnpicklingError,
+    EOFError,
+    struct.error,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+)
 #: How files of PyTorch before 1.6 begin: a pickle of their magic number.
 _OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -49,6 +67,8 @@ def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """{name: array} of a .safetensors file; bfloat16 becomes float32."""
     data = pathlib.Path(path).read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
+    if length > len(data) - 8:
+        raise ValueError(f"its header claims {length} bytes, and {len(data) - 8} are left")
     header = json.loads(data[8 : 8 + length])
     arrays = {}
     for name, entry in header.items():
@@ -80,10 +100,24 @@ def array_of(raw: bytes | memoryview, dtype: str, shape: Any) -> np.ndarray:
 def read_torch(path: str | os.PathLike) -> dict[str, Any]:
     """The object that `torch.save` wrote, tensors as arrays, unknown classes as placeholders."""
     with zipfile.ZipFile(path) as archive:
-        (main,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        check_archive(archive, path)
+        main = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+        if main is None:
+            raise ValueError("there is no data.pkl in the archive")
         folder = main.removesuffix("data.pkl")
         with archive.open(main) as file:
             return _TorchUnpickler(file, lambda key: archive.read(f"{folder}data/{key}")).load()
+
+
+#: Weights never shrink so much; zeros by a thousand times would.
+COMPRESSED = 100
+
+
+def check_archive(archive: zipfile.ZipFile, path: str | os.PathLike, ratio: int = 1) -> None:
+    """Raises ValueError where the members of a zip claim more than `ratio` times the bytes of the file."""
+    claimed, held = sum(member.file_size for member in archive.infolist()), os.path.getsize(path)
+    if claimed > ratio * held:
+        raise ValueError(f"{path} claims {claimed} bytes of arrays in a file of {held}.")
 
 
 def read_old_torch(path: str | os.PathLike) -> dict[str, Any]:
@@ -188,7 +222,8 @@ def _rebuild_tensor(storage: Any, offset: int, size: tuple, stride: tuple, *_: A
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if 0 in size:
         return np.zeros(size, storage.dtype)
-    if min([offset, *size, *stride, 0]) < 0 or last >= storage.size:
+    # More numbers than the storage has: steps of 0 repeat one number without end.
+    if min([offset, *size, *stride, 0]) < 0 or last >= storage.size or math.prod(size) > storage.size:
         raise ValueError("The PyTorch file holds a tensor that lies outside its storage.")
     steps = [step * storage.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(storage[offset:], size, steps).copy()

@@ -95,6 +95,10 @@ class ClipSource(Source):
             raise ValueError(f"seed={seed!r}: expected a whole number, 0 or more")
         if on_error not in ON_ERROR:
             raise ValueError(f"on_error={on_error!r}: expected one of {', '.join(ON_ERROR)}")
+        for name, value in (("training", training), ("horizontal_flip", horizontal_flip)):
+            # bool("false") is True
+            if not isinstance(value, bool | np.bool_):
+                raise ValueError(f"{name}={value!r}: expected true or false")
         self.seed, self.on_error, self.max_pixels = int(seed), on_error, _count("max_pixels", max_pixels)
         self.training, self.horizontal_flip = bool(training), bool(horizontal_flip)
         self.windows, self.crops = "centre", 1

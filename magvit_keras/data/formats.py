@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from magvit_keras import data
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from magvit_keras.data.source import Source
 
 FORMATS = {
@@ -49,7 +51,22 @@ def open_source(name: str, root: str | os.PathLike, **options: Any) -> Source:
     if name not in FORMATS:
         raise ValueError(f"Unknown format {name!r}; expected one of {', '.join(FORMATS)}")
     reader = getattr(data, FORMATS[name])
-    parameters = list(inspect.signature(reader).parameters.values())[1:]  # without the folder
+    check_options(name, list(inspect.signature(reader).parameters.values())[1:], options)  # without the folder
+    return reader(root, **options)
+
+
+def make_shapes(**options: Any) -> Source:
+    """`MovingShapes`, with options that are looked at as those of a format are.
+
+    Raises:
+        ValueError: an option is unknown, missing or out of range.
+    """
+    check_options("moving_shapes", list(inspect.signature(data.MovingShapes).parameters.values()), options)
+    return data.MovingShapes(**options)
+
+
+def check_options(name: str, parameters: Sequence[inspect.Parameter], options: Mapping[str, Any]) -> None:
+    """Raises ValueError where an option is none of the parameters of a reader, or one of these is missing."""
     known = [parameter.name for parameter in parameters]
     unknown = [option for option in options if option not in known]
     if unknown:
@@ -57,4 +74,3 @@ def open_source(name: str, root: str | os.PathLike, **options: Any) -> Source:
     needed = [p.name for p in parameters if p.default is p.empty and p.name not in options]
     if needed:
         raise ValueError(f"The format {name} needs {', '.join(needed)}; received {', '.join(options) or 'nothing'}")
-    return reader(root, **options)

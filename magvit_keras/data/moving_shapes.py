@@ -69,7 +69,7 @@ class MovingShapes(Source):
         if split not in SPLITS:
             raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
         for name, value in (("occlusion", occlusion), ("texture", texture)):
-            if not 0 <= value <= 1:
+            if not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
                 raise ValueError(f"{name}={value!r}: expected a number from 0 to 1")
         self.seed, self.split_name, self.occlusion, self.texture = int(seed), split, float(occlusion), float(texture)
         self.shapes, self.motions = _names("shapes", shapes, draw.SHAPES), _names("motions", motions, MOTIONS)

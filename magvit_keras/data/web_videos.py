@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from magvit_keras.data.tables import Skipped, read_csv, read_jsonl
+from magvit_keras.data.tables import Skipped, first_file, read_csv, read_jsonl
 from magvit_keras.data.video_files import VideoFiles, safe_path
 
 SINGLE_CLASS = "video"
@@ -57,9 +58,9 @@ class WebVideos(VideoFiles):
     ):
         super().__init__(root, **clips)
         readers = {".csv": read_csv, ".jsonl": read_jsonl}
-        table = self.root / table
-        if table.suffix.lower() not in readers:
+        if pathlib.Path(table).suffix.lower() not in readers:
             raise ValueError(f"table={os.fspath(table)!r}: expected a file that ends in {' or '.join(readers)}")
+        table = first_file(self.root, [os.fspath(table)], "the list of videos, which `table` names,")
         skipped = Skipped(table, self.on_error)
         columns = [name for name in (path, label, caption) if name is not None]
         listed = []

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from magvit_keras import data as readers
-from magvit_keras.data import MovingShapes, open_source
-from magvit_keras.data.formats import FORMATS
+from magvit_keras.data import open_source
+from magvit_keras.data.formats import FORMATS, make_shapes
 from magvit_keras.data.source import Source
 from magvit_keras.presets.protocols import Protocol, RealClips
 from magvit_keras.token_run import describe_source, read_ahead
@@ -35,7 +35,7 @@ def open_clips(protocol: Protocol, clips: RealClips, root: str | os.PathLike | N
     if protocol.data_format == "moving_shapes":
         if root is not None:
             raise ValueError("Moving Shapes is made and not read: leave --data out, or name another --format.")
-        return MovingShapes(**{"num_clips": protocol.videos or 1024, **options, "split": clips.split or "test"})
+        return make_shapes(**{"num_clips": protocol.videos or 1024, **options, "split": clips.split or "test"})
     if root is None:
         raise ValueError(f"The protocol {protocol.name!r} needs --data, the folder of {protocol.data_format}.")
     reader = FORMATS.get(protocol.data_format)

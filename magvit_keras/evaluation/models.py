@@ -5,7 +5,9 @@ import os
 import pathlib
 from typing import Any
 
+from magvit_keras.checks import check_divides
 from magvit_keras.magvit import Magvit
+from magvit_keras.presets.hub import local_folder
 from magvit_keras.presets.protocols import Protocol
 from magvit_keras.run import SETTINGS_FILE, load_run, run_settings
 from magvit_keras.token_run import fingerprint
@@ -19,25 +21,24 @@ def load_model(run: str | os.PathLike, protocol: Protocol) -> Any:
     """The trained model that a protocol measures.
 
     Args:
-        run: folder of a run, with magvit/ or tokenizer/ in it; folder of a preset; or the name of a preset that comes
-            with weights.
+        run: folder of a run, with magvit/ or tokenizer/ in it; folder of a preset; the name of a preset that comes
+            with weights; or `hf://user/repo`.
         protocol: one that generates takes a `Magvit`, one that reconstructs a tokenizer, of a `Magvit` its own.
 
     Raises:
         ValueError: there is no such model.
     """
-    folder = pathlib.Path(run)
+    folder = local_folder(run)
     parts = ("tokenizer", "magvit") if protocol.kind == "reconstruction" else ("magvit",)
     for name, cls in ((str(run), cls) for cls in _CLASSES.values()):
         if cls._preset_table.get(name, {}).get("shipped"):
             return _fitting(cls.from_preset(name), protocol, name)
     if (folder / "config.json").is_file():
-        return _fitting(_from_folder(folder), protocol, str(folder))
+        return _fitting(_from_folder(folder), protocol, str(run))
     for part in parts:
         if (folder / part / "config.json").is_file():
             model = _fitting(_from_folder(folder / part), protocol, str(folder))
-            if (folder / SETTINGS_FILE).is_file():
-                model.class_names = run_settings(folder).get("class_names")
+            model.class_names = run_settings(folder).get("class_names")
             return model
     if (folder / SETTINGS_FILE).is_file() and protocol.kind == "generation":
         return load_run(folder)  # says how far the training is
@@ -53,10 +54,7 @@ def measured_part(model: Any, protocol: Protocol) -> Any:
     """
     model = _fitting(model, protocol, type(model).__name__)
     if protocol.kind == "reconstruction":
-        frames, height, width = protocol.video_shape
-        by = model.downsampling
-        if any(n % d for n, d in zip(protocol.video_shape, by, strict=True)):
-            raise ValueError(f"Clips of {frames}x{height}x{width} do not divide by the tokenizer's downsampling {by}.")
+        check_divides(protocol.video_shape[-len(model.downsampling) :], model.downsampling)
     elif tuple(model.video_shape) != tuple(protocol.video_shape):
         made, wanted = ("x".join(map(str, shape)) for shape in (model.video_shape, protocol.video_shape))
         frames, height, width = model.video_shape

@@ -192,12 +192,12 @@ def _check_classes(model: Any, tasks: tuple[str, ...], source: Source, nets: Net
     if not needing:
         return
     known, names = model.transformer.num_classes, getattr(model, "class_names", None)
-    if known != source.num_classes:
+    if source.num_classes > known or (not names and source.num_classes != known):
         raise ValueError(
             f"The task {needing[0]!r} needs classes: the data has {source.num_classes} and the model {known}."
         )
     if names and list(names) != list(source.class_names):
-        first = next((a, b) for a, b in zip(names, source.class_names, strict=True) if a != b)
+        first = next((a, b) for a, b in itertools.zip_longest(names, source.class_names) if a != b)
         raise ValueError(
             f"The classes of the model and of the data differ: the first is {first[0]!r}, not {first[1]!r}."
         )

@@ -94,6 +94,11 @@ def fetch_preset(uri: str) -> pathlib.Path:
     return folder
 
 
+def local_folder(path: str | os.PathLike) -> pathlib.Path:
+    """The folder of a path; of `hf://user/repo` the one that its files are fetched to."""
+    return fetch_preset(str(path)) if str(path).startswith(PREFIX) else pathlib.Path(path)
+
+
 def upload_preset(uri: str, folder: str | os.PathLike, private: bool = False, message: str | None = None) -> str:
     """Puts a folder that `save_to_preset` wrote on the hub; needs `hf auth login`, once.
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import h5py
 import keras
 
-from magvit_keras.presets.hub import CARD_FILE, CONFIG_FILE, PREFIX, WEIGHTS_FILE, fetch_preset
+from magvit_keras.presets.hub import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, local_folder
 from magvit_keras.presets.least_parameters import least_parameters
 from magvit_keras.presets.model_card import ModelCard
 from magvit_keras.presets.shipped import shipped_weights
@@ -61,7 +61,7 @@ class PresetMixin:
             if load_weights and entry.get("shipped"):
                 model.load_weights(shipped_weights(preset))
             return model
-        folder = fetch_preset(preset) if str(preset).startswith(PREFIX) else pathlib.Path(preset)
+        folder = local_folder(preset)
         if not (folder / CONFIG_FILE).is_file():
             raise ValueError(
                 f"{str(preset)!r} is neither a preset of {cls.__name__} nor a folder with a {CONFIG_FILE}. "

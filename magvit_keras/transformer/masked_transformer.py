@@ -6,6 +6,7 @@ from typing import ClassVar
 import keras
 from keras import ops
 
+from magvit_keras.checks import check_positive
 from magvit_keras.factors import check_factors
 from magvit_keras.layers.token_embedding import TokenEmbedding, TokenOutput
 from magvit_keras.layers.transformer_block import TransformerBlock
@@ -85,8 +86,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
             "mlp_dim": mlp_dim,
             "num_special_tokens": num_special_tokens,
         }
-        if small := [f"{name}={value}" for name, value in sizes.items() if value < 1]:
-            raise ValueError(f"Expected sizes of at least 1, received {', '.join(small)}.")
+        check_positive(**sizes)
         if num_classes < 0 or prefix_length < 0 or num_segments < 0:
             raise ValueError(
                 "Expected num_classes, prefix_length and num_segments of at least 0, "

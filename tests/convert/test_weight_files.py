@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from magvit_keras.convert.flax_files import read_msgpack
-from magvit_keras.convert.weight_files import read_safetensors, read_state_dict, read_torch
+from magvit_keras.convert.weight_files import _rebuild_tensor, read_safetensors, read_state_dict, read_torch
 
 pytestmark = pytest.mark.once
 
@@ -162,3 +162,33 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "file").write_bytes(b"something else")
     with pytest.raises(ValueError, match=r"neither a .safetensors file nor a PyTorch file"):
         read_state_dict(tmp_path / "file")
+
+
+def test_a_tensor_that_repeats_a_number_without_end_is_refused():
+    with pytest.raises(ValueError, match="outside its storage"):
+        _rebuild_tensor(np.zeros(1, "float32"), 0, (10**15,), (0,))
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"readme": b"x"}, "no data.pkl"),
+        ({"data.pkl": pickle.dumps({"x": 1})[:-3]}, "damaged"),
+        ({"data.pkl": pickle.dumps({"x": 1}), "data/0": bytes(10**6)}, "claims 10000"),
+    ],
+)
+def test_damaged_torch_files_are_named(tmp_path, members, message):
+    path = tmp_path / "file.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(f"a/{name}", content)
+    with pytest.raises(ValueError, match=f"file.pt.*{message}"):
+        read_state_dict(path)
+
+
+def test_other_damaged_files_are_named(tmp_path):
+    (tmp_path / "cut.pt").write_bytes(b"PK\x03\x04" + bytes(40))
+    (tmp_path / "long.safetensors").write_bytes(struct.pack("<Q", 10**15) + b"{}")
+    for name in ("cut.pt", "long.safetensors"):
+        with pytest.raises(ValueError, match=f"{name} is damaged"):
+            read_state_dict(tmp_path / name)

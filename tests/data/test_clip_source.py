@@ -179,3 +179,9 @@ def test_an_epoch_that_is_set_begins_at_its_start():
 def test_a_position_is_a_number_of_batches(value):
     with pytest.raises(ValueError, match="position="):
         Counted(num_frames=4).loader(1).position = value
+
+
+@pytest.mark.parametrize("name", ["training", "horizontal_flip"])
+def test_a_text_is_no_truth_value(name):
+    with pytest.raises(ValueError, match=f"{name}='false': expected true or false"):
+        Counted(num_frames=4, **{name: "false"})

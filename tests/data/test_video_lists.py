@@ -294,6 +294,13 @@ def test_a_table_of_another_kind_is_refused(web):
         WebVideos(web, "list.txt", **CLIP)
 
 
+def test_a_list_is_found_below_a_relative_folder(web, monkeypatch):
+    monkeypatch.chdir(web.parent)
+    assert len(WebVideos(web.name, "list.csv", "file", **CLIP)) == 2
+    with pytest.raises(FileNotFoundError, match=r"which `table` names, is not in .*other\.csv"):
+        WebVideos(web.name, "other.csv", **CLIP)
+
+
 def test_scan_names_the_broken_of_a_list(web, sample):
     (web / "a/1.mp4").write_bytes(sample["mp4"][:300])
     report = WebVideos(web, "list.csv", "file", **CLIP).scan()

@@ -218,6 +218,22 @@ def test_an_unreadable_video_is_a_deviation(magvit, sample, networks, tmp_path):
 
 
 @pytest.mark.once
+def test_classes_are_compared_by_name_where_the_model_knows_them(magvit, sample, networks, tmp_path, monkeypatch):
+    settings = {**options("moving_shapes_mt10", sample, networks), "tasks": ["class_conditional_generation"]}
+    settings["reader"] = {"num_clips": 2, "shapes": ("star",), "motions": ("orbit",)}
+    settings["metrics"] = ["fvd"]
+
+    def scores(*names):
+        monkeypatch.setattr(magvit, "class_names", list(names), raising=False)
+        return evaluate(magvit, "moving_shapes_mt10", tmp_path, **settings)["scores"]
+
+    assert scores("star_orbit")  # a model with room for more classes than it was trained on
+    for names, message in ((("ring",), "'ring', not 'star_orbit'"), (("star_orbit", "ring"), "'ring', not None")):
+        with pytest.raises(ValueError, match=message):
+            scores(*names)
+
+
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [

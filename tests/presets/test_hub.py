@@ -8,9 +8,14 @@ import sys
 import numpy as np
 import pytest
 from keras import ops
+from typer.testing import CliRunner
 
 import magvit_keras as mk
+from magvit_keras.cli import app
+from magvit_keras.evaluation import load_model
 from magvit_keras.presets.hub import HubUri, fetch_preset
+from magvit_keras.presets.protocols import get_protocol
+from magvit_keras.recipe_data import load_tokenizer
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
@@ -146,3 +151,27 @@ def test_without_the_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ImportError, match=r"pip install magvit-keras\[hub\]"):
         mk.ImageTokenizer.from_preset("hf://user/repo")
+
+
+# --- the hub in the place of a folder ---
+
+
+def test_tokenizers_of_recipes_come_from_the_hub(hub, tokenizer):
+    found = load_tokenizer("hf://user/repo/small", mk.ImageTokenizer)
+    for a, b in zip(found.get_weights(), tokenizer.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_whole_models_come_from_the_hub(hub, tmp_path):
+    video = mk.VideoTokenizer(**SIZES, temporal_downsample=(True,))
+    transformer = mk.MaskedTransformer(16, 3, (2, 4, 4), num_layers=1, hidden_size=16, num_heads=2, mlp_dim=16)
+    mk.Magvit(video, transformer).save_to_preset(tmp_path / "hub/user/whole")
+    assert mk.load_run("hf://user/whole").class_names is None
+    assert load_model("hf://user/whole", get_protocol("ucf101_cg")).video_shape == (4, 8, 8)
+    assert load_model("hf://user/whole", get_protocol("ucf101_reconstruction")).codebook_size == 16
+    command = ["generate", "--run", "hf://user/whole", "--task", "class_conditional_generation", "--num-steps", "2"]
+    command += ["--out", str(tmp_path / "out.gif")]
+    made = CliRunner().invoke(app, [*command, "--label", "2"])
+    assert made.exit_code == 0 and "Wrote 1 clip(s) of 4 frames, 8x8" in made.output, made.output
+    refused = CliRunner().invoke(app, [*command, "--label", "waves"])
+    assert refused.exit_code == 2 and "--label must be a number below 3" in refused.output

@@ -5,16 +5,20 @@ import pathlib
 import runpy
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from magvit_keras.cli import app
+from magvit_keras.cli.options import name_or_json, named_values, reader_options
 from magvit_keras.commit.tasks import TASKS
+from magvit_keras.data.formats import FORMATS
 from magvit_keras.decoding.schedules import SCHEDULES
 from magvit_keras.magvit import Magvit
 from magvit_keras.presets.discriminators import IMAGE_DISCRIMINATORS, VIDEO_DISCRIMINATORS
 from magvit_keras.presets.estimates import discriminator_cost, estimate, tokenizer_cost, transformer_cost
+from magvit_keras.presets.protocols import PROTOCOLS
 from magvit_keras.presets.recipes import RECIPES, Decoding, get_recipe
-from magvit_keras.recipe_changes import changed_recipe, parse_changes
+from magvit_keras.recipe_changes import changed_recipe
 from magvit_keras.tokenizer.discriminator import ImageDiscriminator, VideoDiscriminator
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
@@ -168,8 +172,12 @@ def test_time_follows_from_operations():
 # --- changes ---
 
 
+def parse_changes(*texts):
+    return named_values("--set", texts, "filters=32")
+
+
 def test_changes_go_where_they_belong():
-    changes = parse_changes(["batch_size=4", "video_shape=[4,16,16]", "r1_weight=1", "filters=8", "padding=same"])
+    changes = parse_changes("batch_size=4", "video_shape=[4,16,16]", "r1_weight=1", "filters=8", "padding=same")
     changed = changed_recipe(get_recipe("ucf101-3dvq-base"), {**changes, "discriminator.filters": 2})
     assert (changed.recipe.batch_size, changed.recipe.video_shape) == (4, (4, 16, 16))
     assert changed.recipe.losses["r1_weight"] == 1
@@ -196,7 +204,23 @@ def test_changes_go_where_they_belong():
 )
 def test_changes_that_make_no_sense_are_refused(name, change, message):
     with pytest.raises(ValueError, match=message):
-        changed_recipe(get_recipe(name), parse_changes([change]))
+        changed_recipe(get_recipe(name), parse_changes(change))
+
+
+def test_arguments_of_readers_are_of_any_kind():
+    texts = ["fold=2", "texture=0.5", "horizontal_flip=false", "label=null", 'class_names=["a"]', "split=test"]
+    read = {"fold": 2, "texture": 0.5, "horizontal_flip": False, "label": None, "class_names": ["a"], "split": "test"}
+    assert reader_options(texts) == read
+    with pytest.raises(ValueError, match="--reader names fold twice"):
+        reader_options(["fold=1", "fold=2"])
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "is no JSON"), ("[1]", "must hold a JSON object")])
+def test_files_of_sizes_that_are_none_are_named(tmp_path, text, message):
+    path = tmp_path / "sizes.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"sizes.json {message}"):
+        name_or_json(str(path))
 
 
 # --- the command ---
@@ -220,6 +244,24 @@ def test_one_recipe_comes_with_its_commands_in_order():
     assert [line.split()[3] for line in commands] == ["bair-2dvq-base", "bair-3dvq-base", "bair-fp-base"]
     assert commands[-1].endswith("--data DATA --tokenizer runs/bair-3dvq-base")
     assert "schedule exp, temperature 400.0" in output
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_commands_of_a_recipe_are_commands(name):
+    found = json.loads(recipes("--json", name).output)
+    for line in found["commands"] + found["evaluation_commands"]:
+        words = line.split()
+        known = {opt for p in typer.main.get_command(app).commands[words[1]].params for opt in p.opts}
+        assert {word for word in words if word.startswith("--")} <= known
+        if "--protocol" in words:
+            assert words[words.index("--protocol") + 1] in PROTOCOLS
+    assert get_recipe(name).evaluation in PROTOCOLS
+    assert len(found["evaluation_commands"]) == (2 if "fvd_debiased" in found["score"] else 1)
+
+
+def test_the_help_names_every_format():
+    text = " ".join(CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "400"}).output.split())
+    assert ", ".join(list(FORMATS)[1:]) in text
 
 
 def test_programs_read_json():

@@ -187,6 +187,17 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_damaged_files_are_named(tmp_path):
+    np.savez_compressed(tmp_path / "zeros.npz", zeros=np.zeros(10**6))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "zeros.npz").read_bytes()[:-30])
+    save_pickled(tmp_path / "whole.npy", {"params": {}, "batch_stats": {}})
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "whole.npy").read_bytes()[:-10])
+    (tmp_path / "other.npy").write_bytes(b"x")
+    for name, message in (("zeros.npz", "claims"), ("cut.npz", "damaged"), ("cut.npy", "damaged"), ("other.npy", "no")):
+        with pytest.raises(ValueError, match=f"{name}.* {message}"):
+            read_arrays(tmp_path / name)
+
+
 @pytest.mark.parametrize(
     ("content", "message"), [([1, 2], "dict with `params`"), ({"params": {}}, "dict with `params`")]
 )

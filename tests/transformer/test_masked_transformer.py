@@ -209,7 +209,7 @@ def test_initial_weights_have_the_deviation_of_a_cut_normal():
     ("bad", "message"),
     [
         ({"hidden_size": 9}, "does not divide"),
-        ({"num_layers": 0}, "num_layers=0"),
+        ({"num_layers": 0}, "num_layers must be"),
         ({"latent_shape": (2, 2)}, "latent_shape"),
         ({"num_classes": -1}, "num_classes"),
     ],
