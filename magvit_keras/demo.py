@@ -67,7 +67,6 @@ def run_demo(out: pathlib.Path, fast: bool = False, verbose: int = 1) -> pathlib
     shapes.write_videos(out / "videos", fps=_FPS)
     settings = demo_settings(fast)
     magvit = train_run(out / "videos", out / "run", settings, verbose=verbose)
-    magvit.class_names = shapes.class_names
     source = VideoFolder(out / "videos", settings.num_frames, (settings.height, settings.width))
     _, held_out = source.split(settings.held_out, seed=settings.seed)
     # Spread over the classes, in which the clips are sorted.

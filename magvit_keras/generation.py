@@ -75,7 +75,8 @@ def generate(
         task: a task name or `Task`; may be left out with `condition_mask`, or if the model has one task only.
         video: (B, T, H, W, 3), uint8 or floats in [0, 1]: what the task's condition is cut from. Frame prediction
             needs the given frames only, so a shorter clip will do there.
-        label: (B,) classes, or one for all; needed by the tasks with a class.
+        label: (B,) classes, or one for all, as numbers or as names of `magvit.class_names`; needed by the tasks with a
+            class.
         num_clips: how many clips to make where neither `video` nor a list of labels says it.
         condition_mask: (T, H, W) or (B, T, H, W), 1 where a pixel is given: a region that the user drew.
         num_condition_frames: given frames, for tasks that give whole frames.
@@ -310,10 +311,22 @@ def _classes(magvit: Any, task: Task, label: Any, size: int) -> np.ndarray:
         raise ValueError(
             f"The task {task.name!r} needs label=, one of the {magvit.transformer.num_classes} classes for each clip."
         )
-    labels = np.broadcast_to(np.asarray(label), (size,))
+    labels = np.broadcast_to(np.asarray(_class_numbers(label, magvit.class_names)), (size,))
     if labels.min() < 0:
         raise ValueError(f"label must be in [0, {magvit.transformer.num_classes}); received {labels.min()}.")
     return ops.convert_to_numpy(magvit.vocabulary.class_ids(labels))
+
+
+def _class_numbers(label: Any, names: list[str] | None) -> Any:
+    """Labels with names replaced by their numbers."""
+    if isinstance(label, str):
+        if names is None or label not in names:
+            known = f"one of {', '.join(names)}, or its number" if names else "a number: this model names no classes"
+            raise ValueError(f"label must be {known}; received {label!r}.")
+        return names.index(label)
+    if isinstance(label, list | tuple) or (isinstance(label, np.ndarray) and label.dtype.kind == "U"):
+        return [_class_numbers(entry, names) for entry in label]
+    return label
 
 
 def _check_guidance(magvit: Any, task: Task, guidance_scale: float) -> None:

@@ -52,6 +52,8 @@ class Magvit(PresetMixin, backend.SteppedModel):
             "autoregressive" needs a causal transformer.
         loss_parts: parts of the loss that count (Table 5 switches them off).
         prompts: "distinct" gives each task its own prompt; "official" is the layout of the authors' weights.
+        class_names: names of the classes in the order of their numbers, for `generate(label="waves")`; at most
+            `num_classes` of the transformer.
 
     Raises:
         ValueError: unknown task, sizes that do not fit each other, or bad data; the message says what was received.
@@ -85,6 +87,7 @@ class Magvit(PresetMixin, backend.SteppedModel):
         condition_mode: str = "commit",
         loss_parts: Sequence[str] = _PARTS,
         prompts: str = "distinct",
+        class_names: Sequence[str] | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -115,6 +118,7 @@ class Magvit(PresetMixin, backend.SteppedModel):
         self.condition_mode = condition_mode
         self.loss_parts = tuple(loss_parts)
         self.prompts = prompts
+        self.class_names = self._checked_names(class_names)
         self.vocabulary = Vocabulary(
             transformer.codebook_size, transformer.num_classes, transformer.num_special_tokens, prompts
         )
@@ -126,6 +130,14 @@ class Magvit(PresetMixin, backend.SteppedModel):
             [condition_plan(task, self.video_shape, self.latent_shape) for task in self.tasks.values()]
         )
         self.built = True
+
+    def _checked_names(self, names: Sequence[str] | None) -> list[str] | None:
+        if names is None:
+            return None
+        names, classes = list(names), self.transformer.num_classes
+        if len(names) > classes or len(set(names)) < len(names) or not all(isinstance(n, str) for n in names):
+            raise ValueError(f"class_names must be at most {classes} different texts; received {names}.")
+        return names
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -307,6 +319,7 @@ class Magvit(PresetMixin, backend.SteppedModel):
             "condition_mode": self.condition_mode,
             "loss_parts": list(self.loss_parts),
             "prompts": self.prompts,
+            "class_names": None if self.class_names is None else list(self.class_names),
         }
 
     @classmethod

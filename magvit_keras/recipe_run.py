@@ -267,6 +267,7 @@ def _transformer_stage(
             f"The data has {len(names)} classes and {recipe.name} {recipe.num_classes}; "
             f"change it by --set num_classes={len(names)}."
         )
+    magvit.class_names = names
     magvit.compile(
         optimizer=transformer_optimizer(
             recipe.total_steps,

@@ -163,7 +163,7 @@ def load_run(run: str | os.PathLike) -> Magvit:
     """The trained model of a run, with its class names as `magvit.class_names`.
 
     Args:
-        run: its folder; or a preset of a `Magvit`, a folder or `hf://user/repo`, which names no classes.
+        run: its folder; or a preset of a `Magvit`, a folder or `hf://user/repo`.
 
     Raises:
         ValueError: the folder is no run or preset, or that of a tokenizer, or the training has not ended; the message
@@ -173,16 +173,15 @@ def load_run(run: str | os.PathLike) -> Magvit:
     if not (run / SETTINGS_FILE).is_file():
         if not (run / CONFIG_FILE).is_file():
             raise ValueError(f"{where} is not the folder of a run or a preset: no {SETTINGS_FILE}, no {CONFIG_FILE}.")
-        magvit = Magvit.from_preset(run)
-        magvit.class_names = None
-        return magvit
+        return Magvit.from_preset(run)
     if run_settings(run).get("kind", "transformer") != "transformer":
         raise ValueError(f"{run} trained a tokenizer, which makes no clips by itself; it is in {run / 'tokenizer'}.")
     if not (run / "magvit" / "config.json").is_file():
         done = {stage: Checkpoint(run / "checkpoints" / stage).read().get("epoch", 0) for stage in STAGES}
         raise ValueError(f"The training in {run} has not ended (epochs done: {done}); start the same command again.")
     magvit = Magvit.from_preset(run / "magvit")
-    magvit.class_names = run_settings(run)["class_names"]
+    if magvit.class_names is None:  # a run of an older version
+        magvit.class_names = run_settings(run)["class_names"]
     return magvit
 
 
@@ -249,7 +248,8 @@ def _new_magvit(tokenizer: VideoTokenizer, source: Source, settings: Settings) -
     }
     size = settings.transformer
     config = transformer_config(size, **fixed) if isinstance(size, str) else {**size, **fixed}
-    return Magvit(tokenizer, MaskedTransformer(**config), settings.tasks, class_dropout=settings.class_dropout)
+    names, dropout = source.class_names, settings.class_dropout
+    return Magvit(tokenizer, MaskedTransformer(**config), settings.tasks, class_dropout=dropout, class_names=names)
 
 
 def _train_tokenizer(

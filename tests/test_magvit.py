@@ -217,6 +217,7 @@ def test_builtin_preset_has_the_papers_shapes():
         ({"task": "class_conditional_generation"}, "needs label="),
         ({"task": "class_conditional_generation", "label": 3}, r"in \[0, 3\)"),
         ({"task": "class_conditional_generation", "label": -1}, "received -1"),
+        ({"task": "class_conditional_generation", "label": "star"}, "a number: this model names no classes"),
         ({"task": "class_conditional_generation", "label": [0, 1], "num_clips": 3}, "batch sizes differ"),
         ({"task": "class_conditional_generation", "label": 0, "schedule": "cosinus"}, "Unknown mask schedule"),
         ({"task": "class_conditional_generation", "label": 0, "num_steps": 0}, "at least 1; received 0"),
@@ -228,6 +229,26 @@ def test_builtin_preset_has_the_papers_shapes():
 def test_bad_input_to_generate(magvit, options, message):
     with pytest.raises(ValueError, match=message):
         magvit.generate(**options)
+
+
+def test_a_class_may_be_named(magvit, tmp_path):
+    call = {"task": "class_conditional_generation", "num_steps": 2}
+    by_number = magvit.generate(label=[2, 0], **call)
+    magvit.class_names = ["waves", "clouds", "rain"]
+    try:
+        magvit.save_to_preset(tmp_path / "named")
+        named = Magvit.from_preset(tmp_path / "named")
+        np.testing.assert_allclose(named.generate(label=["rain", "waves"], **call), by_number, atol=1e-5)
+        with pytest.raises(ValueError, match="one of waves, clouds, rain, or its number; received 'snow'"):
+            named.generate(label="snow", **call)
+    finally:
+        magvit.class_names = None
+
+
+@pytest.mark.parametrize("names", [["a", "a"], ["a", "b", "c", "d"], [1, 2]])
+def test_names_must_fit_the_classes(names):
+    with pytest.raises(ValueError, match="class_names must be at most 3 different texts"):
+        build(class_names=names)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,8 @@ def load_model(run: str | os.PathLike, protocol: Protocol) -> Any:
     for part in parts:
         if (folder / part / "config.json").is_file():
             model = _fitting(_from_folder(folder / part), protocol, str(folder))
-            model.class_names = run_settings(folder).get("class_names")
+            if getattr(model, "class_names", None) is None:  # a run of an older version
+                model.class_names = run_settings(folder).get("class_names")
             return model
     if (folder / SETTINGS_FILE).is_file() and protocol.kind == "generation":
         return load_run(folder)  # says how far the training is
