@@ -7,11 +7,11 @@ import pathlib
 import platform
 import sys
 
-import keras
-
 
 def heading(*more: str) -> str:
     """Date, versions, machine and command; then what the benchmark adds."""
+    import keras  # late: magvit_keras, imported by then, has chosen a backend that is installed
+
     backend = keras.config.backend()
     version = importlib.metadata.version(backend)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -21,8 +21,8 @@ LOGS = ROOT / "build" / "tests"
 GROUPS = {
     "jax": ("jax", "not once"),
     "tensorflow": ("tensorflow", "not once"),
-    "torch": ("torch", "not once"),
     "once": ("jax", "once"),
+    "torch": ("torch", "not once"),
 }
 TEST_SECONDS = 1200
 GROUP_SECONDS = 40 * 60

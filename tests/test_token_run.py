@@ -204,7 +204,8 @@ def test_the_command_writes_tokens_of_all_ten_tasks(options, videos, tmp_path):
         (("--format", "ucf101"), "classInd.txt"),
         (("--format", "web"), "The format web needs table"),
         (("--process", "3"), "--process must be a number out of a count"),
-        (("--tokenizer", "3dvq_tiny"), "3dvq_tiny is not the folder of a trained VideoTokenizer"),
+        (("--tokenizer", "3dvq_tiny"), "The preset 3dvq_tiny is an architecture without weights"),
+        (("--tokenizer", "missing"), "missing is not the folder of a trained VideoTokenizer"),
         (("--frames", "5"), "not a multiple of 2"),
     ],
 )
