@@ -267,7 +267,8 @@ def _transformer_stage(
             f"The data has {len(names)} classes and {recipe.name} {recipe.num_classes}; "
             f"change it by --set num_classes={len(names)}."
         )
-    magvit.class_names = names
+    # Data sets name classes also where the model has none.
+    magvit.class_names = names if len(names) <= recipe.num_classes else None
     magvit.compile(
         optimizer=transformer_optimizer(
             recipe.total_steps,

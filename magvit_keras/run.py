@@ -180,7 +180,7 @@ def load_run(run: str | os.PathLike) -> Magvit:
         done = {stage: Checkpoint(run / "checkpoints" / stage).read().get("epoch", 0) for stage in STAGES}
         raise ValueError(f"The training in {run} has not ended (epochs done: {done}); start the same command again.")
     magvit = Magvit.from_preset(run / "magvit")
-    if magvit.class_names is None:  # a run of an older version
+    if magvit.class_names is None and magvit.transformer.num_classes:  # a run of an older version
         magvit.class_names = run_settings(run)["class_names"]
     return magvit
 
