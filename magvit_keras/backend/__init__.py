@@ -1,6 +1,8 @@
 """The only room that may ask which backend runs: the same names for TensorFlow, JAX and PyTorch.
 
 convolve(x, kernel)                        stride-1 convolution without padding, channels last
+group_norm(x, groups, scale, bias, epsilon)   group normalization in float32, channels last
+pad(x, widths, mode)                       pads the axes between batch and channels
 value_and_gradients(loss_fn, variables, state)   one loss, its gradients, and the state it moved
 input_gradient(critic, videos)             critic's outputs and d outputs / d videos, differentiable (R1)
 apply_gradients(optimizer, gradients, variables, when)   one optimizer step, or none
@@ -40,9 +42,11 @@ apply_gradients = _chosen.apply_gradients
 convolve = _chosen.convolve
 exact_matmul = _chosen.exact_matmul
 full_precision = _chosen.full_precision
+group_norm = _chosen.group_norm
 input_gradient = _chosen.input_gradient
 is_traced = _chosen.is_traced
 name = keras.config.backend
+pad = _chosen.pad
 run_compiled = _chosen.run_compiled
 value_and_gradients = _chosen.value_and_gradients
 
@@ -55,10 +59,12 @@ __all__ = [
     "distribution",
     "exact_matmul",
     "full_precision",
+    "group_norm",
     "input_gradient",
     "is_traced",
     "name",
     "neutral_config",
+    "pad",
     "replica_mean",
     "replica_sum",
     "run_compiled",

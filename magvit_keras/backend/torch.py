@@ -8,6 +8,7 @@ import keras
 import torch
 from keras import ops
 
+from magvit_keras.backend import plain
 from magvit_keras.backend.torch_distribution import all_sum, replica_count
 
 #: torch.compile does not differentiate twice (`torch.compile with aot_autograd does not support double backward`).
@@ -24,7 +25,35 @@ def convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     rank = kernel.ndim - 2
     if all(size == 1 for size in kernel.shape[:rank]):
         return torch.matmul(x, kernel.reshape(kernel.shape[rank:]))
-    return ops.conv(x, kernel, strides=1, padding="valid", data_format="channels_last")
+    # Views, not copies: what is laid out with the channels last stays so, and the CPU's kernels like it best.
+    last = rank + 1
+    x, kernel = x.movedim(-1, 1), kernel.permute(last, rank, *range(rank))
+    convolution = torch.nn.functional.conv3d if rank == 3 else torch.nn.functional.conv2d
+    return convolution(x, kernel).movedim(1, -1)
+
+
+def group_norm(x: torch.Tensor, groups: int, scale: torch.Tensor, bias: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """(B, ..., C) normalized over all axes but batch and group, float32; accurate where the mean is large."""
+    # PyTorch's kernel computes E[x^2] - E[x]^2. Where a rough mean is taken off before, it loses no digits, and the
+    # result does not depend on which number was taken off.
+    with torch.no_grad():
+        some = x[:, :, :: max(1, x.shape[2] // 8), :: max(1, x.shape[-2] // 8)] if x.ndim == 5 else x
+        rough = plain.by_group(some.mean(dim=tuple(range(1, x.ndim - 1)), keepdim=True), groups)
+    x = (x - rough).movedim(-1, 1)
+    return torch.nn.functional.group_norm(x, groups, scale, bias, epsilon).movedim(1, -1)
+
+
+#: PyTorch's names of the modes of `pad`; the others, and axes too short to reflect, are put together from slices.
+_PAD_MODES = {"same": "constant", "reflect": "reflect", "edge": "replicate"}
+
+
+def pad(x: torch.Tensor, widths: Sequence[tuple[int, int]], mode: str) -> torch.Tensor:
+    """Pads the axes between batch and channels; `mode` is "same" (zeros) or one of NumPy's names."""
+    fits = mode != "reflect" or all(max(w) < n for w, n in zip(widths, x.shape[1:-1], strict=True))
+    if mode not in _PAD_MODES or not fits:
+        return plain.pad(x, list(widths), mode)
+    flat = [n for width in reversed(widths) for n in width]
+    return torch.nn.functional.pad(x.movedim(-1, 1), flat, mode=_PAD_MODES[mode]).movedim(1, -1)
 
 
 def exact_matmul(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -5,13 +5,14 @@ from typing import Any
 import keras
 from keras import ops
 
+from magvit_keras import backend
+
 
 @keras.saving.register_keras_serializable("magvit_keras")
 class GroupNorm(keras.layers.Layer):
-    """GroupNorm over all axes but batch and group, in float32 and in two passes.
+    """GroupNorm over all axes but batch and group, in float32.
 
-    Keras' own layer computes the variance as E[x^2] - E[x]^2 on PyTorch, which loses the digits of inputs with a
-    large mean. The statistics of a clip run over time, height, width and the channels of a group.
+    The statistics of a clip run over time, height, width and the channels of a group.
 
     Args:
         groups: number of groups; must divide the channels.
@@ -36,20 +37,9 @@ class GroupNorm(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         """(B, ..., C) -> the same shape."""
-        dtype, axes = x.dtype, tuple(range(1, len(x.shape) - 1))
-        x = ops.cast(x, "float32")
-        # Statistics by channel, then by group: groups of few channels make short, slow axes.
-        x = x - self._by_group(ops.mean(x, axis=axes, keepdims=True))
-        variance = self._by_group(ops.mean(ops.square(x), axis=axes, keepdims=True))
-        scale = ops.rsqrt(variance + self.epsilon) * ops.cast(self.scale, "float32")
-        return ops.cast(x * scale + ops.cast(self.bias, "float32"), dtype)
-
-    def _by_group(self, means: Any) -> Any:
-        """Means by channel (B, 1, ..., C) -> means by group, repeated for each channel of the group."""
-        shape = (-1, *means.shape[1:])
-        means = ops.reshape(means, (-1, self.groups, means.shape[-1] // self.groups))
-        means = ops.repeat(ops.mean(means, axis=-1, keepdims=True), means.shape[-1], axis=-1)
-        return ops.reshape(means, shape)
+        scale, bias = (ops.cast(weight, "float32") for weight in (self.scale, self.bias))
+        normalized = backend.group_norm(ops.cast(x, "float32"), self.groups, scale, bias, self.epsilon)
+        return ops.cast(normalized, x.dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The shape is kept."""

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-from keras import ops
+from magvit_keras import backend
 
 #: "same" is zero padding; the paper's tokenizer replaces it by "reflect" (Sec. 3.1).
 PADDINGS = ("reflect", "same", "edge", "symmetric", "wrap")
@@ -27,24 +26,5 @@ def pad(x: Any, kernel_size: tuple[int, ...], padding: str) -> Any:
     Returns:
         The padded tensor.
     """
-    if padding == "same":
-        widths = [(0, 0), *(((k - 1) // 2, k // 2) for k in kernel_size), (0, 0)]
-        return ops.pad(x, widths) if any(sum(w) for w in widths) else x
-    for axis, k in enumerate(kernel_size, start=1):
-        before, after = (k - 1) // 2, k // 2
-        if before + after:
-            x = _pad_axis(x, axis, before, after, padding)
-    return x
-
-
-def _pad_axis(x: Any, axis: int, before: int, after: int, mode: str) -> Any:
-    size = x.shape[axis]
-    source = np.pad(np.arange(size), (before, after), mode=mode)
-    pieces = [_cell(x, axis, i) for i in source[:before]]
-    pieces.append(x)
-    pieces += [_cell(x, axis, i) for i in source[before + size :]]
-    return ops.concatenate(pieces, axis=axis)
-
-
-def _cell(x: Any, axis: int, index: int) -> Any:
-    return x[(slice(None),) * axis + (slice(int(index), int(index) + 1),)]
+    widths = [((k - 1) // 2, k // 2) for k in kernel_size]
+    return backend.pad(x, widths, padding) if any(sum(width) for width in widths) else x

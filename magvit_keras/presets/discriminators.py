@@ -27,6 +27,10 @@ VIDEO_DISCRIMINATORS: dict[str, dict[str, Any]] = {
         "description": "For 3dvq_moving_shapes, 8x32x32.",
         "config": {**_video(8, (2, 4, 4), 32), "video_shape": (8, 32, 32)},
     },
+    "discriminator_tiny_moving_shapes": {
+        "description": "For 3dvq_tiny_moving_shapes, 16x64x64.",
+        "config": _video(8, (2, 4, 4, 4), 64),
+    },
 }
 
 IMAGE_DISCRIMINATORS: dict[str, dict[str, Any]] = {

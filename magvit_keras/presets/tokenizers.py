@@ -30,6 +30,17 @@ def _config(filters: int, multipliers: tuple[int, ...], **other: Any) -> dict[st
     }
 
 
+#: The shipped pair for Moving Shapes, 16x64x64: what the 2D-VQ and the 3D-VQ inflated from it have in common.
+TINY_MOVING_SHAPES: dict[str, Any] = {
+    "filters": 16,
+    "channel_multipliers": (1, 2, 4, 8),
+    "num_res_blocks": 1,
+    "embedding_dim": 16,
+    "codebook_size": 1024,
+    "entropy_loss_weight": 0.02,
+    "norm_groups": 1,
+}
+
 VIDEO_TOKENIZERS: dict[str, dict[str, Any]] = {
     f"3dvq_{size}_{name}": {
         "description": f"3D-VQ {letter}, 16x{pixels}x{pixels}, {title}.",
@@ -64,5 +75,10 @@ VIDEO_TOKENIZERS: dict[str, dict[str, Any]] = {
             entropy_loss_weight=0.02,
             norm_groups=1,
         ),
+    },
+    "3dvq_tiny_moving_shapes": {
+        "description": "With weights: a small 3D-VQ for Moving Shapes, 16x64x64; 4x8x8 pixels a token, 1024 codes.",
+        "shipped": True,
+        "config": {**TINY_MOVING_SHAPES, "temporal_downsample": (True, True, False)},
     },
 }

@@ -1,0 +1,50 @@
+"""What Keras' own operations do well enough: the form of JAX and TensorFlow, whose compilers fuse it."""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+
+def group_norm(x: Any, groups: int, scale: Any, bias: Any, epsilon: float) -> Any:
+    """(B, ..., C) normalized over all axes but batch and group, float32; accurate where the mean is large.
+
+    Keras' own layer computes the variance as E[x^2] - E[x]^2 on PyTorch, which loses the digits of inputs with a
+    large mean.
+    """
+    axes = tuple(range(1, len(x.shape) - 1))
+    # Statistics by channel, then by group: groups of few channels make short, slow axes.
+    x = x - by_group(ops.mean(x, axis=axes, keepdims=True), groups)
+    variance = by_group(ops.mean(ops.square(x), axis=axes, keepdims=True), groups)
+    return x * (ops.rsqrt(variance + epsilon) * scale) + bias
+
+
+def by_group(means: Any, groups: int) -> Any:
+    """Means by channel (B, 1, ..., C) -> means by group, repeated for each channel of the group."""
+    shape = (-1, *means.shape[1:])
+    means = ops.reshape(means, (-1, groups, means.shape[-1] // groups))
+    means = ops.repeat(ops.mean(means, axis=-1, keepdims=True), means.shape[-1], axis=-1)
+    return ops.reshape(means, shape)
+
+
+def pad(x: Any, widths: list[tuple[int, int]], mode: str) -> Any:
+    """Pads the axes between batch and channels; `mode` is "same" (zeros) or one of NumPy's names."""
+    if mode == "same":
+        return ops.pad(x, [(0, 0), *widths, (0, 0)])
+    for axis, (before, after) in enumerate(widths, start=1):
+        if before + after:
+            x = _pad_axis(x, axis, before, after, mode)
+    return x
+
+
+def _pad_axis(x: Any, axis: int, before: int, after: int, mode: str) -> Any:
+    size = x.shape[axis]
+    source = np.pad(np.arange(size), (before, after), mode=mode)
+    pieces = [_cell(x, axis, i) for i in source[:before]]
+    pieces.append(x)
+    pieces += [_cell(x, axis, i) for i in source[before + size :]]
+    return ops.concatenate(pieces, axis=axis)
+
+
+def _cell(x: Any, axis: int, index: int) -> Any:
+    return x[(slice(None),) * axis + (slice(int(index), int(index) + 1),)]
