@@ -9,12 +9,16 @@ import jax
 import jax.numpy as jnp
 import keras
 
+from magvit_keras.backend import plain
 from magvit_keras.backend.jax_distribution import placed
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 #: XLA differentiates a traced gradient like any other function.
 SECOND_ORDER_COMPILES = True
+
+group_norm = plain.group_norm
+pad = plain.pad
 
 
 def is_traced(x: Any) -> bool:

@@ -9,12 +9,16 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from magvit_keras.backend import plain
 from magvit_keras.backend.tensorflow_distribution import all_sum, num_replicas, replica_count, take_summed_gradients
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 #: tf.function takes tapes inside tapes, XLA included.
 SECOND_ORDER_COMPILES = True
+
+group_norm = plain.group_norm
+pad = plain.pad
 
 
 def is_traced(x: Any) -> bool:
