@@ -27,8 +27,8 @@ def attention_maps(
 ) -> np.ndarray:
     """Attention weights of one token, its query, on all visual tokens of the clip.
 
-    The transformer runs once, without dropout, up to the layer that is asked for. In a causal transformer a token sees
-    only those before it: the weights of the others are 0.
+    The transformer runs once, without dropout. In a causal transformer a token sees itself and those before it only;
+    the weights of the others are 0.
 
     Args:
         model: a `Magvit` or `MaskedTransformer`.
@@ -68,22 +68,14 @@ def attention_maps(
             f"token_ids: expected 0 to {transformer.vocabulary_size - 1}, received {ids.min()} to {ids.max()}"
         )
     position = transformer.prefix_length + _query_number(query, shape)
-    layers = range(transformer.num_layers)
-    if layer is not None:
-        layers = [layers[_in_range("layer", layer, transformer.num_layers)]]
-    if head is not None:
-        _in_range("head", head, transformer.num_heads)
     flat = ids.reshape(-1, math.prod(shape))
     prefix = np.broadcast_to(_prefix(model, transformer, task, label), (len(flat), transformer.prefix_length))
-    x = transformer.embedding(np.concatenate([prefix, flat], axis=1).astype("int32"), training=False)
-    maps = []
-    for number, block in enumerate(transformer.blocks[: max(layers) + 1]):
-        if number in layers:
-            weights = block.attention.weights_of(x, position)  # (B,h,N)
-            weights = ops.mean(weights, axis=1) if head is None else weights[:, head]
-            maps.append(ops.convert_to_numpy(weights[:, transformer.prefix_length :]))
-        x = block(x, training=False)
-    return np.mean(maps, axis=0, dtype="float32").reshape(ids.shape)
+    sequence = np.concatenate([prefix, flat], axis=1).astype("int32")
+    chosen_layers = slice(None) if layer is None else [_in_range("layer", layer, transformer.num_layers)]
+    chosen_heads = slice(None) if head is None else [_in_range("head", head, transformer.num_heads)]
+    weights = ops.convert_to_numpy(transformer.attention_weights(sequence, position))  # (layers,B,heads,N)
+    weights = weights[chosen_layers][:, :, chosen_heads, transformer.prefix_length :]
+    return weights.mean(axis=(0, 2)).reshape(ids.shape)
 
 
 def plot_attention(
@@ -124,7 +116,7 @@ def plot_attention(
     )
     figure, axes = new_figure(len(named), steps, (min(2.0 * steps, 14) + 0.4, 2.15 * len(named) + 0.2))
     grey = clip.mean(axis=-1) / 255 * 0.75
-    for line, (name, weights) in zip(axes, named.items(), strict=True):
+    for number, (line, (name, weights)) in enumerate(zip(axes, named.items(), strict=True)):
         most = float(np.max(weights)) or 1.0
         shown = to_pixels(np.asarray(weights), clip.shape[:3])
         for step, axis in enumerate(line):
@@ -137,9 +129,9 @@ def plot_attention(
                 spine.set_visible(False)
             if place is not None and place[0] == step:
                 _mark(axis, place[1], place[2], clip.shape[1] / rows, clip.shape[2] / columns)
-            if line is axes[0]:
+            if number == 0:
                 last = (step + 1) * each
-                axis.set_title(f"frame {last}" if each == 1 else f"frames {step * each + 1}-{last}")
+                axis.set_title(f"frame {last}" if each == 1 else f"frames {step * each + 1}-{last}", loc="left")
         line[0].set_ylabel(name)
     return figure
 

@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image, features
 
 from magvit_keras.visualize.clips import clip_list, grid, strip, to_uint8, upscale
-from magvit_keras.visualize.comparison import side_by_side
+from magvit_keras.visualize.comparison import row_length, side_by_side
 
-_WIDE = 640  # pixels that the animation fills, by whole factors
+_WIDE = 520  # pixels that the animation fills, by whole factors
 _STRIP_WIDE = 1100
 _EXACT_BYTES = 120_000  # below this the picture is stored without loss
 _MOST_BYTES = 240_000  # base64 makes a third more of it
@@ -101,7 +101,7 @@ def show(
         named = {str(name): _as_clips(entry, fps, None) for name, entry in clips.items()}
         listed = [clip for entry in named.values() for clip in entry]
         count = max((len(entry) for entry in named.values()), default=0)
-        across = min(columns or 8, count if count > 1 or labels is not None else len(named))
+        across = row_length(count if count > 1 or labels is not None else len(named), columns)
         scale = _scale(listed, across) if scale is None else scale
         sheet = side_by_side(named, columns, labels, scale)
         rows = [clip for group in zip(*named.values(), strict=True) for clip in group]
@@ -134,7 +134,7 @@ def _scale(clips, columns) -> int:
 
 def _film(clips, labels) -> np.ndarray:
     # Many clips show fewer frames: the strip has no neighbouring frames to predict from, and would weigh most.
-    most = min(max(len(clip) for clip in clips), 16 if len(clips) <= 4 else 8)
+    most = min(max(len(clip) for clip in clips), 16, max(4, 72 // len(clips)))
     factor = max(1, min(_STRIP_WIDE // most, 128) // clips[0].shape[2])
     return strip([upscale(clip, factor) for clip in clips], most, labels)
 
@@ -172,8 +172,8 @@ def picture_bytes(frames: np.ndarray, fps: float = 8) -> tuple[str, bytes]:
         data = _save(images[0], "PNG", animated)
         if len(data) <= _EXACT_BYTES or not features.check("webp"):
             return "image/png", data
-    for quality in (90, 80, 65, 50):
-        data = _save(images[0], "WEBP", {**animated, "quality": quality, "method": 3})
+    for quality in (85, 65, 45):
+        data = _save(images[0], "WEBP", {**animated, "quality": quality, "method": 2})
         if len(data) <= _MOST_BYTES:
             break
     return "image/webp", data
