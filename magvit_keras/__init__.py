@@ -24,6 +24,7 @@ _PUBLIC = {
     "upload_preset": "magvit_keras.presets.hub",
     "choose_backend": "magvit_keras._hardware",
     "load_run": "magvit_keras.run",
+    "show": "magvit_keras.visualize.notebook",
 }
 _ROOMS = (
     "callbacks",
