@@ -1,4 +1,4 @@
-"""Runs the linter, builds the documentation, and runs the tests on every backend, side by side, and ends with one summary.
+"""Runs the linter, builds the documentation, runs the tests on every backend side by side, and ends with a summary.
 
     python scripts/run_tests.py [ARGUMENTS FOR PYTEST]
 

@@ -1,14 +1,15 @@
 """Trains the tokenizers for Moving Shapes that the package ships, and writes them into the package.
 
-    for stage in image_autoencoder image video_autoencoder video adversarial; do
+    for stage in image_autoencoder image_noise image video_noise video adversarial; do
         KERAS_BACKEND=torch python scripts/train_shipped_magvit.py --run runs/shipped --stage $stage
     done
     KERAS_BACKEND=torch python scripts/train_shipped_magvit.py --run runs/shipped --stage image --ship
     KERAS_BACKEND=torch python scripts/train_shipped_magvit.py --run runs/shipped --stage adversarial --ship
 
-An autoencoder without codes learns several times as fast as one whose codes are still bad. So the 2D-VQ learns windows
-of frames without codes; its codes then start as the k-means centres of its latents. The 3D-VQ is inflated from it and
-goes the same way, and last learns whole clips against a discriminator. A command goes on where it was when it is given
+An autoencoder without codes learns several times as fast as one whose codes are still bad. So the 2D-VQ first learns
+windows of frames without codes, then with noise on its latents as large as the error that codes will make; the codes
+start as the k-means centres of the latents. The 3D-VQ is inflated from it, goes the same way, and last learns whole
+clips against a discriminator. A command goes on where it was when it is given
 again; `--steps` says how long the stage is to be, and the learning rate falls to zero there. With `--ship` a stage's
 model is measured on held-out clips and written to `magvit_keras/presets/shipped/`.
 """
@@ -42,12 +43,16 @@ IMAGE_TOKENIZER, VIDEO_TOKENIZER = "2dvq_tiny_moving_shapes", "3dvq_tiny_moving_
 EPOCH = 50
 CENTRES_FROM = 40000  # latents
 STAGES = {  # in this order
-    "image_autoencoder": {"window": (1, 32, 32), "batch": 16, "steps": 2500, "learning_rate": 0.02},
-    "image": {"window": (1, 64, 64), "batch": 8, "steps": 500, "learning_rate": 0.01},
-    "video_autoencoder": {"window": (16, 32, 32), "batch": 4, "steps": 3000, "learning_rate": 0.02},
-    "video": {"window": CLIP, "batch": 2, "steps": 900, "learning_rate": 0.01},
-    "adversarial": {"window": CLIP, "batch": 4, "steps": 150, "learning_rate": 1e-4},
+    "image_autoencoder": {"window": (1, 32, 32), "batch": 16, "steps": 600, "learning_rate": 0.02},
+    "image_noise": {"window": (1, 32, 32), "batch": 16, "steps": 600, "learning_rate": 0.02, "noise": 0.5},
+    "image": {"window": (1, 64, 64), "batch": 8, "steps": 300, "learning_rate": 0.002},
+    "video_noise": {"window": (16, 32, 32), "batch": 4, "steps": 2000, "learning_rate": 0.02, "noise": 0.5},
+    "video": {"window": CLIP, "batch": 2, "steps": 400, "learning_rate": 0.002},
+    "adversarial": {"window": CLIP, "batch": 2, "steps": 80, "learning_rate": 1e-4},
 }
+
+
+CODES_SHARE = 20.0
 
 
 @keras.saving.register_keras_serializable("train_shipped")
@@ -56,6 +61,11 @@ class ConvolutionMuon(keras.optimizers.Muon):
 
     def _should_use_adamw(self, variable):
         return len(variable.shape) < 4 or min(variable.shape[-2:]) <= 3
+
+    def _adamw_update_step(self, gradient, variable, learning_rate, m, v):
+        # Codes are as large as the latents, and follow them faster than other weights move.
+        share = CODES_SHARE if variable.name == "codebook" else 1.0
+        super()._adamw_update_step(gradient, variable, learning_rate * share, m, v)
 
     def _muon_update_step(self, gradient, variable, lr, m):
         self.assign(m, m + (gradient - m) * (1 - self.momentum))
@@ -66,14 +76,20 @@ class ConvolutionMuon(keras.optimizers.Muon):
 
 
 class Autoencoder(keras.Model):
-    """A tokenizer without its codes."""
+    """A tokenizer whose latents get noise in the place of codes: so much of their root mean square, in training."""
 
-    def __init__(self, tokenizer: keras.Model):
+    def __init__(self, tokenizer: keras.Model, noise: float):
         super().__init__()
-        self.tokenizer = tokenizer
+        self.tokenizer, self.noise = tokenizer, noise
 
-    def call(self, x):
-        return keras.ops.cast(self.tokenizer.pixels(self.tokenizer.latents(to_float(x))), "float32")
+    def call(self, x, training=False):
+        latents = self.tokenizer.latents(to_float(x))
+        square = keras.ops.mean(keras.ops.square(keras.ops.cast(latents, "float32")))
+        self.add_loss(0.003 * keras.ops.square(square - 1))
+        if training and self.noise:
+            scale = keras.ops.cast(self.noise * keras.ops.sqrt(square), latents.dtype)
+            latents = latents + scale * keras.random.normal(latents.shape, dtype=latents.dtype)
+        return keras.ops.cast(self.tokenizer.pixels(latents), "float32")
 
 
 class Windows(keras.utils.PyDataset):
@@ -130,7 +146,7 @@ def start(stage: str, options: argparse.Namespace) -> keras.Model:
     """The tokenizer that a stage trains, with the weights of the stage before it."""
     kind, name = (ImageTokenizer, IMAGE_TOKENIZER) if "image" in stage else (VideoTokenizer, VIDEO_TOKENIZER)
     model = kind.from_preset(name, load_weights=False)
-    if stage == "video_autoencoder":
+    if stage == "video_noise":
         image = ImageTokenizer.from_preset(IMAGE_TOKENIZER, load_weights=False)
         image.load_weights(options.run / "image" / "model.weights.h5")
         inflate(image, model)
@@ -148,14 +164,13 @@ def compiled(stage: str, model: keras.Model, options: argparse.Namespace) -> ker
         vqgan = VQGAN(model, discriminator, perceptual_loss=None, ema_decay=0.98)
         vqgan.compile(*[tokenizer_optimizer(options.steps, rate, warmup_steps=5) for _ in range(2)])
         return vqgan
-    trained = Autoencoder(model) if stage.endswith("autoencoder") else model
     schedule = warmup_cosine(rate, options.steps, 20)
-    trained.compile(
-        optimizer=ConvolutionMuon(
-            schedule, adam_lr_ratio=0.05, adam_beta_2=0.99, weight_decay=0.0, adam_weight_decay=0.0
-        ),
-        loss="mse",
-    )
+    optimizer = ConvolutionMuon(schedule, adam_lr_ratio=0.05, adam_beta_2=0.99, weight_decay=0.0, adam_weight_decay=0.0)
+    if stage in ("image", "video"):
+        model.compile(optimizer=optimizer)
+        return model
+    trained = Autoencoder(model, STAGES[stage].get("noise", 0.0))
+    trained.compile(optimizer=optimizer, loss="mse")
     return trained
 
 
@@ -167,9 +182,10 @@ def start_codes(model: keras.Model, data: "Windows", seed: int) -> None:
         latents.append(found.reshape(-1, found.shape[-1]).astype("float32"))
         step += 1
     latents = np.concatenate(latents)
-    centres, _ = kmeans2(latents, model.codebook_size, iter=15, minit="points", rng=np.random.default_rng(seed))
+    centres, chosen = kmeans2(latents, model.codebook_size, iter=15, minit="points", rng=np.random.default_rng(seed))
     model.quantizer.codebook.assign(centres.astype("float32"))
-    print(f"latents: standard deviation {latents.std(0).mean():.3f}", flush=True)
+    variance, error = latents.var(0).mean(), np.mean((latents - centres[chosen]) ** 2)
+    print(f"latents: variance {variance:.3f}, of that {error / variance:.2f} beside the centres", flush=True)
 
 
 def train(stage: str, options: argparse.Namespace) -> None:
@@ -177,7 +193,7 @@ def train(stage: str, options: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     command = " ".join(["python", "scripts/train_shipped_magvit.py", *sys.argv[1:]])
     write_text(folder / "command.txt", f"KERAS_BACKEND={keras.config.backend()} {command}")
-    pairs = stage.endswith("autoencoder")
+    pairs = stage.endswith(("autoencoder", "noise"))
     clips = rendered(options.run, options.clips, options.seed)
     data = Windows(clips, about["window"], about["batch"], options.seed, pairs)
     checkpoint = Checkpoint(folder, data=data)
