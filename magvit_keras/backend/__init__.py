@@ -11,6 +11,7 @@ exact_matmul(a, b)                         a float32 product in full precision, 
 full_precision()                           a context in which networks run in full float32, without TF32 or bfloat16
 is_traced(x)                               True while a graph is being built
 name()                                     "jax", "tensorflow" or "torch"
+rematerialize(fn, layers, *arrays)         fn, whose activations are computed again for the gradients, not kept
 SECOND_ORDER_COMPILES                      whether the compiler takes gradients of gradients
 replica_mean(x), replica_sum(x)            over the devices that share a batch, the same on each
 choose_rows(pool, draws)                   rows of the pools of these devices, the same on each
@@ -33,6 +34,7 @@ else:
         "(set KERAS_BACKEND before Keras is imported)."
     )
 
+from magvit_keras.backend.remat import rematerialize
 from magvit_keras.backend.replicas import choose_rows, replica_mean, replica_sum, uniform
 from magvit_keras.backend.replicas import chosen as distribution
 from magvit_keras.backend.stepped_model import SteppedModel, neutral_config
@@ -65,6 +67,7 @@ __all__ = [
     "name",
     "neutral_config",
     "pad",
+    "rematerialize",
     "replica_mean",
     "replica_sum",
     "run_compiled",

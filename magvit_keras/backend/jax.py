@@ -1,8 +1,9 @@
 """JAX: pure functions over variable values, stateless scopes, jit."""
 
 import contextlib
+import contextvars
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -13,12 +14,26 @@ from magvit_keras.backend import plain
 from magvit_keras.backend.jax_distribution import placed
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_TARGET: contextvars.ContextVar[str | None] = contextvars.ContextVar("magvit_keras_target", default=None)
 
 #: XLA differentiates a traced gradient like any other function.
 SECOND_ORDER_COMPILES = True
 
 group_norm = plain.group_norm
 pad = plain.pad
+
+
+@contextlib.contextmanager
+def compiling_for(platform: str) -> Iterator[None]:
+    """Programs traced within take the form that is best on "cpu", "gpu" or "tpu", whatever this machine has.
+
+    For compiling ahead of time: JAX traces before it knows for which device, and takes this machine's kind.
+    """
+    token = _TARGET.set(platform)
+    try:
+        yield
+    finally:
+        _TARGET.reset(token)
 
 
 def is_traced(x: Any) -> bool:
@@ -31,7 +46,7 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     rank = kernel.ndim - 2
     if all(size == 1 for size in kernel.shape[:rank]):
         return jnp.matmul(x, kernel.reshape(kernel.shape[rank:]))
-    if jax.default_backend() == "cpu":
+    if (_TARGET.get() or jax.default_backend()) == "cpu":
         return _convolve_3d_on_cpu(x, kernel) if rank == 3 else _convolve_2d_on_cpu(x, kernel)
     layout = "NDHWC"[:1] + "DHW"[3 - rank :] + "C"
     dimensions = jax.lax.conv_dimension_numbers(x.shape, kernel.shape, (layout, layout[1:-1] + "IO", layout))
@@ -97,6 +112,11 @@ def input_gradient(critic: Callable[[Any], Any], videos: Any) -> tuple[Any, Any]
     outputs, pull_back = jax.vjp(critic, jnp.asarray(videos))
     (gradient,) = pull_back(jnp.ones_like(outputs))
     return outputs, gradient
+
+
+def checkpoint(fn: Callable[..., tuple[Any, list]], arrays: Sequence[Any], values: Sequence[Any]) -> tuple[Any, list]:
+    """`fn(arrays, values)`, a tensor and a list, computed again for the backward pass; see `remat.rematerialize`."""
+    return jax.checkpoint(fn)(tuple(arrays), list(values))
 
 
 def apply_gradients(

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import torch
+import torch.utils.checkpoint
 from keras import ops
 
 from magvit_keras.backend import plain
@@ -95,6 +96,16 @@ def input_gradient(critic: Callable[[Any], Any], videos: Any) -> tuple[Any, Any]
         outputs = critic(videos)
         (gradient,) = torch.autograd.grad(outputs.sum(), videos, create_graph=True)
     return outputs, gradient
+
+
+def checkpoint(fn: Callable[..., tuple[Any, list]], arrays: Sequence[Any], values: Sequence[Any]) -> tuple[Any, list]:
+    """`fn(arrays, values)`, a tensor and a list, computed again for the backward pass; see `remat.rematerialize`."""
+    if not torch.is_grad_enabled():
+        return fn(arrays, values)
+    # The form that differentiates twice, and by what `fn` holds: the weights need no copies.
+    # Keras' dropout without a seed draws from PyTorch's own state, which must be that of the first pass, too.
+    options = {"use_reentrant": False, "preserve_rng_state": True}
+    return torch.utils.checkpoint.checkpoint(lambda *arrays: fn(arrays, values), *arrays, **options)
 
 
 def apply_gradients(
