@@ -69,7 +69,9 @@ by_hand = 2 * 12 * d**2 * L * N + 2 * 2 * d * L * N**2
 transformer = estimates.transformer_cost(config)
 tokenizer = estimates.tokenizer_cost(VIDEO_TOKENIZERS["3dvq_base_ucf101"]["config"], (16, 128, 128))
 print(f"transformer B: {transformer.parameters:,} weights, {2 * transformer.macs / 1e9:.0f} GFLOP forward")
-print(f"   by the formula: {by_hand / 1e9:.0f} GFLOP; the rest is the output layer over {config['codebook_size']} codes")
+print(
+    f"   by the formula: {by_hand / 1e9:.0f} GFLOP; the rest is the output layer over {config['codebook_size']} codes"
+)
 print(f"3D-VQ B: {tokenizer.parameters:,} weights, {2 * tokenizer.macs / 1e9:.0f} GFLOP to encode and decode a clip")
 
 # %% [markdown]
@@ -98,7 +100,9 @@ from magvit_keras.presets.recipes import get_recipe
 for name in ("ucf101-3dvq-base", "ucf101-cg-base", "ucf101-3dvq-large", "ucf101-cg-large"):
     cost = estimates.estimate(get_recipe(name))
     days = cost.seconds / 86400
-    print(f"{name:>18}: {cost.run_operations:.1e} FLOP, {days:6.1f} A100 days, {cost.clip_bytes / 1e9:5.2f} GB a clip kept")
+    print(
+        f"{name:>18}: {cost.run_operations:.1e} FLOP, {days:6.1f} A100 days, {cost.clip_bytes / 1e9:5.2f} GB a clip kept"
+    )
 
 # %% [markdown]
 # ## Bandwidth: why 12 steps of everything beat 1024 steps of one token
@@ -210,7 +214,9 @@ def seconds(function, *arguments, repeats=3):
 
 
 small = {"num_layers": 2, "hidden_size": 64, "num_heads": 2, "mlp_dim": 256, "dropout": 0.0}
-shapes = [(4, 8, 8), (4, 16, 16), (8, 16, 16)] if FAST else [(4, 8, 8), (8, 8, 8), (4, 16, 16), (8, 16, 16), (12, 16, 16)]
+shapes = (
+    [(4, 8, 8), (4, 16, 16), (8, 16, 16)] if FAST else [(4, 8, 8), (8, 8, 8), (4, 16, 16), (8, 16, 16), (12, 16, 16)]
+)
 times = {}
 for shape in shapes:
     model = mk.MaskedTransformer(codebook_size=64, num_classes=0, latent_shape=shape, **small)
@@ -357,7 +363,7 @@ for name, (state, kept, maps) in networks.items():
 # is right, not that it is fast. XLA must be told at the start of a process, hence the script:
 
 # %%
-SCRIPT = '''
+SCRIPT = """
 import json, numpy as np, keras, magvit_keras as mk
 
 found = {}
@@ -383,14 +389,19 @@ for kind in ("none", "data", "model"):
     }
     mk.distribution.stop()
 print(json.dumps(found))
-'''
+"""
 if importlib.util.find_spec("jax") is None:
     print("JAX is not installed: the simulated devices need it.")
 else:
     path = os.path.join(tempfile.mkdtemp(), "devices.py")
     with open(path, "w") as file:
         file.write(SCRIPT)
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
     environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
     ran = subprocess.run([sys.executable, path], env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-2000:]
