@@ -56,11 +56,11 @@ CODES_SHARE = 20.0
 
 
 @keras.saving.register_keras_serializable("train_shipped")
-class ConvolutionMuon(keras.optimizers.Muon):
-    """Keras' Muon, with the kernels of convolutions as matrices (all inputs, outputs)."""
+class KernelMuon(keras.optimizers.Muon):
+    """Keras' Muon for kernels of any rank, taken as matrices (all inputs, all outputs); Adam for everything else."""
 
     def _should_use_adamw(self, variable):
-        return len(variable.shape) < 4 or min(variable.shape[-2:]) <= 3
+        return variable.name != "kernel" or min(_as_matrix(variable.shape)) <= 3
 
     def _adamw_update_step(self, gradient, variable, learning_rate, m, v):
         # Codes are as large as the latents, and follow them faster than other weights move.
@@ -69,12 +69,21 @@ class ConvolutionMuon(keras.optimizers.Muon):
 
     def _muon_update_step(self, gradient, variable, lr, m):
         self.assign(m, m + (gradient - m) * (1 - self.momentum))
-        matrix = keras.ops.reshape(gradient + self.momentum * (m - gradient), (-1, variable.shape[-1]))
+        rows, columns = _as_matrix(variable.shape)
+        matrix = keras.ops.reshape(gradient + self.momentum * (m - gradient), (rows, columns))
         step = self.zeropower_via_newtonschulz5(matrix, self.ns_steps)
-        scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
+        scale = max(1.0, rows / columns) ** 0.5
         self.assign_sub(variable, lr * scale * keras.ops.reshape(step, variable.shape))
 
 
+def _as_matrix(shape: tuple) -> tuple[int, int]:
+    """Inputs and outputs of a kernel: (..., in, out), or of heads (width, heads, d) and (heads, d, width)."""
+    size = int(np.prod(shape))
+    outputs = size // shape[0] if len(shape) == 3 and shape[0] >= shape[-1] else shape[-1]
+    return size // outputs, outputs
+
+
+@keras.saving.register_keras_serializable("train_shipped")
 class Autoencoder(keras.Model):
     """A tokenizer whose latents get noise in the place of codes: so much of their root mean square, in training."""
 
@@ -165,7 +174,7 @@ def compiled(stage: str, model: keras.Model, options: argparse.Namespace) -> ker
         vqgan.compile(*[tokenizer_optimizer(options.steps, rate, warmup_steps=5) for _ in range(2)])
         return vqgan
     schedule = warmup_cosine(rate, options.steps, 20)
-    optimizer = ConvolutionMuon(schedule, adam_lr_ratio=0.05, adam_beta_2=0.99, weight_decay=0.0, adam_weight_decay=0.0)
+    optimizer = KernelMuon(schedule, adam_lr_ratio=0.05, adam_beta_2=0.99, weight_decay=0.0, adam_weight_decay=0.0)
     if stage in ("image", "video"):
         model.compile(optimizer=optimizer)
         return model

@@ -97,6 +97,7 @@ MAGVITS: dict[str, dict[str, Any]] = {
         "shipped": True,
         "config": {
             **_magvit("3dvq_tiny_moving_shapes", TINY_TRANSFORMER, [_FIVE_FRAMES, *list(TASKS)[1:]]),
+            "class_dropout": 0.1,
             "class_names": [f"{shape}_{motion}" for shape in SHAPES for motion in MOTIONS],
         },
     },
