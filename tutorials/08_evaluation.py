@@ -45,12 +45,13 @@ source = mk.data.MovingShapes(2 * N, num_frames=16, size=(64, 64), split="test",
 data = source.arrays()
 clips, labels = data["video"].astype("float32") / 255, data["label"]
 reference, clean = clips[:N], clips[N:]  # two halves, no clip in common
-clips.shape
+print(clips.shape, "from", clips.min(), "to", clips.max())
 
 # %% [markdown]
 # Three different questions are called "evaluation":
 #
-# 1. *Is this clip that clip?* There is one true answer: a reconstruction, or a frame that was left out. PSNR, SSIM, LPIPS.
+# 1. *Is this clip that clip?* There is one true answer: a reconstruction, or a frame that was left out. PSNR, SSIM,
+#    LPIPS.
 # 2. *Could these clips be real?* Only the two **sets** can be compared: Fréchet and kernel distances.
 # 3. *Do they show what was asked for?* The class, the prompt, the given frames: accuracy of a classifier.
 #
@@ -111,14 +112,15 @@ mk.show({"true": clean[0], **{name: np.clip(video[0], 0, 1) for name, video in e
 # brightness and punishes the noise, which it sees as lost structure in every flat window. Neither number says
 # "this one looks wrong" as you would.
 #
-# **LPIPS** asks a network instead. Let $\hat\phi_l(x)$ be the activations of layer $l$ of an image classifier, scaled to
-# length 1 at every place. Then
+# **LPIPS** asks a network instead. Let $\hat\phi_l(x)$ be the activations of layer $l$ of an image classifier, scaled
+# to length 1 at every place. Then
 #
 # $$\mathrm{LPIPS}(x, y) = \sum_l \frac{1}{H_l W_l} \sum_{h, w}
 #   \big\| w_l \odot \big(\hat\phi_l(x)_{hw} - \hat\phi_l(y)_{hw}\big) \big\|_2^2 ,$$
 #
-# and the weights $w_l \ge 0$ were fitted to judgements of people. The library has the network and the fitted weights; the
-# trunk (VGG16, half a gigabyte) is yours to download, see `docs/how_to/metrics.md`. The cell uses it where you have it.
+# and the weights $w_l \ge 0$ were fitted to judgements of people. The library has the network and the fitted weights;
+# the trunk (VGG16, half a gigabyte) is yours to download, see `docs/how_to/metrics.md`. The cell uses it where you have
+# it.
 
 # %%
 if os.environ.get("MAGVIT_KERAS_LPIPS_VGG16"):
@@ -132,9 +134,9 @@ else:
 # ## Many futures, one truth
 #
 # Five frames of a bouncing shape determine the next ones fairly well. In most videos they do not, and then a measure
-# against the one true continuation asks the wrong question. Say that after the given frames the truth is $x$, random, and
-# a model answers with $\hat x$. The expected squared error is smallest for $\hat x = \mathrm{E}[x]$, the **mean of all
-# futures**, which is itself a blur and no possible future at all.
+# against the one true continuation asks the wrong question. Say that after the given frames the truth is $x$, random,
+# and a model answers with $\hat x$. The expected squared error is smallest for $\hat x = \mathrm{E}[x]$, the **mean of
+# all futures**, which is itself a blur and no possible future at all.
 #
 # Take $k$ samples of the model for one condition. Their mean can have no larger squared error than the samples have on
 # average (the square is convex). So it should win in PSNR although nobody would call it the better video:
@@ -161,20 +163,20 @@ print(f"mean of {k}:              {psnr(mean, truth).mean():.2f} dB")
 mk.show({"true": truth[0], "sample 1": samples[0, 0], "sample 2": samples[0, 1], f"mean of {k}": mean[0]}, fps=6)
 
 # %% [markdown]
-# The paper reports PSNR on BAIR as the *best of 100* samples (App. B.3), which asks: "is the true future among those that
-# the model thinks of?" More tries raise that number without a better model, so it means nothing without the count.
+# The paper reports PSNR on BAIR as the *best of 100* samples (App. B.3), which asks: "is the true future among those
+# that the model thinks of?" More tries raise that number without a better model, so it means nothing without the count.
 # `mk.metrics.best_of` computes it, one try at a time.
 #
 # ## Sets of clips: the Fréchet distance
 #
-# Send all clips through a network that was trained to recognise what matters, keep $D$ features of each, and compare the
-# two clouds of points. The Fréchet distance compares only their means and covariances, as if both were Gaussian:
+# Send all clips through a network that was trained to recognise what matters, keep $D$ features of each, and compare
+# the two clouds of points. The Fréchet distance compares only their means and covariances, as if both were Gaussian:
 #
 # $$d^2 = \|\mu_1 - \mu_2\|^2 + \operatorname{tr}\!\Big(\Sigma_1 + \Sigma_2 - 2\,(\Sigma_1 \Sigma_2)^{1/2}\Big).$$
 #
-# It is the squared Wasserstein-2 distance of the two Gaussians; in one dimension it is
-# $(\mu_1 - \mu_2)^2 + (\sigma_1 - \sigma_2)^2$. **FVD** is this distance with the 400 logits of one particular network, I3D
-# trained on Kinetics. The trace of the root is the sum of the singular values of $\Sigma_1^{1/2} \Sigma_2^{1/2}$, so:
+# It is the squared Wasserstein-2 distance of the two Gaussians; in one dimension it is $(\mu_1 - \mu_2)^2 + (\sigma_1 -
+# \sigma_2)^2$. **FVD** is this distance with the 400 logits of one particular network, I3D trained on Kinetics. The
+# trace of the root is the sum of the singular values of $\Sigma_1^{1/2} \Sigma_2^{1/2}$, so:
 
 
 # %%
@@ -206,17 +208,19 @@ print(f"here {frechet(real, undamaged):.4f}, by the library {by_library:.4f}")
 print(f"a set against itself: {frechet(real, real):.2e}")
 
 # %% [markdown]
-# I3D's weights are a download, so this lesson uses the small classifier of Moving Shapes that comes with the package. The
-# library calls the result *shapes-FVD (not comparable with published FVD)*, because another network makes another ruler.
+# I3D's weights are a download, so this lesson uses the small classifier of Moving Shapes that comes with the package.
+# The library calls the result *shapes-FVD (not comparable with published FVD)*, because another network makes another
+# ruler.
 #
 # ## The distance of a set from its own kind
 #
-# Both halves above are clean clips of one distribution, and their distance is not 0. Means and covariances are estimated
-# from $n$ clips, the distance is convex in the errors, and so the errors add up instead of cancelling. To first order the
-# bias falls as $1/n$. Its size depends on the covariance, and so on the network: `mk.metrics.expected_bias` estimates it.
+# Both halves above are clean clips of one distribution, and their distance is not 0. Means and covariances are
+# estimated from $n$ clips, the distance is convex in the errors, and so the errors add up instead of cancelling. To
+# first order the bias falls as $1/n$. Its size depends on the covariance, and so on the network:
+# `mk.metrics.expected_bias` estimates it.
 #
-# The next cell draws pairs of disjoint sets of $n$ clean clips each, many times. Does the distance fall as $1/n$? And the
-# same question for the **kernel distance** (MMD): with a kernel $\kappa$ such as $\exp(-\|x - y\|^2 / 2h^2)$,
+# The next cell draws pairs of disjoint sets of $n$ clean clips each, many times. Does the distance fall as $1/n$? And
+# the same question for the **kernel distance** (MMD): with a kernel $\kappa$ such as $\exp(-\|x - y\|^2 / 2h^2)$,
 #
 # $$\mathrm{MMD}^2 = \frac{1}{n(n-1)} \sum_{i \ne j} \kappa(x_i, x_j) + \frac{1}{m(m-1)} \sum_{i \ne j} \kappa(y_i, y_j)
 #   - \frac{2}{nm} \sum_{i, j} \kappa(x_i, y_j).$$
@@ -263,14 +267,14 @@ right.set(xlabel="clips in each set, n", title="Kernel distance: 0 on average at
 plt.show()
 
 # %% [markdown]
-# On the left, the points lie on a line of slope −1: twice the clips, half the distance, of sets that do not differ at all.
-# The grey vertical line is the number of features. With fewer clips than that the covariance is singular, and the library
-# warns. On the right there is noise, but no trend: the error bars enclose 0 at every $n$. That is why newer proposals (KVD,
-# JEDi) take a kernel distance where only some thousand clips can be made.
+# On the left, the points lie on a line of slope −1: twice the clips, half the distance, of sets that do not differ at
+# all. The grey vertical line is the number of features. With fewer clips than that the covariance is singular, and the
+# library warns. On the right there is noise, but no trend: the error bars enclose 0 at every $n$. That is why newer
+# proposals (KVD, JEDi) take a kernel distance where only some thousand clips can be made.
 #
-# Two ways out of the bias: report the same large $n$ as everyone else (the paper: 10,000 to 50,000 clips), or measure at
-# several $n$ and extrapolate the line $d^2 = d^2_\infty + c/n$ to $1/n = 0$. The second works with few clips. For clips with
-# a little blur, whose true distance is not 0:
+# Two ways out of the bias: report the same large $n$ as everyone else (the paper: 10,000 to 50,000 clips), or measure
+# at several $n$ and extrapolate the line $d^2 = d^2_\infty + c/n$ to $1/n = 0$. The second works with few clips. For
+# clips with a little blur, whose true distance is not 0:
 
 # %%
 everything = np.concatenate([real, undamaged])
@@ -296,9 +300,9 @@ plt.show()
 # %% [markdown]
 # ## What does it react to?
 #
-# A measure is a claim about what matters. Test the claim: damage clips by known amounts and see whether the number rises.
-# Two kinds of damage here act on frames, two on **time** alone. In the latter every single frame stays a real frame, so no
-# measure of single frames can notice anything.
+# A measure is a claim about what matters. Test the claim: damage clips by known amounts and see whether the number
+# rises. Two kinds of damage here act on frames, two on **time** alone. In the latter every single frame stays a real
+# frame, so no measure of single frames can notice anything.
 
 
 # %%
@@ -351,19 +355,19 @@ axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# Compare PSNR with shapes-FVD in the table. Blur of one pixel costs little PSNR and much distance. Noise of 0.1 has a far
-# lower PSNR and hardly any distance: this classifier was trained with noise on its input and has learned to ignore it. Blur
-# it was not. **A Fréchet distance sees what its network sees.** The same holds for FVD: I3D was trained to name human
-# actions in Kinetics, which can be done from a few frames, and it was found to weigh the look of frames more than motion
-# (arXiv 2404.12391).
+# Compare PSNR with shapes-FVD in the table. Blur of one pixel costs little PSNR and much distance. Noise of 0.1 has a
+# far lower PSNR and hardly any distance: this classifier was trained with noise on its input and has learned to ignore
+# it. Blur it was not. **A Fréchet distance sees what its network sees.** The same holds for FVD: I3D was trained to
+# name human actions in Kinetics, which can be done from a few frames, and it was found to weigh the look of frames more
+# than motion (arXiv 2404.12391).
 #
 # The accuracy on the right answers the third question, whether a clip shows its class. A set can be perfectly realistic
 # and ignore what was asked for, so report both for class-conditional generation (`mk.metrics.shapes_accuracy`).
 #
 # ## Why two papers disagree
 #
-# Take two "models": A makes noisy clips, B makes blurred ones. Which is better? The next cell measures both in ways that
-# differ only in what papers often leave unsaid.
+# Take two "models": A makes noisy clips, B makes blurred ones. Which is better? The next cell measures both in ways
+# that differ only in what papers often leave unsaid.
 
 # %%
 A, B = np.clip(clean + 0.15 * noise, 0, 1), blur(clean, 1)
@@ -410,8 +414,8 @@ plt.show()
 # different directions, the *ranking* depends on the choice. In published FVDs these choices hide:
 #
 # - **Network file.** Kinetics-400 logits of one checkpoint, converted several times; others of the same name differ.
-# - **Resize.** I3D takes 224×224. The original code uses TensorFlow 1's bilinear rule, ports in PyTorch half-pixel centres.
-#   Some squeeze frames, others crop them. StyleGAN papers found the same for FID (arXiv 2104.11222).
+# - **Resize.** I3D takes 224×224. The original code uses TensorFlow 1's bilinear rule, ports in PyTorch half-pixel
+#   centres. Some squeeze frames, others crop them. StyleGAN papers found the same for FID (arXiv 2104.11222).
 # - **Frames.** 16 frames at full rate or every second one; clips made at 128×128 and measured at 64×64 (the paper's
 #   Kinetics-600 protocol).
 # - **Real statistics.** Train or test split, one window or all windows of a video, mirrored or not, and whether the
@@ -423,9 +427,9 @@ plt.show()
 #
 # ## Reports
 #
-# The library writes these choices down for you. `mk.evaluation.evaluate` runs a protocol and makes a report which holds the
-# scores, every choice, and every deviation from the protocol. Here: two tokenizers, the 3D-VQ and the 2D-VQ that encodes
-# each frame by itself, reconstruct the same clips.
+# The library writes these choices down for you. `mk.evaluation.evaluate` runs a protocol and makes a report which holds
+# the scores, every choice, and every deviation from the protocol. Here: two tokenizers, the 3D-VQ and the 2D-VQ that
+# encodes each frame by itself, reconstruct the same clips.
 
 # %%
 folder = tempfile.mkdtemp()
@@ -447,9 +451,9 @@ print("Deviations:", *reports["3D-VQ"]["deviations"], sep="\n  ")
 print(mk.evaluation.compare(list(reports.values()), list(reports)))
 
 # %% [markdown]
-# `report.md` in the folder is the page to read, `report.json` the file to compare. Read the comparison with care: the 2D-VQ
-# spends a token on 1×8×8 pixels, the 3D-VQ on 4×8×8, so it has four times the tokens for the same clip, which the transformer
-# must then generate. A tokenizer is a trade between the two, and the report tells the sizes.
+# `report.md` in the folder is the page to read, `report.json` the file to compare. Read the comparison with care: the
+# 2D-VQ spends a token on 1×4×4 pixels, the 3D-VQ on 4×4×4, so it has four times the tokens for the same clip, which the
+# transformer must then generate. A tokenizer is a trade between the two, and the report tells the sizes.
 #
 # Now measure one of them on other clips and try to rank it with the first:
 
@@ -463,13 +467,13 @@ except ValueError as refusal:
 
 # %% [markdown]
 # Refused, with the reasons: what differs is the data, not the model. On the command line the two steps are
-# `magvit-keras evaluate --protocol ... --run ... --out ...` and `magvit-keras compare A B`; a choice that you vary on purpose
-# is named, as in `--vary decoding.num_steps`.
+# `magvit-keras evaluate --protocol ... --run ... --out ...` and `magvit-keras compare A B`; a choice that you vary on
+# purpose is named, as in `--vary decoding.num_steps`.
 #
 # ## Exercises
 #
-# **1.** In one dimension, let $a \sim \mathcal N(0, 1)$ and $b \sim \mathcal N(m, s^2)$. Check the closed form of the Fréchet
-# distance by simulation.
+# **1.** In one dimension, let $a \sim \mathcal N(0, 1)$ and $b \sim \mathcal N(m, s^2)$. Check the closed form of the
+# Fréchet distance by simulation.
 #
 # <details><summary>Solution</summary>
 #
@@ -534,9 +538,9 @@ except ValueError as refusal:
 # ## Further reading
 #
 # - MAGVIT (arXiv 2212.05199): Sec. 4.1 and App. B.3, the protocols; Table 7, reconstruction FVD of tokenizers.
-# - FVD (arXiv 1812.01717); its bias to single frames, and content-debiased FVD (arXiv 2404.12391); JEDi, a kernel distance
-#   on V-JEPA features (arXiv 2410.05203).
+# - FVD (arXiv 1812.01717); its bias to single frames, and content-debiased FVD (arXiv 2404.12391); JEDi, a kernel
+#   distance on V-JEPA features (arXiv 2410.05203).
 # - Bias and extrapolation of FID (arXiv 1911.07023); resizing and FID (arXiv 2104.11222); kernel inception distance
 #   (arXiv 1801.01401); LPIPS (arXiv 1801.03924).
-# - In the library: `magvit_keras/metrics/frechet.py`, `kernel.py`, `frames.py`; `docs/how_to/metrics.md`, `evaluate.md`;
-#   `benchmarks/fvd_sanity.py` has the damage curves in large.
+# - In the library: `magvit_keras/metrics/frechet.py`, `kernel.py`, `frames.py`; `docs/how_to/metrics.md`,
+#   `evaluate.md`; `benchmarks/fvd_sanity.py` has the damage curves in large.

@@ -45,7 +45,8 @@ keras.utils.set_random_seed(0)
 # %% [markdown]
 # ## The folder
 #
-# The library reads a folder with one sub-folder for each class, with files of any size, length and of the usual formats:
+# The library reads a folder with one sub-folder for each class, with files of any size, length and of the usual
+# formats:
 #
 # ```text
 # videos/
@@ -53,9 +54,9 @@ keras.utils.set_random_seed(0)
 #   clouds/  c.avi  d.webm
 # ```
 #
-# In the next cell put the path of yours in `folder`. Until then it makes a stand-in: video files of four classes of Moving
-# Shapes with **strong textures**, which the shipped model has not seen: it was trained on plain shapes. One file is broken,
-# as one always is.
+# In the next cell put the path of yours in `folder`. Until then it makes a stand-in: video files of four classes of
+# Moving Shapes with **strong textures**, which the shipped model has not seen: it was trained on plain shapes. One file
+# is broken, as one always is.
 
 # %%
 folder = None  # your path here
@@ -80,8 +81,8 @@ print(videos.scan())
 print("classes:", videos.class_names)
 
 # %% [markdown]
-# `scan` opens every file and decodes a frame. Broken ones are left out from here on, and named, with the reason. (Files that
-# turn out broken later are replaced by the next readable one, with a warning; a training does not stop for them.)
+# `scan` opens every file and decodes a frame. Broken ones are left out from here on, and named, with the reason. (Files
+# that turn out broken later are replaced by the next readable one, with a warning; a training does not stop for them.)
 #
 # A training clip is a random window of 16 frames and a random square crop, scaled to 64×64, anew in each epoch; an
 # evaluation clip is the middle one. Split first, look second: the held-out videos are what you judge by.
@@ -93,12 +94,13 @@ known = held_out.arrays()["video"].astype("float32") / 255
 mk.show(known[:4], columns=4, fps=8)
 
 # %% [markdown]
-# Look at this animation for a while. Is the motion visible at this frame rate (else change `frame_stride`)? Does the square
-# crop cut off what matters? Are the classes really different? No number later will tell you.
+# Look at this animation for a while. Is the motion visible at this frame rate (else change `frame_stride`)? Does the
+# square crop cut off what matters? Are the classes really different? No number later will tell you.
 #
 # ## Does the tokenizer know such videos?
 #
-# Reconstruction needs no training at all. The shipped tokenizer has learned plain shapes; how much of your clips survives it?
+# Reconstruction needs no training at all. The shipped tokenizer has learned plain shapes; how much of your clips
+# survives it?
 
 # %%
 shipped = mk.Magvit.from_preset("magvit_tiny_moving_shapes")  # its tokenizer is 3dvq_tiny_moving_shapes
@@ -118,23 +120,22 @@ def psnr(made, true):
 known = known[: max(4, len(known) // 4 * 4)]
 plain = mk.data.MovingShapes(4, split="test", occlusion=0.0, texture=0.15).arrays()["video"].astype("float32") / 255
 before = through(tokenizer, known)
-print(
-    f"what it was trained on: {psnr(through(tokenizer, plain), plain):.1f} dB; your videos: {psnr(before, known):.1f} dB"
-)
+print(f"what it was trained on: {psnr(through(tokenizer, plain), plain):.1f} dB")
+print(f"your videos: {psnr(before, known):.1f} dB")
 mk.show({"yours": known[:3], "reconstructed": before[:3]}, fps=8)
 
 # %% [markdown]
-# Nothing that the transformer generates later can be better than this. If the reconstruction is good enough for you, skip to
-# the transformer. If it is far below what the tokenizer reaches on its own data, fine-tune it.
+# Nothing that the transformer generates later can be better than this. If the reconstruction is good enough for you,
+# skip to the transformer. If it is far below what the tokenizer reaches on its own data, fine-tune it.
 #
 # ## Fine-tuning the tokenizer, against from scratch
 #
 # Both runs below see the same windows of your clips in the same order and take the same number of steps with the same
-# learning rate. They differ in the initial weights only. To save time a step takes four windows of 16×32×32 pixels instead of
-# whole clips: a convolutional tokenizer does not mind.
+# learning rate. They differ in the initial weights only. To save time a step takes four windows of 16×32×32 pixels
+# instead of whole clips: a convolutional tokenizer does not mind.
 #
-# Two callbacks stand guard. `StopOnNaN` stops at the first loss that is not finite, `CollapseWarning` warns when few codes
-# are in use. The logs hold `codebook_usage` and `perplexity` too.
+# Two callbacks stand guard. `StopOnNaN` stops at the first loss that is not finite, `CollapseWarning` warns when few
+# codes are in use. The logs hold `codebook_usage` and `perplexity` too.
 
 # %%
 steps, batch = (4, 4) if FAST else (24, 4)
@@ -207,13 +208,13 @@ axes[0].legend()
 plt.show()
 
 # %% [markdown]
-# The tokenizer is the last one trained, the fine-tuned one. From scratch the first steps learn the mean colour, which any
-# training must do first; fine-tuning begins where the shipped training ended, and spends its steps on what is new. The gap
-# closes with more steps, but a whole training of such a tokenizer takes thousands.
+# The tokenizer is the last one trained, the fine-tuned one. From scratch the first steps learn the mean colour, which
+# any training must do first; fine-tuning begins where the shipped training ended, and spends its steps on what is new.
+# The gap closes with more steps, but a whole training of such a tokenizer takes thousands.
 #
-# The right plot is the one to watch for **collapse**: perplexity falling towards 1 means that all places get the same code.
-# Then lower the learning rate, raise `entropy_loss_weight`, or train with `mk.VQGAN(..., restart_codes_after=...)` (lesson 4).
-# How are the codes used on the held-out videos?
+# The right plot is the one to watch for **collapse**: perplexity falling towards 1 means that all places get the same
+# code. Then lower the learning rate, raise `entropy_loss_weight`, or train with `mk.VQGAN(...,
+# restart_codes_after=...)` (lesson 4). How are the codes used on the held-out videos?
 
 # %%
 ids = {
@@ -239,9 +240,9 @@ mk.visualize.plot_codebook_usage(ids, tokenizer.codebook_size)
 #
 # ## Fine-tuning the transformer, against from scratch
 #
-# The shipped transformer knows 36 classes; your folder has its own. Class tokens are rows of the embedding table, so your
-# classes simply take the first rows, which then learn their new meaning. Tokens are made once and cached; a task's condition
-# needs tokens of its own, since it is another clip (lesson 6).
+# The shipped transformer knows 36 classes; your folder has its own. Class tokens are rows of the embedding table, so
+# your classes simply take the first rows, which then learn their new meaning. Tokens are made once and cached; a task's
+# condition needs tokens of its own, since it is another clip (lesson 6).
 
 # %%
 magvit = mk.Magvit(
@@ -254,9 +255,9 @@ magvit = mk.Magvit(
 tokens = magvit.tokenize(training.arrays(), batch_size=4)
 print({name: value.shape for name, value in tokens.items()})
 
-rounds, per_round = (2, 1) if FAST else (10, 3)
+rounds, per_round = (2, 1) if FAST else (6, 2)
 magvit.compile(transformer_optimizer(rounds * per_round, learning_rate=5e-4))
-size = (4 if FAST else 8, 1, per_round)
+size = (2 if FAST else 4, 1, per_round)  # batch size, seed of the order, steps a round
 learned = magvit.transformer.get_weights()
 transformer_config = magvit.transformer.get_config()
 untrained = mk.MaskedTransformer.from_config(transformer_config).get_weights()
@@ -279,9 +280,9 @@ plt.legend()
 plt.show()
 
 # %% [markdown]
-# The dotted line is the loss of guessing among all codes. From scratch the transformer needs its first hundreds of steps to
-# learn which codes exist at all and how often they occur. Fine-tuning starts with how tokens of shapes fit together, and even
-# where the tokenizer has moved a little, most of that still holds.
+# The dotted line is the loss of guessing among all codes. From scratch the transformer needs its first hundreds of
+# steps to learn which codes exist at all and how often they occur. Fine-tuning starts with how tokens of shapes fit
+# together, and even where the tokenizer has moved a little, most of that still holds.
 #
 # ## Generate
 #
@@ -296,14 +297,14 @@ for name in results:
 mk.show(generated, fps=8)
 
 # %% [markdown]
-# After so few steps neither is good. What to look for: the fine-tuned one keeps background and shape of the given frames
-# and lets something move; the one from scratch forgets the scene where the given frames end. On your own videos plan with some
-# thousands of steps for each stage: hours on a GPU, not minutes on a CPU.
+# After so few steps neither is good. What to look for: the fine-tuned one keeps background and shape of the given
+# frames and lets something move; the one from scratch forgets the scene where the given frames end. On your own videos
+# plan with some thousands of steps for each stage: hours on a GPU, not minutes on a CPU.
 #
 # ## Save and share
 #
-# A preset is a folder: architecture, weights, and a model card. It loads on every backend. Write into the card what others
-# must know, above all what the videos are and under which licence the weights may be used.
+# A preset is a folder: architecture, weights, and a model card. It loads on every backend. Write into the card what
+# others must know, above all what the videos are and under which licence the weights may be used.
 
 # %%
 out = pathlib.Path(tempfile.mkdtemp()) / "my_model"
@@ -334,8 +335,8 @@ print("classes:", again.class_names, "- weights equal:", same)
 #
 # ## The same, in one call
 #
-# `train_run` does both stages with checkpoints in one folder. Killed at any moment, the same call goes on. It is also what
-# `magvit-keras train` runs:
+# `train_run` does both stages with checkpoints in one folder. Killed at any moment, the same call goes on. It is also
+# what `magvit-keras train` runs:
 #
 # ```python
 # from magvit_keras.run import Settings, train_run
@@ -353,8 +354,8 @@ print("classes:", again.class_names, "- weights equal:", same)
 #
 # ## Exercises
 #
-# **1.** Fine-tune the transformer with the tokenizer left *as shipped*. Is the loss lower or higher than above, and what does
-# the comparison say?
+# **1.** Fine-tune the transformer with the tokenizer left *as shipped*. Is the loss lower or higher than above, and
+# what does the comparison say?
 #
 # <details><summary>Solution</summary>
 #
@@ -366,8 +367,9 @@ print("classes:", again.class_names, "- weights equal:", same)
 # print(curve["loss"][[0, -1]], results["fine-tuned"][0][[0, -1]])
 # ```
 #
-# Usually it starts lower: the codes mean what the transformer has learned. But losses under *different tokenizers* cannot be
-# compared beyond that. A tokenizer that gives every clip the same code would have loss 0. Compare generated clips.
+# Usually it starts lower: the codes mean what the transformer has learned. But losses under *different tokenizers*
+# cannot be compared beyond that. A tokenizer that gives every clip the same code would have loss 0. Compare generated
+# clips.
 #
 # </details>
 #
@@ -382,20 +384,20 @@ print("classes:", again.class_names, "- weights equal:", same)
 # print(curve["perplexity"].round(1), curve["psnr"].round(1))
 # ```
 #
-# The learning rate is 40 times too high and nothing asks for diversity: the perplexity falls to a few codes within a few
-# steps, while PSNR still rises, since the mean colour of all clips can be learned with one code. Watch perplexity, not the
-# loss.
+# The learning rate is 40 times too high and nothing asks for diversity: the perplexity falls to a few codes within a
+# few steps, while PSNR still rises, since the mean colour of all clips can be learned with one code. Watch perplexity,
+# not the loss.
 #
 # </details>
 #
-# **3.** Your videos are 10 s long at 30 frames per second, and the motion is slow. Which `frame_stride` makes a clip of 16
-# frames span about 3 s, and what changes for short videos?
+# **3.** Your videos are 10 s long at 30 frames per second, and the motion is slow. Which `frame_stride` makes a clip of
+# 16 frames span about 3 s, and what changes for short videos?
 #
 # <details><summary>Solution</summary>
 #
-# 3 s are 90 frames; 90 / 16 is about 6: `mk.data.VideoFolder(folder, num_frames=16, frame_stride=6)`. A video must then have 96
-# frames for a whole clip; a shorter one is repeated from its start, which shows as a jump. Look at such clips before you
-# train on them.
+# 3 s are 90 frames; 90 / 16 is about 6: `mk.data.VideoFolder(folder, num_frames=16, frame_stride=6)`. A video must then
+# have 96 frames for a whole clip; a shorter one is repeated from its start, which shows as a jump. Look at such clips
+# before you train on them.
 #
 # </details>
 #
@@ -403,14 +405,15 @@ print("classes:", again.class_names, "- weights equal:", same)
 #
 # <details><summary>Solution</summary>
 #
-# Two windows of one video are nearly the same picture; if one is trained on, the other measures memory. `split` divides videos.
-# It cannot know that `walk_1.mp4` and `walk_2.mp4` are parts of one recording, or that the same person is in half of them.
-# Then make the lists yourself: two folders, and `mk.data.VideoFolder(other, class_names=videos.class_names)` for the second.
+# Two windows of one video are nearly the same picture; if one is trained on, the other measures memory. `split` divides
+# videos. It cannot know that `walk_1.mp4` and `walk_2.mp4` are parts of one recording, or that the same person is in
+# half of them. Then make the lists yourself: two folders, and `mk.data.VideoFolder(other,
+# class_names=videos.class_names)` for the second.
 #
 # </details>
 #
 # ## Further reading
 #
-# - MAGVIT (arXiv 2212.05199): App. B.2, training; Sec. 3.1 and Table 7, a 3D tokenizer that starts from a 2D one (inflation)
-#   is fine-tuning, too: `docs/inflation.md`.
+# - MAGVIT (arXiv 2212.05199): App. B.2, training; Sec. 3.1 and Table 7, a 3D tokenizer that starts from a 2D one
+#   (inflation) is fine-tuning, too: `docs/inflation.md`.
 # - In the library: `docs/how_to/own_videos.md`, `share.md`, `troubleshoot.md`; `magvit_keras/run.py`.

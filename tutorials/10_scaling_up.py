@@ -48,16 +48,17 @@ keras.utils.set_random_seed(0)
 # %% [markdown]
 # ## Operations
 #
-# A transformer with $L$ layers of width $d$ and MLPs of width $4d$ has $12 d^2$ weights a layer: four projections and two
-# MLP matrices of $4 d^2$ each. Every weight is multiplied with every one of the $N$ tokens, and attention adds two products
-# of $N \times N$ by $d$:
+# A transformer with $L$ layers of width $d$ and MLPs of width $4d$ has $12 d^2$ weights a layer: four projections and
+# two MLP matrices of $4 d^2$ each. Every weight is multiplied with every one of the $N$ tokens, and attention adds two
+# products of $N \times N$ by $d$:
 #
 # $$\text{FLOP}_{\text{forward}} \approx \underbrace{2 \cdot 12\, d^2 L N}_{\text{weights}}
 #   + \underbrace{2 \cdot 2\, d L N^2}_{\text{attention}}, \qquad
 #   \text{FLOP}_{\text{training step}} \approx 3 \times \text{FLOP}_{\text{forward}},$$
 #
-# because the backward pass needs a product for the gradient of the input and one for that of the weights. (A multiplication
-# with an addition counts as 2.) Attention overtakes the rest where $N > 6d$: at 4,600 tokens for $d = 768$.
+# because the backward pass needs a product for the gradient of the input and one for that of the weights. (A
+# multiplication with an addition counts as 2.) Attention overtakes the rest where $N > 6d$: at 4,600 tokens for $d =
+# 768$.
 #
 # The library counts the same from a preset's configuration, layer by layer. Nothing is built, so this is instant:
 
@@ -80,8 +81,8 @@ print(f"3D-VQ B: {tokenizer.parameters:,} weights, {2 * tokenizer.macs / 1e9:.0f
 # **The tokenizer is the smaller model and the larger computation.** A convolution uses each weight once per *pixel*.
 #
 # **Speed.** To generate a clip takes 12 passes of the transformer and one of the decoder, which has about two thirds of
-# the tokenizer's operations. The paper reports 37 frames per second on a V100 for this model (Sec. 4.3). How much of the
-# card's peak is that?
+# the tokenizer's operations. The paper reports 37 frames per second on a V100 for this model (Sec. 4.3). How much of
+# the card's peak is that?
 
 # %%
 decode = 2 * tokenizer.macs * 2 / 3
@@ -99,10 +100,8 @@ from magvit_keras.presets.recipes import get_recipe
 
 for name in ("ucf101-3dvq-base", "ucf101-cg-base", "ucf101-3dvq-large", "ucf101-cg-large"):
     cost = estimates.estimate(get_recipe(name))
-    days = cost.seconds / 86400
-    print(
-        f"{name:>18}: {cost.run_operations:.1e} FLOP, {days:6.1f} A100 days, {cost.clip_bytes / 1e9:5.2f} GB a clip kept"
-    )
+    days, kept = cost.seconds / 86400, cost.clip_bytes / 1e9
+    print(f"{name:>18}: {cost.run_operations:.1e} FLOP, {days:5.1f} A100 days; {kept:.2f} GB of activations a clip")
 
 # %% [markdown]
 # ## Bandwidth: why 12 steps of everything beat 1024 steps of one token
@@ -112,8 +111,8 @@ for name in ("ucf101-3dvq-base", "ucf101-cg-base", "ucf101-3dvq-large", "ucf101-
 # $$t \ge \max\Big(\frac{F}{\text{peak}}, \frac{Q}{\text{bandwidth}}\Big),$$
 #
 # so it reaches the peak only if its *intensity* $F/Q$ exceeds peak / bandwidth, the "ridge" of the chip. Count it for
-# operations of the B model with 2-byte numbers, every input read and every output written once. Which of them can use the
-# chip, and which wait for memory?
+# operations of the B model with 2-byte numbers, every input read and every output written once. Which of them can use
+# the chip, and which wait for memory?
 
 
 # %%
@@ -153,16 +152,17 @@ place.legend(loc="lower right", fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The bars that end left of a dashed line wait for memory on that chip. Products over whole clips are far to the right. The
-# same MLP for *one* token reads all its weights to use each once: about 1 FLOP per byte, and a fraction of a percent of the
-# peak. That is autoregressive decoding with one clip. MAGVIT's 12 passes do 12 × 1024 tokens' work instead of 1024, and are
-# faster all the same. What stays left are the element-wise operations: compilers fuse them into their neighbours, which is
-# much of what XLA and `torch.compile` are for.
+# The bars that end left of a dashed line wait for memory on that chip. Products over whole clips are far to the right.
+# The same MLP for *one* token reads all its weights to use each once: about 1 FLOP per byte, and a fraction of a
+# percent of the peak. That is autoregressive decoding with one clip. MAGVIT's 12 passes do 12 × 1024 tokens' work
+# instead of 1024, and are faster all the same. What stays left are the element-wise operations: compilers fuse them
+# into their neighbours, which is much of what XLA and `torch.compile` are for.
 #
 # ## Memory
 #
-# Training keeps two things: the **state**, four copies of the weights (weights, gradients, two moments of Adam) whatever the
-# batch, and the **activations** that the backward pass needs, for each clip of the batch. What fills up first?
+# Training keeps two things: the **state**, four copies of the weights (weights, gradients, two moments of Adam)
+# whatever the batch, and the **activations** that the backward pass needs, for each clip of the batch. What fills up
+# first?
 
 # %%
 networks = {}
@@ -192,14 +192,15 @@ for name, (state, kept, maps) in networks.items():
 # %% [markdown]
 # Activations, not weights. The paper's batch of 256 clips needs many chips, or the tricks of the next sections. For the
 # transformer a good part is attention's tables of $N \times N$, which a fused ("flash") attention never stores. For the
-# tokenizer it is the full-resolution levels: 128×128 pixels × 16 frames × 64 channels are 67 MB in float32, and the encoder
-# and decoder keep dozens of such arrays.
+# tokenizer it is the full-resolution levels: 128×128 pixels × 16 frames × 64 channels are 67 MB in float32, and the
+# encoder and decoder keep dozens of such arrays.
 #
 # ## Length and resolution, measured
 #
-# A token of the paper's models stands for 4×8×8 pixels, so twice the frames are twice the tokens, and twice the resolution
-# four times. Theory: the tokenizer's time is linear in pixels; the transformer's is between linear and quadratic in tokens.
-# A power law $t = a N^p$ is a line of slope $p$ on double logarithmic axes. What are the slopes here?
+# A token of the paper's models stands for 4×8×8 pixels, so twice the frames are twice the tokens, and twice the
+# resolution four times. Theory: the tokenizer's time is linear in pixels; the transformer's is between linear and
+# quadratic in tokens. A power law $t = a N^p$ is a line of slope $p$ on double logarithmic axes. What are the slopes
+# here?
 
 
 # %%
@@ -250,10 +251,11 @@ crossing = 6 * small["hidden_size"]
 print(f"By the formula, attention is half of this transformer's work at N = {crossing}.")
 
 # %% [markdown]
-# The tokenizer's exponent is near 1. The transformer's lies between 1 and 2 and is larger at the large end, where attention
-# dominates. So doubling the *resolution* of a clip costs the tokenizer 4 times and the transformer 4 to 16 times. The way out
-# is a tokenizer that compresses more, not a larger transformer; MAGVIT's 4×8×8 are a choice in this trade. For longer videos
-# the paper generates window by window: `magvit.continue_video` and `magvit.outpaint` keep $N$ fixed.
+# The tokenizer's exponent is near 1. The transformer's lies between 1 and 2 and is larger at the large end, where
+# attention dominates. So doubling the *resolution* of a clip costs the tokenizer 4 times and the transformer 4 to 16
+# times. The way out is a tokenizer that compresses more, not a larger transformer; MAGVIT's 4×8×8 are a choice in this
+# trade. For longer videos the paper generates window by window: `magvit.continue_video` and `magvit.outpaint` keep $N$
+# fixed.
 #
 # ## Tokens, made once
 #
@@ -268,15 +270,16 @@ print(f"from tokens a step takes {step / (step + 2 * encode):.0%} of the operati
 print(f"and a clip takes {2 * N / 1e3:.0f} kB (16 bit a token) instead of {16 * 128 * 128 * 3 / 1e3:.0f} kB of pixels")
 
 # %% [markdown]
-# `magvit.tokenize(clips)` does it in memory, `magvit-keras tokenize` for a data set, in shards and by many processes; `fit`
-# takes the result. The price: random windows and crops are those that you have tokenized. Take several passes
+# `magvit.tokenize(clips)` does it in memory, `magvit-keras tokenize` for a data set, in shards and by many processes;
+# `fit` takes the result. The price: random windows and crops are those that you have tokenized. Take several passes
 # (`token_passes` of `train_run`).
 #
 # ## Half the bytes: mixed precision
 #
-# `mixed_bfloat16` keeps weights and optimizer in float32 and computes in bfloat16: activations take half the memory, and
-# matrix units run several times faster. bfloat16 has the range of float32 with 8 bits of precision, so that gradients do not
-# vanish; float16 needs its loss scaled, which Keras does. How much does it change what the network says?
+# `mixed_bfloat16` keeps weights and optimizer in float32 and computes in bfloat16: activations take half the memory,
+# and matrix units run several times faster. bfloat16 has the range of float32 with 8 bits of precision, so that
+# gradients do not vanish; float16 needs its loss scaled, which Keras does. How much does it change what the network
+# says?
 
 # %%
 shape = {"codebook_size": 256, "num_classes": 4, "latent_shape": (4, 8, 8), **small}
@@ -291,15 +294,16 @@ print(f"relative error: {np.sqrt(np.mean((one - two) ** 2)) / one.std():.1%}")
 print("weights in", rough.trainable_variables[0].dtype, "- computed in", rough.compute_dtype)
 
 # %% [markdown]
-# A percent or so, in all logits alike: sampling noise is far larger. In a script, one line before any model is made does it:
-# `keras.config.set_dtype_policy("mixed_bfloat16")`. TPUs and GPUs from the A100 on want bfloat16; a T4 has fast float16
-# only. (On PyTorch's CPU builds train in float32: convolution gradients in bfloat16 can be non-finite there.)
+# A percent or so, in all logits alike: sampling noise is far larger. In a script, one line before any model is made
+# does it: `keras.config.set_dtype_policy("mixed_bfloat16")`. TPUs and GPUs from the A100 on want bfloat16; a T4 has
+# fast float16 only. (On PyTorch's CPU builds train in float32: convolution gradients in bfloat16 can be non-finite
+# there.)
 #
 # ## A large batch on a small chip: accumulation
 #
-# The gradient of a batch is the mean of its parts' gradients. So add up over $k$ batches, step once, and it is as if the
-# batch were $k$ times larger, at the memory of one part. Keras' optimizers do it with `gradient_accumulation_steps`. Check on
-# a small network: 4 parts of 8 against one batch of 32, equal weights?
+# The gradient of a batch is the mean of its parts' gradients. So add up over $k$ batches, step once, and it is as if
+# the batch were $k$ times larger, at the memory of one part. Keras' optimizers do it with
+# `gradient_accumulation_steps`. Check on a small network: 4 parts of 8 against one batch of 32, equal weights?
 
 
 # %%
@@ -316,14 +320,15 @@ whole, parts = trained(32), trained(8, gradient_accumulation_steps=4)
 print(f"largest difference of a weight: {abs(whole - parts).max():.1e}, of weights up to {abs(whole).max():.2f}")
 
 # %% [markdown]
-# Equal up to rounding. What accumulation does not give: statistics *of the batch*. The masked transformer has none; in the
-# tokenizer the entropy loss and LeCam see only the small batch.
+# Equal up to rounding. What accumulation does not give: statistics *of the batch*. The masked transformer has none; in
+# the tokenizer the entropy loss and LeCam see only the small batch.
 #
 # ## Computing twice instead of keeping: rematerialisation
 #
 # Do not keep the activations inside a block, compute them again when the backward pass arrives there. The memory falls
-# from all activations to the blocks' inputs and one block's inside; the price is one more forward pass, 4/3 of the operations
-# of a step. `remat="blocks"` does it for the transformer, the tokenizer and the discriminator. The gradients are the same:
+# from all activations to the blocks' inputs and one block's inside; the price is one more forward pass, 4/3 of the
+# operations of a step. `remat="blocks"` does it for the transformer, the tokenizer and the discriminator. The gradients
+# are the same:
 
 # %%
 grads, taken = {}, {}
@@ -338,12 +343,12 @@ for remat in ("none", "blocks"):
     target = np.zeros((4, 1), "float32")
     inner.train_on_batch(tokens, target)
     grads[remat] = np.concatenate([np.ravel(a - b) for a, b in zip(weights, model.get_weights(), strict=True)])
-    taken[remat] = seconds(lambda m=inner: m.train_on_batch(tokens, target))
+    taken[remat] = seconds(inner.train_on_batch, tokens, target)
 error = abs(grads["none"] - grads["blocks"]).max() / abs(grads["none"]).max()
 print(f"relative difference of the gradients: {error:.1e}")
 print(f"a step takes {taken['blocks'] / taken['none']:.2f} times as long (4/3 by the count)")
 
-for name, (state, kept, maps) in networks.items():
+for name, (_, kept, maps) in networks.items():
     if "transformer" in name:
         size = transformer_config("base" if name.endswith("B") else "large", 101)
         inputs = size["num_layers"] * (math.prod(size["latent_shape"]) + 2) * size["hidden_size"]
@@ -354,13 +359,13 @@ for name, (state, kept, maps) in networks.items():
 # ## Several devices
 #
 # **Data parallel:** every device holds all weights and takes a part of each batch; the gradients are averaged. That
-# sends $2 \frac{n-1}{n} \cdot 4P$ bytes a step through the links, however large the batch. **Model parallel:** the devices share
-# the weights too, each holding some heads and a part of each MLP. Less memory for weights, but activations must travel in
-# every layer, so only for models that do not fit otherwise.
+# sends $2 \frac{n-1}{n} \cdot 4P$ bytes a step through the links, however large the batch. **Model parallel:** the
+# devices share the weights too, each holding some heads and a part of each MLP. Less memory for weights, but
+# activations must travel in every layer, so only for models that do not fit otherwise.
 #
-# In the library one call before any model is made sets it up: `mk.distribution.start("data")`, or `"model"`, which needs
-# JAX. On JAX it sets Keras' `DataParallel` or `ModelParallel`. A CPU can pretend to be four devices, which shows that a program
-# is right, not that it is fast. XLA must be told at the start of a process, hence the script:
+# In the library one call before any model is made sets it up: `mk.distribution.start("data")`, or `"model"`, which
+# needs JAX. On JAX it sets Keras' `DataParallel` or `ModelParallel`. A CPU can pretend to be four devices, which shows
+# that a program is right, not that it is fast. XLA must be told at the start of a process, hence the script:
 
 # %%
 SCRIPT = """
@@ -412,8 +417,8 @@ else:
         np.testing.assert_allclose(found[kind]["losses"], found["none"]["losses"], atol=1e-4)
 
 # %% [markdown]
-# The losses are those of one device, up to rounding. Under `data` each of the four devices has the whole weight. Under `model`
-# pairs share it: each device holds half of its columns, and two pairs share the batch.
+# The losses are those of one device, up to rounding. Under `data` each of the four devices has the whole weight. Under
+# `model` pairs share it: each device holds half of its columns, and two pairs share the batch.
 #
 # Is the network between the devices fast enough? Compare the seconds of computing with those of sending, for the B
 # transformer with 16 clips on each device:
@@ -426,8 +431,8 @@ for chip, speed in links.items():
     print(f"{chip:>8}: computing {1e3 * computing:6.0f} ms, sending {1e3 * sending:4.1f} ms a step")
 
 # %% [markdown]
-# Where sending is a few percent, data parallel training is nearly as many times faster as there are devices, even without
-# overlapping the two. It fails first for small batches per device.
+# Where sending is a few percent, data parallel training is nearly as many times faster as there are devices, even
+# without overlapping the two. It fails first for small batches per device.
 #
 # ## What changes on Colab
 #
@@ -440,8 +445,8 @@ for chip, speed in links.items():
 # | Sizes | channels and widths in multiples of 128 fill the matrix unit | multiples of 8 |
 # | Reading | few CPU cores: tokens in memory, no decoding on the way | the same |
 #
-# `tutorials/tasks/colab_tpu.py` is the notebook for it. This lesson's own numbers were measured on whatever ran it, printed at
-# the top.
+# `tutorials/tasks/colab_tpu.py` is the notebook for it. This lesson's own numbers were measured on whatever ran it,
+# printed at the top.
 #
 # ## Exercises
 #
@@ -450,8 +455,8 @@ for chip, speed in links.items():
 #
 # <details><summary>Solution</summary>
 #
-# $4 d L N^2 > 24 d^2 L N$ where $N > 6d = 6144$ tokens. A latent frame of 128×128 has 256 tokens and stands for 4 frames,
-# so from 96 frames on.
+# $4 d L N^2 > 24 d^2 L N$ where $N > 6d = 6144$ tokens. A latent frame of 128×128 has 256 tokens and stands for 4
+# frames, so from 96 frames on.
 #
 # </details>
 #
@@ -490,20 +495,20 @@ for chip, speed in links.items():
 #
 # </details>
 #
-# **4.** Doubling the frame rate of 16-frame clips (32 frames for the same seconds): what does it cost, and what could the
-# tokenizer do about it?
+# **4.** Doubling the frame rate of 16-frame clips (32 frames for the same seconds): what does it cost, and what could
+# the tokenizer do about it?
 #
 # <details><summary>Solution</summary>
 #
-# Twice the pixels: the tokenizer costs twice as much. Twice the tokens: the transformer costs 2 to 4 times. A tokenizer with one
-# more halving in time (`temporal_downsample=(True, True, True)`) makes 8×8×8 pixels a token and keeps $N$; neighbouring frames
-# are more alike at the higher rate, so it loses less than it seems.
+# Twice the pixels: the tokenizer costs twice as much. Twice the tokens: the transformer costs 2 to 4 times. A tokenizer
+# with one more halving in time (`temporal_downsample=(True, True, True)`) makes 8×8×8 pixels a token and keeps $N$;
+# neighbouring frames are more alike at the higher rate, so it loses less than it seems.
 #
 # </details>
 #
 # ## Further reading
 #
 # - MAGVIT (arXiv 2212.05199): Table 8 (sizes), App. B.2 (training), Sec. 4.3 and Fig. 5 (speed).
-# - Roofline: Williams, Waterman, Patterson (2009). Rematerialisation: arXiv 1604.06174. Mixed precision: arXiv 1710.03740.
-#   FlashAttention: arXiv 2205.14135. Tensor parallel transformers: arXiv 1909.08053.
+# - Roofline: Williams, Waterman, Patterson (2009). Rematerialisation: arXiv 1604.06174. Mixed precision: arXiv
+#   1710.03740. FlashAttention: arXiv 2205.14135. Tensor parallel transformers: arXiv 1909.08053.
 # - In the library: `magvit_keras/presets/estimates.py`, `distribution.py`, `docs/how_to/distributed.md`, `recipes.md`.

@@ -1,11 +1,12 @@
 # %% [markdown]
 # # Train on a Colab TPU
 #
-# With `keras.distribution` every core of a TPU takes a part of each batch. This notebook finds out what it runs on, says so, and
-# trains a small transformer there: on a TPU, on GPUs, or on a CPU that pretends to be four devices, with the same code.
+# With `keras.distribution` every core of a TPU takes a part of each batch. This notebook finds out what it runs on,
+# says so, and trains a small transformer there: on a TPU, on GPUs, or on a CPU that pretends to be four devices, with
+# the same code.
 #
-# On Colab choose *Runtime → Change runtime type → TPU* first. The next cell must come before anything imports JAX: where there
-# is no TPU it asks for four simulated devices of the CPU. A TPU or a GPU does not mind it.
+# On Colab choose *Runtime → Change runtime type → TPU* first. The next cell must come before anything imports JAX:
+# where there is no TPU it asks for four simulated devices of the CPU. A TPU or a GPU does not mind it.
 
 # %%
 import os
@@ -53,9 +54,10 @@ else:
 # %% [markdown]
 # ## Start
 #
-# `mk.distribution.start` comes before any model is made, once. On JAX it sets `keras.distribution.DataParallel` over all devices; on
-# TensorFlow it is `MirroredStrategy`; PyTorch needs a process for each GPU, started by `torchrun`, so a notebook uses one device.
-# If you set your own `keras.distribution` instead, that works too: the library asks Keras what is set.
+# `mk.distribution.start` comes before any model is made, once. On JAX it sets `keras.distribution.DataParallel` over
+# all devices; on TensorFlow it is `MirroredStrategy`; PyTorch needs a process for each GPU, started by `torchrun`, so a
+# notebook uses one device. If you set your own `keras.distribution` instead, that works too: the library asks Keras
+# what is set.
 
 # %%
 on_accelerator = bool(kinds & {"tpu", "gpu", "cuda"})
@@ -67,9 +69,9 @@ print(f"{shared.batch_parts} device(s) share a batch: its size must be a multipl
 # %% [markdown]
 # ## Data: tokens, made once
 #
-# A TPU machine has few CPU cores for decoding video, and the tokenizer is frozen anyway. So make tokens first, keep them in
-# memory or on disk (`magvit-keras tokenize --data FOLDER --out TOKENS --tokenizer PRESET`), and train from those. Batches of one
-# size: a TPU compiles each new shape anew.
+# A TPU machine has few CPU cores for decoding video, and the tokenizer is frozen anyway. So make tokens first, keep
+# them in memory or on disk (`magvit-keras tokenize --data FOLDER --out TOKENS --tokenizer PRESET`), and train from
+# those. Batches of one size: a TPU compiles each new shape anew.
 
 # %%
 keras.utils.set_random_seed(0)
@@ -92,8 +94,8 @@ print({name: value.shape for name, value in tokens.items()})
 # %% [markdown]
 # ## Train
 #
-# The batch counts the clips of all devices together. The first step compiles, for a minute or so with the B sizes; look at the
-# steps after it.
+# The batch counts the clips of all devices together. The first step compiles, for a minute or so with the B sizes; look
+# at the steps after it.
 
 # %%
 batch_size = 256 if on_accelerator else 32
@@ -115,15 +117,14 @@ epochs = 2 if FAST else 5
 history = magvit.fit(data, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[clock])
 seconds = np.diff(clock.ends)
 print(f"loss by epoch: {np.round(history.history['loss'], 2)}")
-print(
-    f"first step {seconds[0]:.1f} s, then {np.median(seconds[1:]):.3f} s: {batch_size / np.median(seconds[1:]):.0f} clips/s"
-)
+later = np.median(seconds[1:])
+print(f"first step {seconds[0]:.1f} s, then {later:.3f} s: {batch_size / later:.0f} clips/s")
 
 # %% [markdown]
 # ## Where is a weight?
 #
-# On JAX an array knows which devices hold it. In data parallel training each has a copy of every weight, and its own part of
-# the batch.
+# On JAX an array knows which devices hold it. In data parallel training each has a copy of every weight, and its own
+# part of the batch.
 
 # %%
 kernel = next(v for v in transformer.variables if v.path.endswith("mlp_in/kernel"))
@@ -151,8 +152,9 @@ mk.show(clips, labels=labels, columns=4)
 #
 # ## A model too large for one core
 #
-# `mk.distribution.start("model", model_devices=2)` shares heads, MLPs and embeddings of the transformer between pairs of devices
-# (`keras.distribution.ModelParallel` with a `LayoutMap`; JAX). Use it only where a copy on each device does not fit.
+# `mk.distribution.start("model", model_devices=2)` shares heads, MLPs and embeddings of the transformer between pairs
+# of devices (`keras.distribution.ModelParallel` with a `LayoutMap`; JAX). Use it only where a copy on each device does
+# not fit.
 #
 # ## Long trainings
 #

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Convert weights of others
 #
-# Checkpoints of the authors' Flax code, MaskGIT's image tokenizer, and VQGANs in PyTorch become presets of this library, which
-# load on every backend. Neither Flax nor PyTorch is needed to read them, and nothing in a file is run.
+# Checkpoints of the authors' Flax code, MaskGIT's image tokenizer, and VQGANs in PyTorch become presets of this
+# library, which load on every backend. Neither Flax nor PyTorch is needed to read them, and nothing in a file is run.
 #
-# So that this notebook runs without a download, it writes **small stand-ins** in the authors' format first. Where a real file
-# belongs, the cell says so.
+# So that this notebook runs without a download, it writes **small stand-ins** in the authors' format first. Where a
+# real file belongs, the cell says so.
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
@@ -38,9 +38,10 @@ work = pathlib.Path(tempfile.mkdtemp())
 # %% [markdown]
 # ## Stand-ins
 #
-# A checkpoint of Flax is MessagePack: nested dicts with arrays at their ends. The authors' trainer of the tokenizer stores, beside
-# its optimizers, the parameters of generator and discriminator and the averaged ones (`ema_params`). The stand-in holds the
-# weights of a shipped tokenizer under the authors' names, so what comes out of the conversion can be checked.
+# A checkpoint of Flax is MessagePack: nested dicts with arrays at their ends. The authors' trainer of the tokenizer
+# stores, beside its optimizers, the parameters of generator and discriminator and the averaged ones (`ema_params`). The
+# stand-in holds the weights of a shipped tokenizer under the authors' names, so what comes out of the conversion can be
+# checked.
 
 
 # %%
@@ -89,7 +90,7 @@ print(f"checkpoint_7000: {(work / 'checkpoint_7000').stat().st_size / 1e6:.1f} M
 #
 # ```python
 # path = "/content/drive/MyDrive/vqgan/checkpoint_120000"  # the file, a folder with it, or the folder of the training
-# preset = "3dvq_base_ucf101"                              # or "3dvq_large_k600", ...; None reads the sizes off the arrays
+# preset = "3dvq_base_ucf101"  # or "3dvq_large_k600", ...; None reads the sizes off the arrays
 # ```
 
 # %%
@@ -105,8 +106,9 @@ tokenizer = made.model
 print(f"{type(tokenizer).__name__}, {tokenizer.count_params():,} parameters, padding {tokenizer.padding!r}")
 
 # %% [markdown]
-# **Look at reconstructions**, always. A conversion with wrong padding, or with frames in -1 to 1, runs and shows colours or
-# borders that are off. Every configuration that the authors released pads with zeros (`"same"`), which is the default here.
+# **Look at reconstructions**, always. A conversion with wrong padding, or with frames in -1 to 1, runs and shows
+# colours or borders that are off. Every configuration that the authors released pads with zeros (`"same"`), which is
+# the default here.
 
 # %%
 look = {"occlusion": 0.0, "texture": 0.15}
@@ -126,8 +128,9 @@ print(*sorted(path.name for path in (work / "tokenizer").iterdir()))
 # %% [markdown]
 # ## The transformer, and a whole model
 #
-# The transformer comes from another training, and needs its tokenizer to become a model that generates. Its arrays tell the number
-# of classes and layers, but not which of the vocabulary are codes: those sizes come from a preset or a dict. For a real one:
+# The transformer comes from another training, and needs its tokenizer to become a model that generates. Its arrays tell
+# the number of classes and layers, but not which of the vocabulary are codes: those sizes come from a preset or a dict.
+# For a real one:
 #
 # ```python
 # convert_checkpoint("transformer/checkpoint_74000", preset="magvit_base_ucf101_cg", tokenizer="converted/tokenizer")
@@ -151,8 +154,8 @@ print(whole.kind, "-", *whole.notes, sep="\n  ")
 whole.model.save_to_preset(work / "magvit")
 
 # %% [markdown]
-# `prompts="official"` means the authors' vocabulary, in which all outpaintings share one prompt, and so do the inpaintings. A model
-# of one task without prompts is recognised by its number of positions.
+# `prompts="official"` means the authors' vocabulary, in which all outpaintings share one prompt, and so do the
+# inpaintings. A model of one task without prompts is recognised by its number of positions.
 #
 # The stand-in's transformer knows nothing; only the given frame is recognisable:
 
@@ -165,8 +168,8 @@ mk.show({"given: the first frame": clips[:2], "continued by random weights": gen
 #
 # | File | Call | Becomes |
 # |---|---|---|
-# | `tokenizer_imagenet256_checkpoint` of MaskGIT | `convert_checkpoint(path)` | `ImageTokenizer`, a start for inflation |
-# | VQGANs of taming-transformers, LlamaGen: `.ckpt`, `.pt`, `.safetensors` | `convert_checkpoint(path)` | `ImageTokenizer`, a start for training |
+# | `tokenizer_imagenet256_checkpoint` of MaskGIT | `convert_checkpoint(path)` | `ImageTokenizer`, for inflation |
+# | VQGANs in PyTorch (taming-transformers, LlamaGen) | `convert_checkpoint(path)` | `ImageTokenizer`, for training |
 # | I3D, C3D, VGG16 for the metrics | `mk.convert.load_i3d(path)`, ... | networks for FVD, IS, LPIPS |
 #
 # MaskGIT's file has the same layout, in two dimensions. A stand-in of it, and how it starts a video tokenizer:

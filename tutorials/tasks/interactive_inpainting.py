@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Draw a hole, and let the model fill it
 #
-# MAGVIT is trained to complete clips from whatever part of them is given. The part need not be one of the ten tasks' boxes: any mask
-# of pixels will do. Here you paint over a clip with the mouse or a finger, and the model makes what was under the paint.
+# MAGVIT is trained to complete clips from whatever part of them is given. The part need not be one of the ten tasks'
+# boxes: any mask of pixels will do. Here you paint over a clip with the mouse or a finger, and the model makes what was
+# under the paint.
 #
 # Drawing works in Jupyter, VS Code and Colab, on a plain HTML canvas that hands its pixels to a hidden text field of
 # `ipywidgets`; no other package is needed. Sliders do the same where a script may not run. Without anybody at the mouse
@@ -27,7 +28,9 @@ FAST = os.environ.get("MAGVIT_KERAS_FAST") == "1"  # a tenth of the steps, for a
 import base64
 import importlib.util
 import io
+import itertools
 
+import keras
 import numpy as np
 from PIL import Image
 
@@ -49,9 +52,9 @@ def stroke(points, radius):
     """True within `radius` pixels of a line through the points (row, column)."""
     rows, columns = np.mgrid[:H, :W]
     mask = np.zeros((H, W), bool)
-    for (r0, c0), (r1, c1) in zip(points, points[1:], strict=False):
-        for t in np.linspace(0, 1, 30):
-            mask |= (rows - r0 - t * (r1 - r0)) ** 2 + (columns - c0 - t * (c1 - c0)) ** 2 <= radius**2
+    for (r0, c0), (r1, c1) in itertools.pairwise(points):
+        for part in np.linspace(0, 1, 30):
+            mask |= (rows - r0 - part * (r1 - r0)) ** 2 + (columns - c0 - part * (c1 - c0)) ** 2 <= radius**2
     return mask
 
 
@@ -59,7 +62,7 @@ prepared = stroke([(18, 10), (30, 30), (44, 52)], radius=9)
 
 CANVAS = """
 <div id="@ID@" style="font: 13px sans-serif">
-<canvas width="@WIDTH@" height="@HEIGHT@" style="touch-action: none; cursor: crosshair; border: 1px solid #888"></canvas>
+<canvas width="@WIDTH@" height="@HEIGHT@" style="touch-action: none; cursor: crosshair"></canvas>
 <div>brush <input type="range" min="2" max="16" value="7"> <button>clear</button> <span></span></div>
 </div>
 <script>
@@ -120,9 +123,8 @@ def canvas_html(frame, mask, identity, enlarge=6):
 # %% [markdown]
 # ## Paint
 #
-# Paint over the first frame, then press *Generate*, or run the next cells. *Drift* lets the paint follow a moving shape; *frames*
-# says in which of them it lies. Below 8×8 pixels a stroke hides no token completely, and the model will mostly keep what it still
-# sees.
+# Paint over the first frame, then press *Generate*, or run the next cells. *Drift* lets the paint follow a moving
+# shape; *frames* says in which of them it lies. The box sliders make a rectangle instead.
 
 # %%
 painted = {"mask": prepared, "drift": (0, 0), "frames": (0, T)}
@@ -205,14 +207,15 @@ else:
 fill()
 
 # %% [markdown]
-# `generate` takes the mask as `condition_mask`, (T, H, W) or one for each clip, True where a pixel is **given**. The task's prompt
-# is that of inpainting, the nearest kind that was trained.
+# `generate` takes the mask as `condition_mask`, (T, H, W) or one for each clip, True where a pixel is **given**. The
+# task's prompt is that of inpainting, the nearest kind that was trained.
 #
 # ## What the model sees
 #
-# Pixels under the paint become zeros, the clip with the hole is encoded, and a token whose 4×8×8 pixels are *all* painted is
-# marked as unknown (`ispad`). Tokens at the rim are condition tokens that contain a bit of hole: COMMIT does not keep them, it
-# refines them (lesson 6). How many of which are there for this sketch?
+# Pixels under the paint become zeros, and the clip with the hole is encoded. A token is *unknown* (`ispad`) as soon as
+# one of its pixels is painted, so even a thin line costs whole tokens. The others are given. But the encoder looked at
+# the zeros beside them, too, which is why COMMIT does not keep given tokens: it refines them (lesson 6). How many of
+# which?
 
 # %%
 mask = hole()
@@ -222,24 +225,26 @@ made = magvit.generate(
     num_steps=4 if FAST else 12,
     return_details=True,
 )
-unknown = made.ispad[0]
-boxes = mask.reshape(T // 4, 4, H // 8, 8, W // 8, 8)
-touched = boxes.any(axis=(1, 3, 5))
-print(f"of {unknown.size} tokens {unknown.sum()} are unknown, {(touched & ~unknown).sum()} lie at the rim")
-# Yellow: unknown. Blue: at the rim.
+unknown = made.ispad[0]  # (t, h, w)
+given = keras.ops.convert_to_numpy(magvit.tokenizer.encode(made.condition_video))[0]
+refined = (given != made.tokens[0]) & ~unknown
+print(f"{mask.mean():.0%} of the pixels are painted, {unknown.mean():.0%} of the tokens unknown")
+print(f"of the {np.sum(~unknown)} given tokens {np.sum(refined)} were changed")
 colours = np.zeros((*unknown.shape, 3))
-colours[touched] = (0.2, 0.4, 0.9)
 colours[unknown] = (0.95, 0.8, 0.2)
+colours[refined] = (0.2, 0.4, 0.9)
 tint = mk.visualize.to_pixels(colours, (T, H, W))
 overlay = np.where(tint.any(-1, keepdims=True), 0.5 * tint + 0.5 * clip / 255.0, clip / 255.0)
-mk.show({"tokens": overlay, "condition": made.condition_video[0], "generated": made.video[0]}, fps=6)
+mk.show(
+    {"yellow: unknown; blue: refined": overlay, "condition": made.condition_video[0], "generated": made.video[0]}, fps=6
+)
 
 # %% [markdown]
 # ## Try
 #
 # - Paint over the shape in all frames: the background is completed and the shape is gone, or another one appears.
 # - Paint in the last frames only (*frames* 5 to 16): that is frame prediction with a hole of any form.
-# - A stroke of 3 pixels: hardly any token is unknown, and the stroke shows through the tokens at its rim.
+# - A grid of thin lines: few pixels are painted, yet nearly all tokens are unknown.
 #
-# Your own clip: an array of the model's shape, `mk.data.VideoFolder(folder, num_frames=16, size=(64, 64))[0]["video"]`. For real
-# videos the model must have been trained on such: `tutorials/tasks/train_on_your_own_videos.py`.
+# Your own clip: an array of the model's shape, `mk.data.VideoFolder(folder, num_frames=16, size=(64, 64))[0]["video"]`.
+# For real videos the model must have been trained on such: `tutorials/tasks/train_on_your_own_videos.py`.

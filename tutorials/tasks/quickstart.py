@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Quickstart: clips in a minute
 #
-# The package comes with a small MAGVIT for **Moving Shapes**, clips of 16 frames of 64×64 pixels that are drawn from a seed.
-# This notebook uses it for four of its ten tasks. There is nothing to download and nothing to train; a CPU will do.
+# The package comes with a small MAGVIT for **Moving Shapes**, clips of 16 frames of 64×64 pixels that are drawn from a
+# seed. This notebook uses it for four of its ten tasks. There is nothing to download and nothing to train; a CPU will
+# do.
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
@@ -39,13 +40,13 @@ clips = magvit.generate("class_conditional_generation", label=names, num_steps=s
 mk.show(clips, labels=names, columns=4)
 
 # %% [markdown]
-# `clips` is an array (4, 16, 64, 64, 3) of floats in [0, 1]. The same seed gives the same clips on every backend; another one
-# gives others.
+# `clips` is an array (4, 16, 64, 64, 3) of floats in [0, 1]. The same seed gives the same clips on every backend;
+# another one gives others.
 #
 # ## Continue, complete, extend a clip
 #
-# The other tasks are given a part of a clip. Here the parts are cut from held-out clips of the data set; put in your own
-# array of that shape. The first row is what the model is given, the last what is true.
+# The other tasks are given a part of a clip. Here the parts are cut from held-out clips of the data set; put in your
+# own array of that shape. The first row is what the model is given, the last what is true.
 
 # %%
 source = mk.data.MovingShapes(4, num_frames=16, size=(64, 64), split="test", occlusion=0.0, texture=0.15)
@@ -63,7 +64,8 @@ true = list(video[: len(tasks)] / 255.0)
 mk.show({"given": given, "generated": made, "true": true}, labels=tasks)
 
 # %% [markdown]
-# `keep_condition=True` puts the given pixels back into the result, which otherwise passes through the tokenizer like the rest.
+# `keep_condition=True` puts the given pixels back into the result, which otherwise passes through the tokenizer like
+# the rest.
 #
 # ## Keep a clip
 #
@@ -82,5 +84,5 @@ print(path.name, f"{path.stat().st_size / 1e3:.0f} kB")
 #
 # - The course begins with `tutorials/01_clips.py`; decoding options (steps, temperature, guidance) are lesson 7.
 # - Your own videos: `tutorials/tasks/train_on_your_own_videos.py`.
-# - On the command line: `magvit-keras generate --run PRESET_OR_RUN --task class_conditional_generation --label star_orbit --out
-#   star.gif`.
+# - On the command line: `magvit-keras generate --run PRESET_OR_RUN --task class_conditional_generation --label
+#   star_orbit --out star.gif`.

@@ -1,8 +1,9 @@
 # %% [markdown]
 # # One preset, three backends
 #
-# A model that is saved on one backend loads on every other and says the same. This notebook makes a preset on the backend it
-# runs on, then loads it in a process of its own for JAX, TensorFlow and PyTorch, whichever are installed, and compares.
+# A model that is saved on one backend loads on every other and says the same. This notebook makes a preset on the
+# backend it runs on, then loads it in a process of its own for JAX, TensorFlow and PyTorch, whichever are installed,
+# and compares.
 #
 # A process has one backend: Keras fixes it when it is imported. That is why each gets its own.
 
@@ -35,7 +36,8 @@ folder = pathlib.Path(tempfile.mkdtemp())
 # %% [markdown]
 # ## Save
 #
-# A small model with fresh weights: what is compared is arithmetic, so training would not matter. The input is saved too.
+# A small model with fresh weights: what is compared is arithmetic, so training would not matter. The input is saved
+# too.
 
 # %%
 tokenizer = mk.VideoTokenizer(16, (1, 2), (True,), 1, embedding_dim=8, codebook_size=64, norm_groups=1)
@@ -101,9 +103,10 @@ for other in others:
     np.testing.assert_allclose(outputs[first]["generated"], outputs[other]["generated"], atol=1e-3)
 
 # %% [markdown]
-# Tokens are equal, numbers agree to float32 rounding, and even the *generated* clips are the same: `generate` draws its noise from
-# a hash of seed, step and position in integer arithmetic, which has the same bits everywhere. (Where two candidates for a token are
-# equal within rounding, backends may choose differently, and a clip then differs from that token on. It is rare.)
+# Tokens are equal, numbers agree to float32 rounding, and even the *generated* clips are the same: `generate` draws its
+# noise from a hash of seed, step and position in integer arithmetic, which has the same bits everywhere. (Where two
+# candidates for a token are equal within rounding, backends may choose differently, and a clip then differs from that
+# token on. It is rare.)
 #
 # ## Which one to use
 #
@@ -111,6 +114,6 @@ for other in others:
 # - **PyTorch** starts at once and is the easiest to debug: `print` works in every layer.
 # - **TensorFlow** exports to SavedModel and LiteRT.
 #
-# `KERAS_BACKEND=torch` in the environment, or `os.environ["KERAS_BACKEND"] = "torch"` before the first import, chooses one. Trainings
-# may move, too: a run's checkpoint holds optimizers, and the same `magvit-keras train` command goes on under another backend. See
-# `docs/how_to/backends.md`.
+# `KERAS_BACKEND=torch` in the environment, or `os.environ["KERAS_BACKEND"] = "torch"` before the first import, chooses
+# one. Trainings may move, too: a run's checkpoint holds optimizers, and the same `magvit-keras train` command goes on
+# under another backend. See `docs/how_to/backends.md`.

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Train on your own videos
 #
-# From a folder of video files to a model that continues and makes clips, with `train_run`: two stages, checkpoints, and one
-# folder that holds everything. Lesson 9 explains the steps; this is the recipe.
+# From a folder of video files to a model that continues and makes clips, with `train_run`: two stages, checkpoints, and
+# one folder that holds everything. Lesson 9 explains the steps; this is the recipe.
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
@@ -30,8 +30,8 @@ from magvit_keras.run import Settings, train_run
 # %% [markdown]
 # ## 1. The folder
 #
-# A sub-folder is a class; a folder without sub-folders is one class. On Colab, mount your drive first
-# (`from google.colab import drive; drive.mount("/content/drive")`) and give the path there. Without one the cell makes a few
+# A sub-folder is a class; a folder without sub-folders is one class. On Colab, mount your drive first (`from
+# google.colab import drive; drive.mount("/content/drive")`) and give the path there. Without one the cell makes a few
 # files, so that the notebook runs.
 
 # %%
@@ -48,7 +48,7 @@ if folder is None:
 # %% [markdown]
 # ## 2. Check
 #
-# The size of a clip must divide by that of a token: frames by 4, height and width by 8 with the default tokenizers.
+# The size of a clip must divide by that of a token: here frames, height and width by 4.
 
 # %%
 num_frames, size, frame_stride = 16, (64, 64), 1
@@ -62,7 +62,7 @@ mk.show(videos.arrays(limit=4)["video"], columns=4)
 #
 # | Setting | Choose it by |
 # |---|---|
-# | `tokenizer` | `"3dvq_tiny_moving_shapes"`: has weights, is trained further; `"3dvq_tiny"`: fresh; a folder or `hf://user/repo`; the paper's `"3dvq_base_ucf101"` for a GPU |
+# | `tokenizer` | a preset: `"3dvq_tiny_moving_shapes"` has weights; `"3dvq_base_ucf101"` is for a GPU; or a folder |
 # | `transformer` | `"tiny"`, `"base"`, `"large"`, or constructor arguments |
 # | `tasks` | any of `list(mk.TASKS)`; those with "class" need sub-folders |
 # | `tokenizer_steps`, `transformer_steps` | thousands. The numbers below only show that it runs |
@@ -113,8 +113,9 @@ mk.show({"true": given, "continued from the first frame": made})
 #
 # ## 6. Keep and share
 #
-# `run/magvit` is a preset: `mk.Magvit.from_preset(path)` loads it on every backend, `mk.upload_preset("hf://me/name", path)` puts it
-# on the Hugging Face hub. Its model card says what the training knows; the licence of your data is yours to add.
+# `run/magvit` is a preset: `mk.Magvit.from_preset(path)` loads it on every backend, `mk.upload_preset("hf://me/name",
+# path)` puts it on the Hugging Face hub. Its model card says what the training knows; the licence of your data is yours
+# to add.
 
 # %%
 print(*sorted(path.name for path in (work / "run").iterdir()))
