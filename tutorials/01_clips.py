@@ -42,9 +42,9 @@ from magvit_keras.data import MovingShapes, VideoFolder
 # %% [markdown]
 # ## A clip is an array
 #
-# A clip is $x \in [0,1]^{T\times H\times W\times 3}$: $T$ frames of $H\times W$ pixels with red, green and blue. A batch
-# has one more axis in front, $(B, T, H, W, 3)$. Two storage types are in use: `uint8`, 0 to 255, as files hold them, and
-# floats in $[0, 1]$, as networks want them. The library takes either and scales the first.
+# A clip is $x \in [0,1]^{T\times H\times W\times 3}$: $T$ frames of $H\times W$ pixels with red, green and blue. A
+# batch has one more axis in front, $(B, T, H, W, 3)$. Two storage types are in use: `uint8`, 0 to 255, as files hold
+# them, and floats in $[0, 1]$, as networks want them. The library takes either and scales the first.
 
 # %%
 source = MovingShapes(36, num_frames=16, size=64, occlusion=0.0, texture=0.15)
@@ -60,8 +60,8 @@ mk.show([s["video"] for s in eight], labels=[source.class_names[s["label"]] for 
 
 # %% [markdown]
 # The most frequent mistake of all is a range that nobody checked: floats from 0 to 255, or from -1 to 1. A network
-# trains on them without complaint and learns nothing useful. Everything in this library that takes pixels looks at their
-# range first:
+# trains on them without complaint and learns nothing useful. Everything in this library that takes pixels looks at
+# their range first:
 
 # %%
 try:
@@ -72,8 +72,8 @@ except ValueError as error:
 # %% [markdown]
 # ## Moving Shapes
 #
-# Real video data sets are large and need a licence or a long download. Moving Shapes are drawn from a seed. A class is a
-# *shape* times a *motion*, so telling classes apart needs both a look at one frame and a look at several. Clip number
+# Real video data sets are large and need a licence or a long download. Moving Shapes are drawn from a seed. A class is
+# a *shape* times a *motion*, so telling classes apart needs both a look at one frame and a look at several. Clip number
 # $i$ of a split depends on `(seed, split, i)` alone: it is the same on every machine, and the splits share no clip.
 
 # %%
@@ -106,11 +106,12 @@ mk.show({
 
 # %%
 MOTIONS = ("left_right", "up_down", "diagonal", "orbit", "spin", "pulse")
-per_motion = 12 if FAST else 60
+per_motion = 4 if FAST else 20
 by_motion = {
-    motion: MovingShapes(per_motion, 16, 64, motions=[motion], occlusion=0.0, texture=0.15).arrays()["video"] / 255.0
+    motion: MovingShapes(per_motion, 16, 64, motions=[motion], occlusion=0.0, texture=0.15).arrays()["video"]
     for motion in MOTIONS
 }
+by_motion = {motion: videos.astype("float32") / 255 for motion, videos in by_motion.items()}
 maps = {motion: np.abs(np.diff(clips, axis=1)).mean(axis=(0, 1, 4)) for motion, clips in by_motion.items()}
 
 figure, axes = plt.subplots(1, 6, figsize=(12, 2.6), layout="constrained")
@@ -138,9 +139,10 @@ plt.show()
 #
 # The usual measure is the peak signal-to-noise ratio, in decibels,
 #
-# $$\mathrm{PSNR}(x, \hat{x}) = -10 \log_{10} \frac{1}{3HW} \sum_{hwc} (x_{hwc} - \hat{x}_{hwc})^2 ,$$
+# $$\operatorname{PSNR}(x, \hat{x}) = -10 \log_{10} \frac{1}{3HW} \sum_{hwc} (x_{hwc} - \hat{x}_{hwc})^2 ,$$
 #
-# where 6 dB more is half the root mean squared error. Which of the three is best one frame ahead, and which after eight?
+# where 6 dB more is half the root mean squared error. Which of the three is best one frame ahead, and which after
+# eight?
 
 # %%
 clips = np.concatenate(list(by_motion.values()))
@@ -155,7 +157,7 @@ predictions = {
 
 
 def frame_psnr(real, guess):
-    return ops.convert_to_numpy(mk.metrics.psnr(real.astype("float32"), guess.astype("float32")))
+    return ops.convert_to_numpy(mk.metrics.psnr(real, guess))
 
 
 scores = {
@@ -172,13 +174,14 @@ for k in (1, 8):
     print(f"{k} ahead:", ", ".join(f"{name} {np.median(values[k - 1]):.1f} dB" for name, values in scores.items()))
 
 # %% [markdown]
-# Extrapolating pixels is a bad idea: a moving edge changes a pixel once and then no more, and the straight line goes on.
-# Repeating the last frame, which knows nothing of motion, is hard to beat at first, and the mean overtakes nothing by
-# being blurred. Remember the curve of `repeat`: in [lesson 6](06_commit.ipynb) it is also the *condition* that the model
-# is given, and a model of any use lies above it.
+# Extrapolating pixels is a bad idea: a moving edge changes a pixel once and then no more, and the straight line goes
+# on. Between the other two, look closely. Repeating shows a sharp frame in which the shape is where it was; the mean
+# shows a smear that is nowhere quite wrong. One frame ahead they are about level, and further ahead the smear wins:
+# PSNR rewards blur and punishes a sharp frame that is some pixels off. This is why generated clips are measured by
+# other means as well, see [lesson 8](08_evaluation.ipynb).
 #
-# PSNR rewards blur and punishes a sharp frame that is a pixel off. That is why generated clips are measured by other
-# means, see [lesson 8](08_evaluation.ipynb).
+# Remember the curve of `repeat`: in [lesson 6](06_commit.ipynb) the last given frame, repeated, is the *condition* that
+# the model starts from, and a model of any use lies above it.
 #
 # ## Is time or space cheaper to throw away?
 #
@@ -199,21 +202,23 @@ def box_means(clips, box):
 figure, place = plt.subplots(figsize=(6, 3.6), layout="constrained")
 curves = {}
 for t in (1, 2, 4, 16):
-    sizes = [s for s in (1, 2, 4, 8, 16) if t * s > 1]
+    sizes = [s for s in (1, 2, 4, 8, 16, 32) if t * s > 1]
     curves[t] = {t * s * s: frame_psnr(clips, box_means(clips, (t, s, s))).mean() for s in sizes}
-    place.plot(curves[t].keys(), curves[t].values(), "o-", label=f"{t} frame{'s' * (t > 1)} a box")
+    place.plot(curves[t].keys(), curves[t].values(), "o-", label=f"{t} frame{'s' * (t > 1)} deep")
 place.set_xscale("log", base=2)
-place.set(xlabel="pixels a box (fewer boxes to the right)", ylabel="PSNR, dB")
+place.set(xlabel="pixels in a box (fewer boxes to the right)", ylabel="PSNR, dB")
 place.legend()
 plt.show()
-for pixels in (4, 16, 64, 256):
+for pixels in (4, 16, 64, 256, 1024):
     found = {t: curve[pixels] for t, curve in curves.items() if pixels in curve}
-    print(f"{pixels:4d} pixels a box:", ", ".join(f"{t} frames {value:.1f} dB" for t, value in found.items()))
+    print(f"{pixels:4d} pixels in a box:", ", ".join(f"{value:.1f} dB if {t} deep" for t, value in found.items()))
 
 # %% [markdown]
-# Compare points on one vertical line: they store equally many numbers. With few numbers left, boxes of two or four frames
-# beat boxes of one frame, since neighbouring frames have more in common than distant pixels; a box of all 16 frames
-# smears everything that moves. This is why MAGVIT's tokenizer works on clips and not on frames.
+# Compare points on one vertical line: they store equally many numbers. As long as there are many, boxes should be small
+# and one frame deep, since things move several pixels a frame. But boxes that grow in space alone soon swallow the
+# shape itself, and from about the paper's 256 pixels on, depth is the better way to spend them. All 16 frames in one
+# box smear everything that moves, until hardly anything is left to smear. This is why MAGVIT's tokenizer works on clips
+# and not on frames, and why it halves time less often than space.
 #
 # The paper's boxes are $4\times 8\times 8$ pixels. A token is one of 1024 codes, 10 bits, so that a clip of
 # $16\times 128\times 128$ pixels becomes $4\times 16\times 16 = 1024$ tokens:
@@ -227,14 +232,14 @@ boxed = box_means(clips[:: len(clips) // 4][:4], (4, 8, 8))
 mk.show({"clip": clips[:: len(clips) // 4][:4], "4x8x8 means": boxed})
 
 # %% [markdown]
-# Keep this picture too. In [lesson 3](03_video_tokenizer.ipynb) a trained tokenizer shows what the same boxes can say with
-# 10 bits each when the code book is learned.
+# Keep this picture too. In [lesson 3](03_video_tokenizer.ipynb) a trained tokenizer shows what the same boxes can say
+# with 10 bits each when the codebook is learned.
 #
 # ## From clips to batches, and from files to clips
 #
 # Every source of the library behaves alike: `len`, an index, `class_names`, and `loader`, which shuffles and makes
-# batches for `model.fit` on any backend. Your own videos are a source as well. Here are twelve clips written as files, in
-# a folder for each class, and read back:
+# batches for `model.fit` on any backend. Your own videos are a source as well. Here are twelve clips written as files,
+# in a folder for each class, and read back:
 
 # %%
 loader = source.loader(batch_size=4, shuffle=True, seed=0)
@@ -252,19 +257,19 @@ loss = np.mean([ops.convert_to_numpy(mk.metrics.psnr(originals[name], by_name[na
 print(f"{len(shared)} clips after H.264: {loss:.1f} dB")
 
 # %% [markdown]
-# The files are compressed with loss, so the clips that come back are close to what was written and not equal to it. What
-# you measure on real data always includes such losses; a model cannot be better than its data.
+# The files are compressed with loss, so the clips that come back are close to what was written and not equal to it.
+# What you measure on real data always includes such losses; a model cannot be better than its data.
 #
 # ## Exercises
 #
 # **1. Bits.** The paper's BAIR clips are $16\times 64\times 64$, with tokens of $4\times 8\times 8$ pixels. How many
-# tokens is that, and how many bits a clip? How large would a code book have to be for *one* token a clip with the same
+# tokens is that, and how many bits a clip? How large would a codebook have to be for *one* token a clip with the same
 # number of bits?
 #
 # <details><summary>Solution</summary>
 #
-# There are $4\cdot 8\cdot 8 = 256$ tokens of 10 bits, 2560 bits. One token of 2560 bits would need $2^{2560}$ codes: the
-# factorisation into many small tokens is what makes a code book possible at all.
+# There are $4\cdot 8\cdot 8 = 256$ tokens of 10 bits, 2560 bits. One token of 2560 bits would need $2^{2560}$ codes:
+# the factorisation into many small tokens is what makes a codebook possible at all.
 #
 # </details>
 #
@@ -280,13 +285,14 @@ print(f"{len(shared)} clips after H.264: {loss:.1f} dB")
 #     print(alpha, np.median(frame_psnr(clips[:, given - 1 + k], guess)).round(2))
 # ```
 #
-# The best $\alpha$ is about 0: what a pixel did last says next to nothing about what it does next. Motion is a property
-# of places, not of pixels, and a model must learn to move things.
+# The best $\alpha$ is a little *below* 0: not a step further, but some of the frame before mixed in, the blur that PSNR
+# rewards. What a pixel did last says nothing about what it does next. Motion is a property of things, not of pixels,
+# and a model must learn to move things.
 #
 # </details>
 #
-# **3. Recognise the motion.** Classify clips into the six motions by the nearest mean map $E$. How often is it right, and
-# which motions are confused?
+# **3. Recognise the motion.** Classify clips into the six motions by the nearest mean map $E$. How often is it right,
+# and which motions are confused?
 #
 # <details><summary>Solution</summary>
 #
@@ -298,7 +304,7 @@ print(f"{len(shared)} clips after H.264: {loss:.1f} dB")
 # means = np.stack([energy / energy.sum() for energy in maps.values()])  # (6, H, W)
 # confusion = np.zeros((6, 6), int)
 # for row, videos in enumerate(held_out.values()):
-#     energy = np.abs(np.diff(videos / 255.0, axis=1)).mean(axis=(1, 4))
+#     energy = np.abs(np.diff(videos.astype("float32") / 255, axis=1)).mean(axis=(1, 4))
 #     energy /= energy.sum(axis=(1, 2), keepdims=True)
 #     nearest = np.abs(energy[:, None] - means[None]).sum(axis=(2, 3)).argmin(axis=1)
 #     confusion[row] = np.bincount(nearest, minlength=6)
@@ -306,7 +312,8 @@ print(f"{len(shared)} clips after H.264: {loss:.1f} dB")
 # print(confusion)
 # ```
 #
-# Clearly better than chance, and the mistakes are mostly among the travelling motions, and between `spin` and `pulse`.
+# Far better than chance and far from right: motions that travel are taken for one another, and those that stay in the
+# middle are too.
 # The library's own classifier, a small network that sees all frames, is right almost always
 # (`mk.metrics.shapes_classifier()`).
 #
@@ -334,17 +341,18 @@ print(f"{len(shared)} clips after H.264: {loss:.1f} dB")
 # print("mean colour:", round(-10 * np.log10(error), 2), "dB of the mean error")
 # ```
 #
-# Three principal components do little better than the mean colour, because they nearly *are* the mean colour. To say more
-# with as many numbers, the map must not be linear: edges have positions, and a sum of fixed patterns does not move.
+# Three principal components do little better than the mean colour, because they nearly *are* the mean colour. To say
+# more with as many numbers, the map must not be linear: edges have positions, and a sum of fixed patterns does not
+# move.
 #
 # </details>
 #
 # ## Further reading
 #
-# - MAGVIT ([arXiv 2212.05199](https://arxiv.org/abs/2212.05199)): Sec. 3.1 for the sizes of clips and tokens, App. B.3 for
-#   how clips are cut out of each data set.
+# - MAGVIT ([arXiv 2212.05199](https://arxiv.org/abs/2212.05199)): Sec. 3.1 for the sizes of clips and tokens, App. B.3
+#   for how clips are cut out of each data set.
 # - The data sets of the paper and their readers: "Published data sets" in the documentation, and
 #   `magvit_keras/data/`.
-# - Moving MNIST, an older built-in of this kind: Srivastava et al., *Unsupervised Learning of Video Representations using
-#   LSTMs* ([arXiv 1502.04681](https://arxiv.org/abs/1502.04681)).
+# - Moving MNIST, an older built-in of this kind: Srivastava et al., *Unsupervised Learning of Video Representations
+#   using LSTMs* ([arXiv 1502.04681](https://arxiv.org/abs/1502.04681)).
 # - Next: [lesson 2](02_vector_quantization.ipynb), from numbers to codes.
