@@ -41,11 +41,17 @@ def on_files(files, config):
 
 def on_page_content(text, **_):
     """Formulas as pymdownx.arithmatex marks them, generic -> MathML."""
-    text = re.sub(r'<span class="arithmatex">\\\((.*?)\\\)</span>', lambda m: mathml(m[1], "inline"), text, flags=re.S)
-    return re.sub(r'<div class="arithmatex">\\\[(.*?)\\\]</div>', lambda m: mathml(m[1], "block"), text, flags=re.S)
+    text = re.sub(r'<span class="arithmatex">\\\((.*?)\\\)</span>', lambda found: mathml(found[1]), text, flags=re.S)
+    # A formula that is wider than a phone scrolls by itself.
+    return re.sub(
+        r'<div class="arithmatex">\\\[(.*?)\\\]</div>',
+        lambda found: f'<div style="overflow-x: auto">{mathml(found[1], "block")}</div>',
+        text,
+        flags=re.DOTALL,
+    )
 
 
-def mathml(latex: str, display: str) -> str:
+def mathml(latex: str, display: str = "inline") -> str:
     """One formula; `latex` is escaped for HTML."""
     return convert(html.unescape(latex).strip(), display=display)
 
