@@ -85,8 +85,9 @@ def plot_attention(
 ) -> Any:
     """Lays attention maps over the frames of a clip: the brighter, the more weight.
 
-    Each column is one step of the token grid in time, with the first of the frames that it stands for. The brightest
-    token of each row of pictures is the one with the most weight in it.
+    Each column is one step of the token grid in time, with the first of the frames that it stands for. In each row of
+    pictures the brightest token is the one with the most weight, which stands beside the row; those with less than the
+    median token show the frame as it is.
 
     Args:
         clip: (T, H, W, 3), uint8 or floats in [0, 1].
@@ -117,12 +118,14 @@ def plot_attention(
     figure, axes = new_figure(len(named), steps, (min(2.0 * steps, 14) + 0.4, 2.15 * len(named) + 0.2))
     grey = clip.mean(axis=-1) / 255 * 0.75
     for number, (line, (name, weights)) in enumerate(zip(axes, named.items(), strict=True)):
-        most = float(np.max(weights)) or 1.0
-        shown = to_pixels(np.asarray(weights), clip.shape[:3])
+        weights = np.asarray(weights, "float32")
+        # From the median: where all tokens get nearly the same, what stands out is still seen.
+        middle, most = float(np.median(weights)), float(weights.max())
+        shown = to_pixels(np.clip((weights - middle) / max(most - middle, 1e-9), 0, 1), clip.shape[:3])
         for step, axis in enumerate(line):
             axis.imshow(grey[step * each], cmap="gray", vmin=0, vmax=1)
-            heat = shown[step * each] / most
-            axis.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.15 + 0.7 * heat, interpolation="nearest")
+            heat = shown[step * each]
+            axis.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.85 * heat**0.5, interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
             for spine in axis.spines.values():
@@ -132,7 +135,7 @@ def plot_attention(
             if number == 0:
                 last = (step + 1) * each
                 axis.set_title(f"frame {last}" if each == 1 else f"frames {step * each + 1}-{last}", loc="left")
-        line[0].set_ylabel(name)
+        line[0].set_ylabel(f"{name}\nmost: {100 * most:.2g} %".strip())
     return figure
 
 
