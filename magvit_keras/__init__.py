@@ -23,6 +23,7 @@ _PUBLIC = {
     "ModelCard": "magvit_keras.presets.model_card",
     "upload_preset": "magvit_keras.presets.hub",
     "load_run": "magvit_keras.run",
+    "show": "magvit_keras.visualize.notebook",
 }
 _ROOMS = (
     "callbacks",

@@ -79,12 +79,30 @@ class SelfAttention(keras.layers.Layer):
         cache = tuple(ops.where(here, new, old) for new, old in zip((self.key(x), self.value(x)), cache, strict=True))
         return self._attend(x, *cache, place[None] <= position, False), cache
 
-    def _attend(self, x, key, value, seen, training):
+    def weights_of(self, x, position):
+        """The attention weights of one token, to look at; without dropout.
+
+        Args:
+            x: (B,N,D).
+            position: int32 scalar tensor, the token that looks.
+
+        Returns:
+            (B,h,N) float32; they sum to 1 over N.
+        """
+        place = ops.arange(x.shape[1], dtype="int32")
+        seen = place[None] <= position if self.causal else None
+        looking = ops.take(x, ops.reshape(position, (1,)), axis=1)  # (B,1,D)
+        return self._weights(looking, self.key(x), seen)[:, :, 0]
+
+    def _weights(self, x, key, seen):
         query = self.query(x) * self.head_dim**-0.5  # (B,N,h,k)
         affinity = ops.cast(ops.einsum("bqhk,bmhk->bhqm", query, key), "float32")
         if seen is not None:
             affinity = ops.where(seen, affinity, -1e30)
-        weights = ops.softmax(affinity, axis=-1)  # (B,h,N,N)
+        return ops.softmax(affinity, axis=-1)  # (B,h,N,N)
+
+    def _attend(self, x, key, value, seen, training):
+        weights = self._weights(x, key, seen)
         weights = ops.cast(self.dropout(weights, training=training), self.compute_dtype)
         return self.out(ops.einsum("bhqm,bmhk->bqhk", weights, value))
 

@@ -4,8 +4,10 @@ import math
 from typing import ClassVar
 
 import keras
+import numpy as np
 from keras import ops
 
+from magvit_keras import backend
 from magvit_keras.checks import check_positive
 from magvit_keras.factors import check_factors
 from magvit_keras.layers.token_embedding import TokenEmbedding, TokenOutput
@@ -232,6 +234,26 @@ class MaskedTransformer(PresetMixin, keras.Model):
             (B,num_latents,codebook_size) float32; with `codebook_factors` the digits' logits, one after the other.
         """
         return self(token_ids, segment_ids=segment_ids, training=training, codebook_only=True)
+
+    def attention_weights(self, token_ids, position):
+        """How much one token attends to every token, in all layers and heads; without dropout.
+
+        Args:
+            token_ids: (B,N) int32, prefix and latents.
+            position: the token that looks, counted in the sequence with its prefix.
+
+        Returns:
+            (num_layers,B,num_heads,N) float32; the weights sum to 1 over N.
+        """
+        position = ops.convert_to_tensor(np.int32(position))  # data, so that all positions share one program
+        return backend.run_compiled(self, "attention_weights", self._attention_weights, token_ids, position)
+
+    def _attention_weights(self, token_ids, position):
+        x, weights = self.embedding(token_ids, training=False), []
+        for block in self.blocks:
+            weights.append(block.attention.weights_of(x, position))
+            x = block(x, training=False)
+        return ops.stack(weights)
 
     def get_config(self):
         """Every constructor argument."""
