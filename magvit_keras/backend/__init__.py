@@ -1,12 +1,14 @@
 """The only room that may ask which backend runs: the same names for TensorFlow, JAX and PyTorch.
 
 convolve(x, kernel)                        stride-1 convolution without padding, channels last
+convolve_whole(x, kernel, double, mode)    the same with padding and doubling, or None where they are done apart
 group_norm(x, groups, scale, bias, epsilon)   group normalization in float32, channels last
 pad(x, widths, mode)                       pads the axes between batch and channels
 value_and_gradients(loss_fn, variables, state)   one loss, its gradients, and the state it moved
 input_gradient(critic, videos)             critic's outputs and d outputs / d videos, differentiable (R1)
 apply_gradients(optimizer, gradients, variables, when)   one optimizer step, or none
 run_compiled(owner, key, fn, *arrays)      fn compiled once per owner, key and shapes
+forget_compiled()                          programs of `run_compiled` are compiled anew
 exact_matmul(a, b)                         a float32 product in full precision, on hardware that would round too
 full_precision()                           a context in which networks run in full float32, without TF32 or bfloat16
 is_traced(x)                               True while a graph is being built
@@ -42,7 +44,9 @@ from magvit_keras.backend.stepped_model import SteppedModel, neutral_config
 SECOND_ORDER_COMPILES = _chosen.SECOND_ORDER_COMPILES
 apply_gradients = _chosen.apply_gradients
 convolve = _chosen.convolve
+convolve_whole = _chosen.convolve_whole
 exact_matmul = _chosen.exact_matmul
+forget_compiled = _chosen.forget_compiled
 full_precision = _chosen.full_precision
 group_norm = _chosen.group_norm
 input_gradient = _chosen.input_gradient
@@ -58,8 +62,10 @@ __all__ = [
     "apply_gradients",
     "choose_rows",
     "convolve",
+    "convolve_whole",
     "distribution",
     "exact_matmul",
+    "forget_compiled",
     "full_precision",
     "group_norm",
     "input_gradient",

@@ -13,10 +13,15 @@ def group_norm(x: Any, groups: int, scale: Any, bias: Any, epsilon: float) -> An
     large mean.
     """
     axes = tuple(range(1, len(x.shape) - 1))
+    x = ops.cast(x, "float32")
     # Statistics by channel, then by group: groups of few channels make short, slow axes.
     x = x - by_group(ops.mean(x, axis=axes, keepdims=True), groups)
     variance = by_group(ops.mean(ops.square(x), axis=axes, keepdims=True), groups)
     return x * (ops.rsqrt(variance + epsilon) * scale) + bias
+
+
+def convolve_whole(x: Any, kernel: Any, double: Any, mode: str) -> None:
+    """None: padding and doubling are done apart from the convolution."""
 
 
 def by_group(means: Any, groups: int) -> Any:

@@ -17,6 +17,7 @@ _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 #: tf.function takes tapes inside tapes, XLA included.
 SECOND_ORDER_COMPILES = True
 
+convolve_whole = plain.convolve_whole
 group_norm = plain.group_norm
 pad = plain.pad
 
@@ -136,6 +137,11 @@ def apply_gradients(
         return tf.constant(True)
 
     tf.cond(tf.cast(when, "bool"), step, lambda: tf.constant(False))
+
+
+def forget_compiled() -> None:
+    """Compiles all programs of `run_compiled` anew: a model has other variables than before."""
+    _COMPILED.clear()
 
 
 def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> Any:

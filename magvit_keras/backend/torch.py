@@ -37,6 +37,7 @@ def group_norm(x: torch.Tensor, groups: int, scale: torch.Tensor, bias: torch.Te
     """(B, ..., C) normalized over all axes but batch and group, float32; accurate where the mean is large."""
     # PyTorch's kernel computes E[x^2] - E[x]^2. Where a rough mean is taken off before, it loses no digits, and the
     # result does not depend on which number was taken off.
+    x = x.float()
     with torch.no_grad():
         some = x[:, :, :: max(1, x.shape[2] // 8), :: max(1, x.shape[-2] // 8)] if x.ndim == 5 else x
         rough = plain.by_group(some.mean(dim=tuple(range(1, x.ndim - 1)), keepdim=True), groups)
@@ -46,6 +47,9 @@ def group_norm(x: torch.Tensor, groups: int, scale: torch.Tensor, bias: torch.Te
 
 #: PyTorch's names of the modes of `pad`; the others, and axes too short to reflect, are put together from slices.
 _PAD_MODES = {"same": "constant", "reflect": "reflect", "edge": "replicate"}
+
+
+convolve_whole = plain.convolve_whole
 
 
 def pad(x: torch.Tensor, widths: Sequence[tuple[int, int]], mode: str) -> torch.Tensor:
@@ -118,6 +122,10 @@ def apply_gradients(
     if when is None or bool(when):
         with torch.no_grad():
             optimizer.apply(gradients, variables)
+
+
+def forget_compiled() -> None:
+    """Nothing to forget: PyTorch runs eagerly."""
 
 
 def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> Any:

@@ -55,7 +55,10 @@ class Convolution(keras.layers.Layer):
     def call(self, x: Any, double: tuple[bool, ...] | None = None) -> Any:
         """(B, ..., in) -> (B, ..., filters); `double` names axes along which each cell is repeated once before."""
         kernel = ops.convert_to_tensor(self.kernel)
-        if double is not None and self.kernel_size == 3:
+        whole = backend.convolve_whole(x, kernel, double, self.padding) if self.kernel_size == 3 else None
+        if whole is not None:
+            x = whole
+        elif double is not None and self.kernel_size == 3:
             x = convolve_upsampled(x, kernel, double, self.padding)
         else:
             x = x if double is None else upsample(x, double)

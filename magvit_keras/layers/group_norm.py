@@ -38,7 +38,7 @@ class GroupNorm(keras.layers.Layer):
     def call(self, x: Any) -> Any:
         """(B, ..., C) -> the same shape."""
         scale, bias = (ops.cast(weight, "float32") for weight in (self.scale, self.bias))
-        normalized = backend.group_norm(ops.cast(x, "float32"), self.groups, scale, bias, self.epsilon)
+        normalized = backend.group_norm(x, self.groups, scale, bias, self.epsilon)
         return ops.cast(normalized, x.dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

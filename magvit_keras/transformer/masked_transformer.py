@@ -7,6 +7,7 @@ from typing import ClassVar
 import keras
 from keras import ops
 
+from magvit_keras import backend
 from magvit_keras.checks import check_positive
 from magvit_keras.factors import check_factors
 from magvit_keras.layers.rematerialized import check_remat, run_block, run_level
@@ -43,6 +44,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
             a latent are computed from them alone.
         remat: activations that training keeps: "none" keeps all; "blocks" computes those within the blocks again for
             the gradients, "full" those of groups of blocks: less memory, more time, the same numbers, dropout included.
+        quantized: "int8" makes the dense layers hold 8-bit weights, as after `quantize`; None for floats.
         **kwargs: `keras.Model` arguments.
 
     Raises:
@@ -81,6 +83,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
         codebook_factors: tuple[int, ...] | None = None,
         causal: bool = False,
         remat: str = "none",
+        quantized: str | None = None,
         **kwargs,
     ):
         sizes = {
@@ -147,6 +150,9 @@ class MaskedTransformer(PresetMixin, keras.Model):
         ]
         self.output_head = TokenOutput(self.embedding.rows, hidden_size, dtype=self.dtype_policy, name="output_head")
         self.build((None, self.sequence_length))
+        self.quantized = None
+        if quantized is not None:
+            self.quantize(quantized)
 
     @property
     def vocabulary_size(self) -> int:
@@ -247,6 +253,29 @@ class MaskedTransformer(PresetMixin, keras.Model):
         """
         return self(token_ids, segment_ids=segment_ids, training=training, codebook_only=True)
 
+    def quantize(self, mode="int8", config=None, filters=None, **kwargs):
+        """Gives the dense layers of the blocks and of the output 8-bit weights, a quarter of the memory.
+
+        For generating: the weights no longer train. Saved and loaded, the model stays as it is.
+
+        Args:
+            mode: "int8".
+            config: None; the same rounding is made anew when the model is loaded.
+            filters: None; all dense layers.
+            **kwargs: of `keras.Model.quantize`.
+
+        Raises:
+            ValueError: another mode, a config or filters.
+        """
+        if mode != "int8" or config is not None or filters is not None:
+            raise ValueError(
+                'Only quantize("int8") of all dense layers is supported; '
+                f"received mode={mode!r}, config={config!r}, filters={filters!r}."
+            )
+        super().quantize(mode, filters=_is_dense, **kwargs)
+        self.quantized = mode
+        backend.forget_compiled()
+
     def get_config(self):
         """Every constructor argument."""
         return {
@@ -266,4 +295,9 @@ class MaskedTransformer(PresetMixin, keras.Model):
             "codebook_factors": None if self.codebook_factors is None else list(self.codebook_factors),
             "causal": self.causal,
             "remat": self.remat,
+            "quantized": self.quantized,
         }
+
+
+def _is_dense(layer):
+    return isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense)
