@@ -1,8 +1,9 @@
 """The only room that may ask which backend runs: the same names for TensorFlow, JAX and PyTorch.
 
 convolve(x, kernel)                        stride-1 convolution without padding, channels last
-convolve_whole(x, kernel, double, mode)    the same with padding and doubling, or None where they are done apart
+convolve_doubled(x, kernel, double)        the same after nearest upsampling, or None where that is done in phases
 group_norm(x, groups, scale, bias, epsilon)   group normalization in float32, channels last
+normalizer(x, groups, ...)                 group normalization as a function of `x` padded, or None
 pad(x, widths, mode)                       pads the axes between batch and channels
 value_and_gradients(loss_fn, variables, state)   one loss, its gradients, and the state it moved
 input_gradient(critic, videos)             critic's outputs and d outputs / d videos, differentiable (R1)
@@ -44,7 +45,7 @@ from magvit_keras.backend.stepped_model import SteppedModel, neutral_config
 SECOND_ORDER_COMPILES = _chosen.SECOND_ORDER_COMPILES
 apply_gradients = _chosen.apply_gradients
 convolve = _chosen.convolve
-convolve_whole = _chosen.convolve_whole
+convolve_doubled = _chosen.convolve_doubled
 exact_matmul = _chosen.exact_matmul
 forget_compiled = _chosen.forget_compiled
 full_precision = _chosen.full_precision
@@ -52,6 +53,7 @@ group_norm = _chosen.group_norm
 input_gradient = _chosen.input_gradient
 is_traced = _chosen.is_traced
 name = keras.config.backend
+normalizer = _chosen.normalizer
 pad = _chosen.pad
 run_compiled = _chosen.run_compiled
 value_and_gradients = _chosen.value_and_gradients
@@ -62,7 +64,7 @@ __all__ = [
     "apply_gradients",
     "choose_rows",
     "convolve",
-    "convolve_whole",
+    "convolve_doubled",
     "distribution",
     "exact_matmul",
     "forget_compiled",
@@ -72,6 +74,7 @@ __all__ = [
     "is_traced",
     "name",
     "neutral_config",
+    "normalizer",
     "pad",
     "rematerialize",
     "replica_mean",

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from magvit_keras.backend import jax_convolution, plain
+from magvit_keras.backend import jax_tpu, plain
 from magvit_keras.backend.jax_distribution import placed
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -77,15 +77,22 @@ def _convolve_2d_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return x[:, :-1]
 
 
-def convolve_whole(x: jax.Array, kernel: jax.Array, double: Sequence[bool] | None, mode: str) -> jax.Array | None:
-    """A convolution of size 3 with its padding and the doubling before it; None where these are better done apart."""
-    return jax_convolution.convolve_bordered(x, kernel, double, mode) if _platform() == "tpu" else None
+def convolve_doubled(x: jax.Array, kernel: jax.Array, double: Sequence[bool]) -> jax.Array | None:
+    """A padded tensor, doubled and convolved with a kernel of size 3; None where that is better done in phases."""
+    return jax_tpu.convolve_doubled(x, kernel, double) if _platform() == "tpu" else None
+
+
+def normalizer(
+    x: jax.Array, groups: int, scale: jax.Array, bias: jax.Array, epsilon: float
+) -> Callable[[jax.Array], jax.Array] | None:
+    """`group_norm` as a function of another tensor, `x` with padding; None where padding is as good afterwards."""
+    return jax_tpu.normalizer(x, groups, scale, bias, epsilon) if _platform() == "tpu" else None
 
 
 def group_norm(x: jax.Array, groups: int, scale: jax.Array, bias: jax.Array, epsilon: float) -> jax.Array:
     """(B, ..., C) normalized over all axes but batch and group, float32; accurate where the mean is large."""
-    once = x.dtype != jnp.float32 and _platform() == "tpu"
-    return (jax_convolution if once else plain).group_norm(x, groups, scale, bias, epsilon)
+    fitted = normalizer(x, groups, scale, bias, epsilon)
+    return plain.group_norm(x, groups, scale, bias, epsilon) if fitted is None else fitted(x)
 
 
 def exact_matmul(a: Any, b: Any) -> jax.Array:

@@ -20,8 +20,12 @@ def group_norm(x: Any, groups: int, scale: Any, bias: Any, epsilon: float) -> An
     return x * (ops.rsqrt(variance + epsilon) * scale) + bias
 
 
-def convolve_whole(x: Any, kernel: Any, double: Any, mode: str) -> None:
-    """None: padding and doubling are done apart from the convolution."""
+def convolve_doubled(x: Any, kernel: Any, double: Any) -> None:
+    """None: doubling is done in phases, see `layers.upsampled_convolution`."""
+
+
+def normalizer(x: Any, groups: int, scale: Any, bias: Any, epsilon: float) -> None:
+    """None: padding comes after normalization."""
 
 
 def by_group(means: Any, groups: int) -> Any:

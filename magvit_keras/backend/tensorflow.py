@@ -17,7 +17,8 @@ _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 #: tf.function takes tapes inside tapes, XLA included.
 SECOND_ORDER_COMPILES = True
 
-convolve_whole = plain.convolve_whole
+convolve_doubled = plain.convolve_doubled
+normalizer = plain.normalizer
 group_norm = plain.group_norm
 pad = plain.pad
 

@@ -49,7 +49,8 @@ def group_norm(x: torch.Tensor, groups: int, scale: torch.Tensor, bias: torch.Te
 _PAD_MODES = {"same": "constant", "reflect": "reflect", "edge": "replicate"}
 
 
-convolve_whole = plain.convolve_whole
+convolve_doubled = plain.convolve_doubled
+normalizer = plain.normalizer
 
 
 def pad(x: torch.Tensor, widths: Sequence[tuple[int, int]], mode: str) -> torch.Tensor:

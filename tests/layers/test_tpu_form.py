@@ -10,6 +10,7 @@ from keras import ops
 
 from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.group_norm import GroupNorm
+from magvit_keras.layers.residual_block import ResidualBlock
 
 jax_only = pytest.mark.skipif(keras.config.backend() != "jax", reason="only JAX has another form for TPUs")
 
@@ -21,9 +22,9 @@ def for_tpu():
 
 
 @jax_only
-@pytest.mark.parametrize("padding", ["reflect", "same", "edge", "symmetric", "wrap"])
-@pytest.mark.parametrize("double", [None, (True, True, True), (False, True, True)])
-def test_convolution(padding, double):
+@pytest.mark.parametrize("padding", ["reflect", "same"])
+@pytest.mark.parametrize("double", [(True, True, True), (False, True, True)])
+def test_convolution_after_upsampling(padding, double):
     random = np.random.default_rng(0)
     layer = Convolution(3, padding=padding)
     x = random.standard_normal((2, 2, 3, 4, 5)).astype("float32")
@@ -31,6 +32,17 @@ def test_convolution(padding, double):
     with for_tpu():
         found = ops.convert_to_numpy(layer(x, double=double))
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@jax_only
+@pytest.mark.parametrize("padding", ["reflect", "same"])
+def test_residual_block(padding):
+    x = np.random.default_rng(0).normal(1.0, 1.0, (2, 2, 3, 4, 8)).astype("float32")
+    block = ResidualBlock(16, padding=padding, norm_groups=4)
+    expected = ops.convert_to_numpy(block(x))
+    with for_tpu():
+        found = ops.convert_to_numpy(block(x))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @jax_only
