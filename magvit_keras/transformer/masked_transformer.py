@@ -267,10 +267,12 @@ class MaskedTransformer(PresetMixin, keras.Model):
         Raises:
             ValueError: another mode, a config or filters.
         """
-        if mode != "int8" or config is not None or filters is not None:
+        # Keras makes a config of the mode before it calls this.
+        own = config is not None and config.get_config() != keras.quantizers.Int8QuantizationConfig().get_config()
+        if mode != "int8" or own or filters is not None:
             raise ValueError(
                 'Only quantize("int8") of all dense layers is supported; '
-                f"received mode={mode!r}, config={config!r}, filters={filters!r}."
+                f"received mode={mode!r}, {'a config of your own' if own else 'no config'}, filters={filters!r}."
             )
         super().quantize(mode, filters=_is_dense, **kwargs)
         self.quantized = mode
