@@ -74,6 +74,14 @@ def check_positive(**sizes: int) -> None:
             raise ValueError(f"{name} must be an integer of at least 1; received {value!r}.")
 
 
+def check_parts(accumulate: int, **batch_sizes: int) -> None:
+    """Raises ValueError unless each batch can be split into `accumulate` equal parts."""
+    check_positive(accumulate=accumulate)
+    for name, size in batch_sizes.items():
+        if size % accumulate:
+            raise ValueError(f"{name}={size} cannot be split into accumulate={accumulate} equal parts.")
+
+
 def check_divides(shape: Sequence[int], downsampling: Sequence[int]) -> None:
     """Raises ValueError unless the sizes of a clip, or of an image, are multiples of a tokenizer's downsampling."""
     if any(size % by for size, by in zip(shape, downsampling, strict=True)):

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import torch
+import torch.utils.checkpoint
 from keras import ops
 
 from magvit_keras.backend import plain
@@ -36,6 +37,7 @@ def group_norm(x: torch.Tensor, groups: int, scale: torch.Tensor, bias: torch.Te
     """(B, ..., C) normalized over all axes but batch and group, float32; accurate where the mean is large."""
     # PyTorch's kernel computes E[x^2] - E[x]^2. Where a rough mean is taken off before, it loses no digits, and the
     # result does not depend on which number was taken off.
+    x = x.float()
     with torch.no_grad():
         some = x[:, :, :: max(1, x.shape[2] // 8), :: max(1, x.shape[-2] // 8)] if x.ndim == 5 else x
         rough = plain.by_group(some.mean(dim=tuple(range(1, x.ndim - 1)), keepdim=True), groups)
@@ -45,6 +47,10 @@ def group_norm(x: torch.Tensor, groups: int, scale: torch.Tensor, bias: torch.Te
 
 #: PyTorch's names of the modes of `pad`; the others, and axes too short to reflect, are put together from slices.
 _PAD_MODES = {"same": "constant", "reflect": "reflect", "edge": "replicate"}
+
+
+convolve_doubled = plain.convolve_doubled
+normalizer = plain.normalizer
 
 
 def pad(x: torch.Tensor, widths: Sequence[tuple[int, int]], mode: str) -> torch.Tensor:
@@ -97,6 +103,16 @@ def input_gradient(critic: Callable[[Any], Any], videos: Any) -> tuple[Any, Any]
     return outputs, gradient
 
 
+def checkpoint(fn: Callable[..., tuple[Any, list]], arrays: Sequence[Any], values: Sequence[Any]) -> tuple[Any, list]:
+    """`fn(arrays, values)`, a tensor and a list, computed again for the backward pass; see `remat.rematerialize`."""
+    if not torch.is_grad_enabled():
+        return fn(arrays, values)
+    # The form that differentiates twice, and by what `fn` holds: the weights need no copies.
+    # Keras' dropout without a seed draws from PyTorch's own state, which must be that of the first pass, too.
+    options = {"use_reentrant": False, "preserve_rng_state": True}
+    return torch.utils.checkpoint.checkpoint(lambda *arrays: fn(arrays, values), *arrays, **options)
+
+
 def apply_gradients(
     optimizer: keras.optimizers.Optimizer,
     gradients: Sequence[Any],
@@ -107,6 +123,10 @@ def apply_gradients(
     if when is None or bool(when):
         with torch.no_grad():
             optimizer.apply(gradients, variables)
+
+
+def forget_compiled() -> None:
+    """Nothing to forget: PyTorch runs eagerly."""
 
 
 def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> Any:
