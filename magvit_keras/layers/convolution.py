@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from magvit_keras import backend
+from magvit_keras.layers.initial_values import drawn_by_numpy
 from magvit_keras.layers.padding import check_padding, pad
 from magvit_keras.layers.resampling import upsample
 from magvit_keras.layers.upsampled_convolution import convolve_upsampled
@@ -49,7 +50,7 @@ class Convolution(keras.layers.Layer):
     def build(self, input_shape: tuple) -> None:
         """Makes kernel (k, ..., in, out) and bias (out,)."""
         shape = (self.kernel_size,) * self.rank + (input_shape[-1], self.filters)
-        self.kernel = self.add_weight(shape=shape, initializer=self.kernel_initializer, name="kernel")
+        self.kernel = self.add_weight(shape=shape, initializer=drawn_by_numpy(self.kernel_initializer), name="kernel")
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias") if self.use_bias else None
 
     def call(self, x: Any, double: tuple[bool, ...] | None = None, after_padding: Any = None) -> Any:
