@@ -1,10 +1,9 @@
 """Table 7: the 2D-VQ, and the 3D-VQ from scratch and from two inflations of it."""
 
 import numpy as np
-from keras import ops
 
 from magvit_keras.reproduce.plan import Claim, Column, Row, Table
-from magvit_keras.reproduce.scores import Judge
+from magvit_keras.reproduce.scores import Judge, reconstructed
 from magvit_keras.reproduce.workshop import Workshop
 
 
@@ -13,13 +12,9 @@ def measure(workshop: Workshop, row: Row, seed: int) -> dict[str, float]:
     tokenizer = workshop.tokenizer(row.name, seed)
     clips = workshop.clips("test")["video"]
     judge = Judge(clips)
-    made, codes = [], []
-    for start in range(0, len(clips), 8):
-        codes.append(ops.convert_to_numpy(tokenizer.encode(clips[start : start + 8])))
-        made.append(np.clip(ops.convert_to_numpy(tokenizer.decode(codes[-1])), 0, 1))
-    made, codes = np.concatenate(made), np.concatenate(codes)
+    made, codes = reconstructed(tokenizer, clips)
     return {
-        "fvd": judge.fvd(made),
+        "fvd": judge.fvd(judge.features(made)),
         "psnr": judge.psnr(made),
         "tokens": float(codes[0].size),
         "codes": 100 * len(np.unique(codes)) / tokenizer.codebook_size,
@@ -30,9 +25,9 @@ TABLE = Table(
     name="table7",
     title="Table 7: tokenizers",
     about=(
-        "Reconstruction of held-out clips. All tokenizers take equal steps on the same clips in the same order; the "
-        "two inflated ones start from the 2D-VQ of the row above, whose own training is not counted. Plain losses "
-        "(reconstruction and quantizer), no adversarial training."
+        "Reconstruction of held-out clips. All tokenizers take equal steps on the same clips in the same order; "
+        "the two inflated ones start from the 2D-VQ of the row above, whose own training is not counted. Plain "
+        "losses (reconstruction and quantizer), no adversarial training."
     ),
     rows=(
         Row("2d", "2D-VQ"),
