@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import keras
 import numpy as np
@@ -13,6 +14,9 @@ from magvit_keras.cli import app
 from magvit_keras.reproduce import assemble, commands, orderings, runner
 from magvit_keras.reproduce.plan import BUDGETS, Budget, Claim, Column, Row, Table
 from magvit_keras.reproduce.workshop import EIGHT_TASKS, ClipBatches, Workshop
+
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "reproducing.md"
+RESULTS = PAGE.parent / "reproduce"
 
 TINY = Budget(
     train_clips=4,
@@ -143,6 +147,19 @@ def test_every_table_names_rows_columns_and_paper_numbers_that_exist():
         known = {column.paper for column in table.columns if column.paper}
         assert set(paper[table.name]) <= rows
         assert {name for numbers in paper[table.name].values() for name in numbers} <= known
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", commands.TABLES)
+def test_the_committed_table_is_made_of_the_committed_cells(name):
+    table, path = commands.TABLES[name], RESULTS / f"{name}.json"
+    if not path.is_file():
+        pytest.skip("not measured yet")
+    found = json.loads(path.read_text())
+    cells = runner.read_cells(table, BUDGETS["full"], found["seeds"], RESULTS / "cells" / name)
+    again = assemble.summarize(table, BUDGETS["full"], cells, found["command"])
+    assert json.loads(json.dumps(again)) == found
+    assert assemble.to_markdown(table, again, f"reproduce/{name}.png").strip() in PAGE.read_text()
 
 
 # --- orderings ---
