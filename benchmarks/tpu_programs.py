@@ -33,20 +33,22 @@ class Row:
     batch: int
     remat: str
     chip: str
-    options: tuple[tuple[str, Any], ...] = ()
 
     @property
     def name(self) -> str:
         """What the command calls it."""
-        more = " ".join(f"{key}={value}" for key, value in self.options)
-        parts = [self.size, self.program, self.dtype, f"batch {self.batch}", f"remat {self.remat}", self.chip, more]
-        return " ".join(part for part in parts if part)
+        return f"{self.size} {self.program} {self.dtype} batch {self.batch} remat {self.remat} {self.chip}"
 
 
 PROGRAMS = ("encode", "decode", "transformer", "generate", "train tokenizer", "train transformer")
 _LIST = [
-    *(Row("B", program, "float32", 8, "none", "v5e") for program in PROGRAMS[:4]),
-    *(Row("B", program, "mixed_bfloat16", 8, "none", "v5e") for program in PROGRAMS),
+    *(Row("B", program, "mixed_bfloat16", 8, "none", "v5e") for program in PROGRAMS[:4]),
+    *(Row("B", program, "mixed_bfloat16", 8, remat, "v5e") for program in PROGRAMS[4:] for remat in ("blocks", "none")),
+    *(Row("B", program, "float32", 8, "none", "v5e") for program in PROGRAMS[:3]),
+    *(Row("L", program, "mixed_bfloat16", 8, "none", "v5e") for program in PROGRAMS[:4]),
+    *(Row("L", program, "mixed_bfloat16", batch, "full", "v5e") for program in PROGRAMS[4:] for batch in (8, 4)),
+    *(Row("B", program, "mixed_bfloat16", 8, "none", "v2") for program in PROGRAMS[:4]),
+    *(Row("B", program, "mixed_bfloat16", 4, "full", "v2") for program in PROGRAMS[4:]),
 ]
 ROWS = {row.name: row for row in _LIST}
 
@@ -59,18 +61,18 @@ def program_of(row: Row) -> tuple[Callable, tuple, bool]:
     return _MAKERS[row.program](row)
 
 
-def _tokenizer(row: Row, **more: Any) -> Any:
+def _tokenizer(row: Row) -> Any:
     import magvit_keras as mk
 
     name = {"B": "3dvq_base_ucf101", "L": "3dvq_large_ucf101"}[row.size]
-    return mk.VideoTokenizer.from_preset(name, load_weights=False, **dict(row.options), **more)
+    return mk.VideoTokenizer.from_preset(name, load_weights=False, remat=row.remat)
 
 
-def _transformer(row: Row, **more: Any) -> Any:
+def _transformer(row: Row) -> Any:
     import magvit_keras as mk
 
     name = {"B": "transformer_base_ucf101", "L": "transformer_large_ucf101"}[row.size]
-    return mk.MaskedTransformer.from_preset(name, load_weights=False, **more)
+    return mk.MaskedTransformer.from_preset(name, load_weights=False, remat=row.remat)
 
 
 def _of_variables(model: Any, call: Callable) -> Callable:
@@ -154,7 +156,7 @@ def _train_tokenizer(row: Row) -> tuple:
     from magvit_keras.optimizers import tokenizer_optimizer
 
     discriminator = {"B": "discriminator_base_128", "L": "discriminator_large_128"}[row.size]
-    discriminator = mk.VideoDiscriminator.from_preset(discriminator)
+    discriminator = mk.VideoDiscriminator.from_preset(discriminator, remat=row.remat)
     vqgan = mk.VQGAN(_tokenizer(row), discriminator, perceptual_loss=None)
     vqgan.compile(tokenizer_optimizer(1000), tokenizer_optimizer(1000))
     return _step(vqgan, _zeros(row.batch, 16, 128, 128, 3))

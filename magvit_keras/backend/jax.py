@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from magvit_keras.backend import plain
+from magvit_keras.backend import jax_tpu, plain, winograd
 from magvit_keras.backend.jax_distribution import placed
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -19,7 +19,6 @@ _TARGET: contextvars.ContextVar[str | None] = contextvars.ContextVar("magvit_ker
 #: XLA differentiates a traced gradient like any other function.
 SECOND_ORDER_COMPILES = True
 
-group_norm = plain.group_norm
 pad = plain.pad
 
 
@@ -36,6 +35,10 @@ def compiling_for(platform: str) -> Iterator[None]:
         _TARGET.reset(token)
 
 
+def _platform() -> str:
+    return _TARGET.get() or jax.default_backend()
+
+
 def is_traced(x: Any) -> bool:
     """True while JAX traces `x`."""
     return isinstance(x, jax.core.Tracer)
@@ -46,7 +49,7 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     rank = kernel.ndim - 2
     if all(size == 1 for size in kernel.shape[:rank]):
         return jnp.matmul(x, kernel.reshape(kernel.shape[rank:]))
-    if (_TARGET.get() or jax.default_backend()) == "cpu":
+    if _platform() == "cpu":
         return _convolve_3d_on_cpu(x, kernel) if rank == 3 else _convolve_2d_on_cpu(x, kernel)
     layout = "NDHWC"[:1] + "DHW"[3 - rank :] + "C"
     dimensions = jax.lax.conv_dimension_numbers(x.shape, kernel.shape, (layout, layout[1:-1] + "IO", layout))
@@ -55,6 +58,9 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def _convolve_3d_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     # XLA's CPU convolution runs at a third of its 2D speed in 3D, so 3D is a sum of 2D ones over shifted frames.
+    at_once = winograd.frames_at_once(x, kernel) if x.dtype == kernel.dtype == jnp.float32 else 0
+    if at_once:
+        return winograd.convolve_by_sums(x, kernel, at_once, _convolve_2d_on_cpu)
     b, t, h, w, c = x.shape
     depth = kernel.shape[0]
     frames = t - depth + 1
@@ -72,6 +78,24 @@ def _convolve_2d_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     dimensions = ("NHWC", "HWIO", "NHWC")
     x = jax.lax.conv_general_dilated(x, kernel, (1, 1), ((0, 1), (0, 0)), dimension_numbers=dimensions)
     return x[:, :-1]
+
+
+def convolve_doubled(x: jax.Array, kernel: jax.Array, double: Sequence[bool]) -> jax.Array | None:
+    """A padded tensor, doubled and convolved with a kernel of size 3; None where that is better done in phases."""
+    return jax_tpu.convolve_doubled(x, kernel, double) if _platform() == "tpu" else None
+
+
+def normalizer(
+    x: jax.Array, groups: int, scale: jax.Array, bias: jax.Array, epsilon: float
+) -> Callable[[jax.Array], jax.Array] | None:
+    """`group_norm` as a function of another tensor, `x` with padding; None where padding is as good afterwards."""
+    return jax_tpu.normalizer(x, groups, scale, bias, epsilon) if _platform() == "tpu" else None
+
+
+def group_norm(x: jax.Array, groups: int, scale: jax.Array, bias: jax.Array, epsilon: float) -> jax.Array:
+    """(B, ..., C) normalized over all axes but batch and group, float32; accurate where the mean is large."""
+    fitted = normalizer(x, groups, scale, bias, epsilon)
+    return plain.group_norm(x, groups, scale, bias, epsilon) if fitted is None else fitted(x)
 
 
 def exact_matmul(a: Any, b: Any) -> jax.Array:
@@ -135,6 +159,11 @@ def apply_gradients(
         after = [jnp.where(when, new, old) for new, old in zip(after, before, strict=True)]
     for variable, value in zip(targets, after, strict=True):
         variable.assign(value)
+
+
+def forget_compiled() -> None:
+    """Compiles all programs of `run_compiled` anew: a model has other variables than before."""
+    _COMPILED.clear()
 
 
 def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> Any:

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from magvit_keras.backend import plain
+from magvit_keras.backend import plain, winograd
 from magvit_keras.backend.tensorflow_distribution import all_sum, num_replicas, replica_count, take_summed_gradients
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -17,6 +17,8 @@ _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 #: tf.function takes tapes inside tapes, XLA included.
 SECOND_ORDER_COMPILES = True
 
+convolve_doubled = plain.convolve_doubled
+normalizer = plain.normalizer
 group_norm = plain.group_norm
 pad = plain.pad
 
@@ -31,6 +33,9 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     rank = len(kernel.shape) - 2
     if all(size == 1 for size in kernel.shape[:rank]):
         return ops.matmul(x, ops.reshape(kernel, kernel.shape[rank:]))
+    at_once = winograd.frames_at_once(x, kernel) if x.dtype == kernel.dtype == tf.float32 else 0
+    if at_once and not tf.config.list_logical_devices("GPU"):
+        return winograd.convolve_by_matmul(x, kernel, at_once, convolve)
     return ops.conv(x, kernel, strides=1, padding="valid", data_format="channels_last")
 
 
@@ -136,6 +141,11 @@ def apply_gradients(
         return tf.constant(True)
 
     tf.cond(tf.cast(when, "bool"), step, lambda: tf.constant(False))
+
+
+def forget_compiled() -> None:
+    """Compiles all programs of `run_compiled` anew: a model has other variables than before."""
+    _COMPILED.clear()
 
 
 def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> Any:

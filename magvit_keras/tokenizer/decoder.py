@@ -4,12 +4,11 @@ import functools
 from typing import Any
 
 import keras
-from keras import ops
 
 from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.group_norm import GroupNorm
 from magvit_keras.layers.rematerialized import check_remat, run_block, run_level
-from magvit_keras.layers.residual_block import ResidualBlock, check_shortcut
+from magvit_keras.layers.residual_block import ResidualBlock, check_shortcut, normalized_convolution
 from magvit_keras.tokenizer.encoder import halved_axes
 
 
@@ -109,7 +108,7 @@ class Decoder(keras.layers.Layer):
         if i < len(self.conv_up):
             level = len(self.levels) - 1 - i
             return self.conv_up[i](x, double=halved_axes(level - 1, self.rank, self.temporal_downsample))
-        return self.conv_out(ops.silu(self.norm_out(x)))
+        return normalized_convolution(self.norm_out, self.conv_out, x)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Each halving of the encoder is undone."""

@@ -4,13 +4,12 @@ import functools
 from typing import Any
 
 import keras
-from keras import ops
 
 from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.group_norm import GroupNorm
 from magvit_keras.layers.rematerialized import check_remat, run_block, run_level
 from magvit_keras.layers.resampling import downsample
-from magvit_keras.layers.residual_block import ResidualBlock, check_shortcut
+from magvit_keras.layers.residual_block import ResidualBlock, check_shortcut, normalized_convolution
 
 
 def halved_axes(level: int, rank: int, temporal_downsample: tuple[bool, ...]) -> tuple[bool, ...]:
@@ -108,7 +107,7 @@ class Encoder(keras.layers.Layer):
             return downsample(x, halved_axes(level, self.rank, self.temporal_downsample))
         for block in self.bottleneck:
             x = run_block(self.remat, block, x)
-        return self.conv_out(ops.silu(self.norm_out(x)))
+        return normalized_convolution(self.norm_out, self.conv_out, x)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Each halved axis is rounded up."""

@@ -45,6 +45,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
             a latent are computed from them alone.
         remat: activations that training keeps: "none" keeps all; "blocks" computes those within the blocks again for
             the gradients, "full" those of groups of blocks: less memory, more time, the same numbers, dropout included.
+        quantized: "int8" makes the dense layers hold 8-bit weights, as after `quantize`; None for floats.
         **kwargs: `keras.Model` arguments.
 
     Raises:
@@ -83,6 +84,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
         codebook_factors: tuple[int, ...] | None = None,
         causal: bool = False,
         remat: str = "none",
+        quantized: str | None = None,
         **kwargs,
     ):
         sizes = {
@@ -149,6 +151,9 @@ class MaskedTransformer(PresetMixin, keras.Model):
         ]
         self.output_head = TokenOutput(self.embedding.rows, hidden_size, dtype=self.dtype_policy, name="output_head")
         self.build((None, self.sequence_length))
+        self.quantized = None
+        if quantized is not None:
+            self.quantize(quantized)
 
     @property
     def vocabulary_size(self) -> int:
@@ -269,6 +274,31 @@ class MaskedTransformer(PresetMixin, keras.Model):
             x = block(x, training=False)
         return ops.stack(weights)
 
+    def quantize(self, mode="int8", config=None, filters=None, **kwargs):
+        """Gives the dense layers of the blocks and of the output 8-bit weights, a quarter of the memory.
+
+        For generating: the weights no longer train. Saved and loaded, the model stays as it is.
+
+        Args:
+            mode: "int8".
+            config: None; the same rounding is made anew when the model is loaded.
+            filters: None; all dense layers.
+            **kwargs: of `keras.Model.quantize`.
+
+        Raises:
+            ValueError: another mode, a config or filters.
+        """
+        # Keras makes a config of the mode before it calls this.
+        own = config is not None and config.get_config() != keras.quantizers.Int8QuantizationConfig().get_config()
+        if mode != "int8" or own or filters is not None:
+            raise ValueError(
+                'Only quantize("int8") of all dense layers is supported; '
+                f"received mode={mode!r}, {'a config of your own' if own else 'no config'}, filters={filters!r}."
+            )
+        super().quantize(mode, filters=_is_dense, **kwargs)
+        self.quantized = mode
+        backend.forget_compiled()
+
     def get_config(self):
         """Every constructor argument."""
         return {
@@ -288,4 +318,9 @@ class MaskedTransformer(PresetMixin, keras.Model):
             "codebook_factors": None if self.codebook_factors is None else list(self.codebook_factors),
             "causal": self.causal,
             "remat": self.remat,
+            "quantized": self.quantized,
         }
+
+
+def _is_dense(layer):
+    return isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense)
