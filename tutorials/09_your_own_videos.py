@@ -276,7 +276,7 @@ plt.show()
 # %% [markdown]
 # The dotted line is the loss of guessing among all codes. From scratch the transformer needs its first hundreds of
 # steps to learn which codes exist at all and how often they occur. Fine-tuning starts with how tokens of shapes fit
-# together, and even where the tokenizer has moved a little, most of that still holds.
+# together.
 #
 # ## Generate
 #
@@ -372,14 +372,13 @@ print("classes:", again.class_names, "- weights equal:", same)
 #
 # ```python
 # bold = mk.VideoTokenizer.from_preset("3dvq_tiny_moving_shapes", load_weights=False, entropy_loss_weight=0.0)
-# bold.compile(tokenizer_optimizer(steps, learning_rate=2e-2, beta_1=0.9))
+# bold.compile(tokenizer_optimizer(steps, learning_rate=1e-2, beta_1=0.9))
 # curve = train(bold, fresh, Windows(), steps // 2)
 # print(curve["perplexity"].round(1), curve["psnr"].round(1))
 # ```
 #
-# The learning rate is 60 times too high and nothing asks for diversity: the perplexity falls to a few codes within a
-# few steps, while PSNR still rises, since the mean colour of all clips can be learned with one code. Watch perplexity,
-# not the loss.
+# The learning rate is far too high: the perplexity falls to a handful of codes within a few steps. PSNR need not show it,
+# since the mean colour of all clips, the first thing learned, needs one code only. Watch perplexity, not the loss.
 #
 # </details>
 #
