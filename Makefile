@@ -13,7 +13,7 @@ export PYTHON TORCH_INDEX
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-backend test-torchcodec test-tfio lint format docs lock clean
-.PHONY: env env-demo env-docs env-torchcodec env-tfio
+.PHONY: env env-demo env-docs env-keras-cv env-torchcodec env-tfio test-keras-cv
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -35,6 +35,10 @@ test-tfio: env-tfio ## run the tests of the decoders with tensorflow-io and Tens
 	LD_LIBRARY_PATH="$$(.venv-tfio/bin/python scripts/ffmpeg4.py .venv-tfio/ffmpeg4):$$LD_LIBRARY_PATH" \
 	.venv-tfio/bin/python -m pytest tests/data/test_video_decoders.py $(ARGS)
 
+test-keras-cv: env-keras-cv ## run the tests of keras-cv 0.9 on the three backends
+	for backend in tensorflow jax torch; do NEEDED=keras_cv KERAS_BACKEND=$$backend TF_CPP_MIN_LOG_LEVEL=2 \
+	.venv-keras-cv/bin/python -m pytest tests/tokenizer/test_keras_cv.py $(ARGS) || exit 1; done
+
 lint: env ## check the style
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -51,7 +55,7 @@ lock: ## choose locked versions again: make lock ARGS=--upgrade
 	UV=.venv-lock/bin/uv scripts/lock.sh $(ARGS)
 
 clean: ## remove the environments and everything that was built
-	rm -rf .venv .venv-demo .venv-docs .venv-lock .venv-tfio .venv-torchcodec build dist site demo .pytest_cache .ruff_cache
+	rm -rf .venv .venv-demo .venv-docs .venv-keras-cv .venv-lock .venv-tfio .venv-torchcodec build dist site demo .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 env:
@@ -65,6 +69,9 @@ env-docs:
 
 env-torchcodec:
 	@scripts/env.sh .venv-torchcodec requirements/torchcodec.txt
+
+env-keras-cv:
+	@scripts/env.sh .venv-keras-cv requirements/keras-cv.txt
 
 env-tfio:
 	@NEWEST=12 scripts/env.sh .venv-tfio requirements/tfio.txt
