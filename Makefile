@@ -21,7 +21,7 @@ help: ## show this list
 demo: env-demo ## train on generated videos and make new ones; the results are in demo/
 	KERAS_BACKEND=jax TF_CPP_MIN_LOG_LEVEL=2 .venv-demo/bin/magvit-keras demo --out demo $(ARGS)
 
-test: env ## check the style and run all tests on the three backends
+test: env env-docs ## check the style, build the documentation, run all tests on the three backends
 	.venv/bin/python scripts/run_tests.py $(ARGS)
 
 test-backend: env ## run the tests on one backend: make test-backend BACKEND=torch ARGS="-k decode"

@@ -1,4 +1,4 @@
-"""Runs the linter and the tests on every backend, side by side, and ends with one summary.
+"""Runs the linter, builds the documentation, runs the tests on every backend side by side, and ends with a summary.
 
     python scripts/run_tests.py [ARGUMENTS FOR PYTEST]
 
@@ -31,7 +31,7 @@ HEARTBEAT_SECONDS = 60
 
 def main(arguments: list[str]) -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
-    problems = lint()
+    problems = lint() + documentation()
     passed = failed = skipped = 0
     for name, seconds, code in run_groups(arguments):
         counts, names = read_results(name)
@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
         say(f"FAILED {problem}")
     if problems:
         say(f"Logs: {LOGS.relative_to(ROOT)}/")
-    failed += sum(problem.startswith("lint") for problem in problems)
+    failed += sum(problem.startswith(("lint", "documentation")) for problem in problems)
     say(f"{passed} passed, {failed} failed, {skipped} skipped")
     return 1 if problems else 0
 
@@ -63,6 +63,15 @@ def lint() -> list[str]:
         if subprocess.run([sys.executable, "-m", "ruff", *check, "."], cwd=ROOT).returncode:
             problems.append(f"lint: ruff {' '.join(check)} (make format mends what it can)")
     return problems
+
+
+def documentation() -> list[str]:
+    """A strict build of the pages in the environment that `make test` made for them; returns the check if it failed."""
+    mkdocs = ROOT / ".venv-docs" / "bin" / "mkdocs"
+    command = [str(mkdocs), "build", "--strict", "--quiet", "--site-dir", str(ROOT / "build" / "site")]
+    if subprocess.run(command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}).returncode:
+        return ["documentation: make docs shows why"]
+    return []
 
 
 def run_groups(arguments: list[str]):

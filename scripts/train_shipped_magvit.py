@@ -1,14 +1,17 @@
-"""Trains the models for Moving Shapes that the package ships, and writes them into the package.
+"""Trains the tokenizers for Moving Shapes that the package ships, and writes them into the package.
 
-    KERAS_BACKEND=torch python scripts/train_shipped_magvit.py --run runs/shipped --stage image
-    KERAS_BACKEND=torch python scripts/train_shipped_magvit.py --run runs/shipped --stage windows
-    KERAS_BACKEND=torch python scripts/train_shipped_magvit.py --run runs/shipped --stage clips
-    KERAS_BACKEND=torch python scripts/train_shipped_magvit.py --run runs/shipped --stage adversarial
+    for stage in image_autoencoder image_noise image video_noise video adversarial; do
+        KERAS_BACKEND=torch python scripts/train_shipped_magvit.py --run runs/shipped --stage $stage
+    done
+    KERAS_BACKEND=torch python scripts/train_shipped_magvit.py --run runs/shipped --stage image --ship
+    KERAS_BACKEND=torch python scripts/train_shipped_magvit.py --run runs/shipped --stage adversarial --ship
 
-The 2D-VQ learns frames; the 3D-VQ is inflated from it and learns windows of 16x32x32, which show a step more clips for
-the work, then whole clips, then whole clips against a discriminator. Each command goes on where it was when it is
-given again; `--steps` says how long the stage is to be, and the learning rate falls to zero there. With `--ship` a
-stage's last checkpoint is measured on held-out clips and written to `magvit_keras/presets/shipped/`.
+An autoencoder without codes learns several times as fast as one whose codes are still bad. So the 2D-VQ first learns
+windows of frames without codes, then with noise on its latents as large as the error that codes will make; the codes
+start as the k-means centres of the latents. The 3D-VQ is inflated from it, goes the same way, and last learns whole
+clips against a discriminator. A command goes on where it was when it is given
+again; `--steps` says how long the stage is to be, and the learning rate falls to zero there. With `--ship` a stage's
+model is measured on held-out clips and written to `magvit_keras/presets/shipped/`.
 """
 
 import argparse
@@ -20,10 +23,12 @@ import time
 
 import keras
 import numpy as np
+from scipy.cluster.vq import kmeans2
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
+from magvit_keras.checks import to_float
 from magvit_keras.data import MovingShapes
-from magvit_keras.optimizers import tokenizer_optimizer
+from magvit_keras.optimizers import tokenizer_optimizer, warmup_cosine
 from magvit_keras.presets.shipped import write_shipped
 from magvit_keras.tokenizer.discriminator import VideoDiscriminator
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
@@ -34,27 +39,74 @@ from magvit_keras.tokenizer.vqgan import VQGAN
 CLIP = (16, 64, 64)
 #: How the clips look: plain shapes with faint textures, and nothing in front of them. All 36 classes.
 LOOK = {"occlusion": 0.0, "texture": 0.15}
-IMAGE_TOKENIZER = "2dvq_tiny_moving_shapes"
+IMAGE_TOKENIZER, VIDEO_TOKENIZER = "2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes"
 EPOCH = 50
+CENTRES_FROM = 40000  # latents
 STAGES = {  # in this order
-    "image": {
-        "window": (1, 64, 64),
-        "batch": 32,
-        "steps": 1500,
-        "learning_rate": 1e-3,
-        "of": "2dvq_tiny_moving_shapes",
-    },
-    "windows": {"window": (16, 32, 32), "batch": 8, "steps": 2000, "learning_rate": 1e-3},
-    "clips": {"window": CLIP, "batch": 4, "steps": 800, "learning_rate": 5e-4},
-    "adversarial": {"window": CLIP, "batch": 4, "steps": 300, "learning_rate": 1e-4},
+    "image_autoencoder": {"window": (1, 32, 32), "batch": 16, "steps": 600, "learning_rate": 0.02},
+    "image_noise": {"window": (1, 32, 32), "batch": 16, "steps": 600, "learning_rate": 0.02, "noise": 0.5},
+    "image": {"window": (1, 64, 64), "batch": 8, "steps": 300, "learning_rate": 0.002},
+    "video_noise": {"window": (16, 32, 32), "batch": 4, "steps": 2000, "learning_rate": 0.02, "noise": 0.5},
+    "video": {"window": CLIP, "batch": 2, "steps": 400, "learning_rate": 0.002},
+    "adversarial": {"window": CLIP, "batch": 2, "steps": 80, "learning_rate": 1e-4},
 }
+
+
+CODES_SHARE = 20.0
+
+
+@keras.saving.register_keras_serializable("train_shipped")
+class KernelMuon(keras.optimizers.Muon):
+    """Keras' Muon for kernels of any rank, taken as matrices (all inputs, all outputs); Adam for everything else."""
+
+    def _should_use_adamw(self, variable):
+        return variable.name != "kernel" or min(_as_matrix(variable.shape)) <= 3
+
+    def _adamw_update_step(self, gradient, variable, learning_rate, m, v):
+        # Codes are as large as the latents, and follow them faster than other weights move.
+        share = CODES_SHARE if variable.name == "codebook" else 1.0
+        super()._adamw_update_step(gradient, variable, learning_rate * share, m, v)
+
+    def _muon_update_step(self, gradient, variable, lr, m):
+        self.assign(m, m + (gradient - m) * (1 - self.momentum))
+        rows, columns = _as_matrix(variable.shape)
+        matrix = keras.ops.reshape(gradient + self.momentum * (m - gradient), (rows, columns))
+        step = self.zeropower_via_newtonschulz5(matrix, self.ns_steps)
+        scale = max(1.0, rows / columns) ** 0.5
+        self.assign_sub(variable, lr * scale * keras.ops.reshape(step, variable.shape))
+
+
+def _as_matrix(shape: tuple) -> tuple[int, int]:
+    """Inputs and outputs of a kernel: (..., in, out), or of heads (width, heads, d) and (heads, d, width)."""
+    size = int(np.prod(shape))
+    outputs = size // shape[0] if len(shape) == 3 and shape[0] >= shape[-1] else shape[-1]
+    return size // outputs, outputs
+
+
+@keras.saving.register_keras_serializable("train_shipped")
+class Autoencoder(keras.Model):
+    """A tokenizer whose latents get noise in the place of codes: so much of their root mean square, in training."""
+
+    def __init__(self, tokenizer: keras.Model, noise: float):
+        super().__init__()
+        self.tokenizer, self.noise = tokenizer, noise
+
+    def call(self, x, training=False):
+        latents = self.tokenizer.latents(to_float(x))
+        square = keras.ops.mean(keras.ops.square(keras.ops.cast(latents, "float32")))
+        self.add_loss(0.003 * keras.ops.square(square - 1))
+        if training and self.noise:
+            scale = keras.ops.cast(self.noise * keras.ops.sqrt(square), latents.dtype)
+            latents = latents + scale * keras.random.normal(latents.shape, dtype=latents.dtype)
+        return keras.ops.cast(self.tokenizer.pixels(latents), "float32")
 
 
 class Windows(keras.utils.PyDataset):
     """Random windows of random clips, mirrored, transposed or backwards; seed, epoch and step decide which."""
 
-    def __init__(self, clips: np.ndarray, window: tuple[int, int, int], batch: int, seed: int):
+    def __init__(self, clips: np.ndarray, window: tuple[int, int, int], batch: int, seed: int, pairs: bool = False):
         super().__init__()
+        self.pairs = pairs
         self.clips, self.window, self.batch, self.seed, self.epoch = clips, window, batch, seed, 0
 
     def __len__(self) -> int:
@@ -63,10 +115,11 @@ class Windows(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         self.epoch += 1
 
-    def __getitem__(self, step: int) -> np.ndarray:
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray] | np.ndarray:
         rng = np.random.default_rng([self.seed, self.epoch, step])
         found = np.stack([self._view(rng, index) for index in rng.integers(0, len(self.clips), self.batch)])
-        return found[:, 0] if self.window[0] == 1 else found
+        found = found[:, 0] if self.window[0] == 1 else found
+        return (found, found.astype("float32") / 255) if self.pairs else found
 
     def _view(self, rng: np.random.Generator, index: int) -> np.ndarray:
         starts = [rng.integers(0, size - w + 1) for size, w in zip(CLIP, self.window, strict=True)]
@@ -98,28 +151,50 @@ def held_out(count: int) -> np.ndarray:
     return MovingShapes(count, CLIP[0], CLIP[1:], split="validation", **LOOK).arrays()["video"]
 
 
-def trainer(stage: str, options: argparse.Namespace) -> keras.Model:
-    """The compiled model that a stage trains, with the weights of the stage before it."""
-    about = STAGES[stage]
-    if stage == "image":
-        model = ImageTokenizer.from_preset(IMAGE_TOKENIZER, load_weights=False)
-    else:
-        model = VideoTokenizer.from_preset("3dvq_tiny_moving_shapes", load_weights=False)
-    if stage == "windows":
+def start(stage: str, options: argparse.Namespace) -> keras.Model:
+    """The tokenizer that a stage trains, with the weights of the stage before it."""
+    kind, name = (ImageTokenizer, IMAGE_TOKENIZER) if "image" in stage else (VideoTokenizer, VIDEO_TOKENIZER)
+    model = kind.from_preset(name, load_weights=False)
+    if stage == "video_noise":
         image = ImageTokenizer.from_preset(IMAGE_TOKENIZER, load_weights=False)
         image.load_weights(options.run / "image" / "model.weights.h5")
         inflate(image, model)
-    elif stage != "image":
+    elif stage != "image_autoencoder":
         before = list(STAGES)[list(STAGES).index(stage) - 1]
         model.load_weights(options.run / before / "model.weights.h5")
-    rates = {"total_steps": options.steps, "learning_rate": about["learning_rate"]}
-    if stage != "adversarial":
-        model.compile(optimizer=tokenizer_optimizer(beta_1=0.9, **rates))
+    return model
+
+
+def compiled(stage: str, model: keras.Model, options: argparse.Namespace) -> keras.Model:
+    """What is fitted in a stage, with its optimizer."""
+    rate = STAGES[stage]["learning_rate"]
+    if stage == "adversarial":
+        discriminator = VideoDiscriminator.from_preset("discriminator_tiny_moving_shapes")
+        vqgan = VQGAN(model, discriminator, perceptual_loss=None, ema_decay=0.98)
+        vqgan.compile(*[tokenizer_optimizer(options.steps, rate, warmup_steps=5) for _ in range(2)])
+        return vqgan
+    schedule = warmup_cosine(rate, options.steps, 20)
+    optimizer = KernelMuon(schedule, adam_lr_ratio=0.05, adam_beta_2=0.99, weight_decay=0.0, adam_weight_decay=0.0)
+    if stage in ("image", "video"):
+        model.compile(optimizer=optimizer)
         return model
-    discriminator = VideoDiscriminator.from_preset("discriminator_tiny_moving_shapes")
-    vqgan = VQGAN(model, discriminator, perceptual_loss=None, ema_decay=0.99)
-    vqgan.compile(tokenizer_optimizer(**rates), tokenizer_optimizer(**rates))
-    return vqgan
+    trained = Autoencoder(model, STAGES[stage].get("noise", 0.0))
+    trained.compile(optimizer=optimizer, loss="mse")
+    return trained
+
+
+def start_codes(model: keras.Model, data: "Windows", seed: int) -> None:
+    """Puts the k-means centres of the latents of some batches into the codebook."""
+    latents, step = [], 0
+    while sum(map(len, latents)) < CENTRES_FROM:
+        found = keras.ops.convert_to_numpy(keras.ops.stop_gradient(model.latents(to_float(data[step]))))
+        latents.append(found.reshape(-1, found.shape[-1]).astype("float32"))
+        step += 1
+    latents = np.concatenate(latents)
+    centres, chosen = kmeans2(latents, model.codebook_size, iter=15, minit="points", rng=np.random.default_rng(seed))
+    model.quantizer.codebook.assign(centres.astype("float32"))
+    variance, error = latents.var(0).mean(), np.mean((latents - centres[chosen]) ** 2)
+    print(f"latents: variance {variance:.3f}, of that {error / variance:.2f} beside the centres", flush=True)
 
 
 def train(stage: str, options: argparse.Namespace) -> None:
@@ -127,22 +202,28 @@ def train(stage: str, options: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     command = " ".join(["python", "scripts/train_shipped_magvit.py", *sys.argv[1:]])
     write_text(folder / "command.txt", f"KERAS_BACKEND={keras.config.backend()} {command}")
-    model = trainer(stage, options)
-    data = Windows(rendered(options.run, options.clips, options.seed), about["window"], about["batch"], options.seed)
+    pairs = stage.endswith(("autoencoder", "noise"))
+    clips = rendered(options.run, options.clips, options.seed)
+    data = Windows(clips, about["window"], about["batch"], options.seed, pairs)
     checkpoint = Checkpoint(folder, data=data)
-    clips = held_out(16)
+    model = start(stage, options)
+    if stage in ("image", "video") and not checkpoint.read():
+        start_codes(model, data, options.seed)
+    trained = compiled(stage, model, options)
+    trained(np.zeros((1, *CLIP[1 if "image" in stage else 0 :], 3), "float32"))
+    seen = held_out(36)[:, 0] if "image" in stage else held_out(16)
     began, before = time.monotonic(), checkpoint.read().get("epoch", 0)
-    model.fit(
+    trained.fit(
         data,
-        validation_data=clips[:, 0] if stage == "image" else clips,
-        validation_batch_size=8,
-        validation_freq=4,
-        initial_epoch=checkpoint.restore(model),
+        validation_data=(seen, seen.astype("float32") / 255) if pairs else seen,
+        validation_batch_size=4,
+        validation_freq=5,
+        initial_epoch=checkpoint.restore(trained),
         epochs=-(-options.steps // EPOCH),
         callbacks=[checkpoint],
         verbose=2,
     )
-    tokenizer = model.ema_tokenizer if stage == "adversarial" else model
+    tokenizer = trained.ema_tokenizer if stage == "adversarial" else model
     alone = type(tokenizer).from_config(tokenizer.get_config())  # without the optimizer
     alone.set_weights(tokenizer.get_weights())
     alone.save_weights(folder / "partial.weights.h5", overwrite=True)
@@ -151,16 +232,17 @@ def train(stage: str, options: argparse.Namespace) -> None:
 
 
 def ship(stage: str, options: argparse.Namespace) -> None:
-    kind, name = (ImageTokenizer, IMAGE_TOKENIZER) if stage == "image" else (VideoTokenizer, "3dvq_tiny_moving_shapes")
+    kind, name = (ImageTokenizer, IMAGE_TOKENIZER) if stage == "image" else (VideoTokenizer, VIDEO_TOKENIZER)
     model = kind.from_preset(name, load_weights=False)
     model.load_weights(options.run / stage / "model.weights.h5")
     folder = write_shipped(model, name)
     shipped = kind.from_preset(name)
     shipped.compile()
     clips = held_out(144)
+    clips = clips[:, 0] if stage == "image" else clips
     scores = shipped.evaluate(clips, batch_size=8, verbose=0, return_dict=True)
     ids = [keras.ops.convert_to_numpy(shipped.encode(clips[i : i + 8])) for i in range(0, len(clips), 8)]
-    stages = ["image"] if stage == "image" else list(STAGES)[: list(STAGES).index(stage) + 1]
+    stages = list(STAGES)[: list(STAGES).index(stage) + 1]
     told = {
         "data": f"MovingShapes, {options.clips} clips {CLIP}, {LOOK}, all classes, split 'train', seed {options.seed}",
         "commands": {name: (options.run / name / "command.txt").read_text() for name in stages},

@@ -8,10 +8,12 @@ import sys
 import time
 import warnings
 
+import keras
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import magvit_keras
 from magvit_keras.cli import app
 from magvit_keras.cli.generate import _writer
 from magvit_keras.cli.options import errors_in_one_line
@@ -32,6 +34,12 @@ EPOCH = 3
 
 def invoke(*arguments):
     return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def test_version_names_package_keras_and_the_backend():
+    shown = invoke("--version").stdout
+    assert shown.startswith(f"magvit_keras {magvit_keras.__version__}, Python ")
+    assert f"keras {keras.__version__}" in shown and f"backend {keras.config.backend()}" in shown
 
 
 @pytest.fixture(scope="module")

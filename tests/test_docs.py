@@ -90,6 +90,18 @@ def test_every_page_is_in_the_navigation():
     assert [page for page in pages if not re.search(rf": {re.escape(page)}$", nav, re.M)] == []
 
 
+def test_every_public_name_is_on_an_api_page():
+    shown = set()
+    for name, path in PAGES.items():
+        if name.startswith("docs/api/"):
+            shown |= set(re.findall(r"^::: (\S+)", path.read_text(), re.M))
+    rooms = [mk] + [
+        importlib.import_module(f"magvit_keras.{room}") for room in ("callbacks", "convert", "data", "metrics")
+    ]
+    missing = [f"{n} of {module}" for room in rooms for n, module in room._PUBLIC.items() if module not in shown]
+    assert missing == []
+
+
 # --- commands ---
 
 

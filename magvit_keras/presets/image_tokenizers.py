@@ -33,7 +33,7 @@ IMAGE_TOKENIZERS: dict[str, dict[str, Any]] = {
         "config": _config(32, (1, 2, 2, 2), num_res_blocks=1, embedding_dim=32, codebook_size=256),
     },
     "2dvq_tiny_moving_shapes": {
-        "description": "With weights: the 2D-VQ from which 3dvq_tiny_moving_shapes was inflated; 8x8 pixels a token.",
+        "description": "With weights: the 2D-VQ from which 3dvq_tiny_moving_shapes was inflated; 4x4 pixels a token.",
         "shipped": True,
         "config": TINY_MOVING_SHAPES,
     },

@@ -33,11 +33,13 @@ def _config(filters: int, multipliers: tuple[int, ...], **other: Any) -> dict[st
 #: The shipped pair for Moving Shapes, 16x64x64: what the 2D-VQ and the 3D-VQ inflated from it have in common.
 TINY_MOVING_SHAPES: dict[str, Any] = {
     "filters": 16,
-    "channel_multipliers": (1, 2, 4, 8),
+    "channel_multipliers": MULTIPLIERS[64],
     "num_res_blocks": 1,
-    "embedding_dim": 16,
+    "embedding_dim": 8,
     "codebook_size": 1024,
-    "entropy_loss_weight": 0.02,
+    # Codes that start at the centres of learned latents, whose mean square is 1, need little to hold them.
+    "commitment_cost": 0.01,
+    "entropy_loss_weight": 0.0,
     "norm_groups": 1,
 }
 
@@ -77,8 +79,8 @@ VIDEO_TOKENIZERS: dict[str, dict[str, Any]] = {
         ),
     },
     "3dvq_tiny_moving_shapes": {
-        "description": "With weights: a small 3D-VQ for Moving Shapes, 16x64x64; 4x8x8 pixels a token, 1024 codes.",
+        "description": "With weights: a small 3D-VQ for Moving Shapes, 16x64x64; 4x4x4 pixels a token, 1024 codes.",
         "shipped": True,
-        "config": {**TINY_MOVING_SHAPES, "temporal_downsample": (True, True, False)},
+        "config": {**TINY_MOVING_SHAPES, "temporal_downsample": (True, True)},
     },
 }

@@ -59,16 +59,7 @@ _ROWS: tuple[tuple[str, str, str, list, tuple[str, ...]], ...] = (
 SHAPES = ("circle", "square", "triangle", "star", "ring", "cross")
 MOTIONS = ("left_right", "up_down", "diagonal", "orbit", "spin", "pulse")
 #: The transformer of the shipped model. Without dropout a small model learns more in the same time.
-TINY_TRANSFORMER: dict[str, Any] = {
-    "codebook_size": 1024,
-    "num_classes": len(SHAPES) * len(MOTIONS),
-    "latent_shape": (4, 8, 8),
-    "num_layers": 6,
-    "hidden_size": 192,
-    "num_heads": 6,
-    "mlp_dim": 768,
-    "dropout": 0.0,
-}
+TINY_TRANSFORMER: dict[str, Any] = {**transformer_config("tiny", len(SHAPES) * len(MOTIONS)), "dropout": 0.0}
 
 
 def _magvit(tokenizer: str, transformer: dict[str, Any], tasks: list) -> dict[str, Any]:
@@ -106,6 +97,7 @@ MAGVITS: dict[str, dict[str, Any]] = {
         "shipped": True,
         "config": {
             **_magvit("3dvq_tiny_moving_shapes", TINY_TRANSFORMER, [_FIVE_FRAMES, *list(TASKS)[1:]]),
+            "class_dropout": 0.1,
             "class_names": [f"{shape}_{motion}" for shape in SHAPES for motion in MOTIONS],
         },
     },

@@ -1,0 +1,157 @@
+"""Trains the transformer of the shipped model `magvit_tiny_moving_shapes`, and writes the model into the package.
+
+    KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --tokens
+    KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --steps 3000
+    KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --ship
+
+The first command encodes clips, and what each task is given of them, by the shipped tokenizer
+`3dvq_tiny_moving_shapes`; the second trains; both go on where they were. The third measures the last checkpoint on
+held-out clips and writes weights and scores to `magvit_keras/presets/shipped/`.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+import time
+
+import keras
+import numpy as np
+from train_shipped_magvit import CLIP, LOOK, KernelMuon
+
+from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
+from magvit_keras.data import MovingShapes
+from magvit_keras.data.token_cache import TokenBatches
+from magvit_keras.magvit import Magvit
+from magvit_keras.metrics.shapes_scores import shapes_accuracy, shapes_fvd
+from magvit_keras.optimizers import warmup_cosine
+from magvit_keras.presets.shipped import write_shipped
+from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
+
+NAME = "magvit_tiny_moving_shapes"
+EPOCH, BATCH = 100, 8
+CHUNK = 36
+LEARNING_RATE = 0.01
+
+
+def model_with_tokenizer() -> Magvit:
+    magvit = Magvit.from_preset(NAME, load_weights=False)
+    magvit.tokenizer.set_weights(VideoTokenizer.from_preset("3dvq_tiny_moving_shapes").get_weights())
+    return magvit
+
+
+def encode(folder: pathlib.Path, count: int, seed: int) -> None:
+    """Writes the tokens of `count` clips in files of CHUNK clips."""
+    folder.mkdir(parents=True, exist_ok=True)
+    magvit, source = model_with_tokenizer(), MovingShapes(count, CLIP[0], CLIP[1:], seed=seed, **LOOK)
+    began, first = time.monotonic(), len(list(folder.glob("part-*.npz")))
+    for part in range(first, -(-count // CHUNK)):
+        clips = [source[i] for i in range(part * CHUNK, min(count, (part + 1) * CHUNK))]
+        batch = {"video": np.stack([c["video"] for c in clips]), "label": np.array([c["label"] for c in clips])}
+        tokens = magvit.tokenize(batch, batch_size=4)
+        narrow = {name: array.astype("uint16") for name, array in tokens.items()}
+        np.savez(folder / "partial.npz", **narrow)
+        os.replace(folder / "partial.npz", folder / f"part-{part:04d}.npz")
+        print(f"{(part + 1) * CHUNK} of {count} clips, {time.monotonic() - began:.0f} s", flush=True)
+
+
+def tokens_of(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    parts = [np.load(path) for path in sorted(folder.glob("part-*.npz"))]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0].files}
+
+
+def train(options: argparse.Namespace) -> None:
+    folder = options.run / "transformer"
+    folder.mkdir(parents=True, exist_ok=True)
+    command = " ".join(["python", "scripts/train_shipped_transformer.py", *sys.argv[1:]])
+    write_text(folder / "command.txt", f"KERAS_BACKEND={keras.config.backend()} {command}")
+    magvit = model_with_tokenizer()
+    magvit.tokenizer.trainable = False
+    schedule = warmup_cosine(LEARNING_RATE, options.steps, 100)
+    magvit.compile(
+        optimizer=KernelMuon(schedule, adam_lr_ratio=0.1, adam_beta_2=0.98, weight_decay=0.0, adam_weight_decay=0.0)
+    )
+    data = TokenBatches(tokens_of(options.run / "tokens"), BATCH, options.seed, steps_per_epoch=EPOCH)
+    checkpoint = Checkpoint(folder, data=data)
+    magvit.fit(
+        data,
+        initial_epoch=checkpoint.restore(magvit),
+        epochs=-(-options.steps // EPOCH),
+        callbacks=[checkpoint],
+        verbose=2,
+    )
+
+
+def ship(options: argparse.Namespace) -> None:
+    magvit = model_with_tokenizer()
+    magvit.compile(optimizer=KernelMuon(LEARNING_RATE))
+    checkpoint = Checkpoint(options.run / "transformer")
+    steps = EPOCH * checkpoint.restore(magvit)
+    alone = model_with_tokenizer()  # without the optimizer
+    alone.set_weights(magvit.get_weights())
+    folder = write_shipped(alone, NAME)
+    told = {
+        "data": f"MovingShapes, {len(tokens_of(options.run / 'tokens')['tokens'])} clips {CLIP}, {LOOK}, all classes",
+        "command": (options.run / "transformer" / "command.txt").read_text(),
+        "steps": steps,
+        "batch": BATCH,
+        "date": time.strftime("%Y-%m-%d"),
+        "licence": "Apache-2.0",
+        **scores(Magvit.from_preset(NAME), options.held_out),
+    }
+    write_text(folder / "training.json", json.dumps(told, indent=2) + "\n")
+    print(json.dumps(told, indent=2))
+
+
+def scores(magvit: Magvit, count: int) -> dict:
+    """Class accuracy of made clips, and for each task the PSNR to the true clip beside that of what it was given."""
+    source = MovingShapes(count, CLIP[0], CLIP[1:], split="validation", **LOOK)
+    clips = source.arrays()
+    video, label = clips["video"].astype("float32") / 255, clips["label"]
+    result: dict = {"held_out": f"{count} clips of the split 'validation'"}
+    for task in magvit.tasks.values():
+        made, given = [], []
+        for i in range(0, count, 12):
+            options = {"label": label[i : i + 12]} if task.needs_class else {}
+            options |= {} if task.name == "class_conditional_generation" else {"video": video[i : i + 12]}
+            found = magvit.generate(task.name, **options, return_details=True, seed=i)
+            made.append(found.video)
+            given.append(found.condition_video)
+        made = np.concatenate(made)
+        entry = {"accuracy": float(shapes_accuracy(made, label)), "shapes_fvd": float(shapes_fvd(video, made))}
+        if task.name != "class_conditional_generation":
+            entry |= {"psnr_db": psnr(video, made), "condition_psnr_db": psnr(video, np.concatenate(given))}
+        result[task.name] = {name: round(value, 3) for name, value in entry.items()}
+        print(task.name, result[task.name], flush=True)
+    return result
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.mean(-10 * np.log10(np.mean((a - b) ** 2, axis=(1, 2, 3, 4)))))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=pathlib.Path, required=True, help="folder of the checkpoints")
+    parser.add_argument("--tokens", action="store_true", help="encode the clips")
+    parser.add_argument("--clips", type=int, default=1080, help="training clips")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--held-out", type=int, default=72, help="clips to measure on")
+    parser.add_argument("--precision", default="mixed_bfloat16", help="a policy of Keras, for the training")
+    parser.add_argument("--ship", action="store_true", help="write the model into the package")
+    options = parser.parse_args()
+    keras.utils.set_random_seed(options.seed)
+    if options.ship:
+        ship(options)
+        return
+    if options.tokens:
+        encode(options.run / "tokens", options.clips, options.seed)
+        return
+    keras.config.set_dtype_policy(options.precision)
+    train(options)
+
+
+if __name__ == "__main__":
+    main()

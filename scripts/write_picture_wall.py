@@ -1,0 +1,87 @@
+"""The picture wall of the README: all ten tasks by the shipped model, as a GIF and as a PNG.
+
+    python scripts/write_picture_wall.py
+
+Held-out clips of Moving Shapes; the first of the split "test", not chosen by hand. Each task shows what is given, what
+is made, and the true clip; made from a class alone there is no true clip. Writes `docs/images/ten_tasks.gif` and
+`docs/images/ten_tasks.png` (four moments of each).
+"""
+
+import os
+import pathlib
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+import magvit_keras as mk
+
+IMAGES = pathlib.Path(__file__).parents[1] / "docs" / "images"
+LOOK = {"occlusion": 0.0, "texture": 0.15}
+SCALE, GAP, TEXT, MARGIN = 2, 4, 20, 10
+COLUMNS, MOMENTS = 2, (0, 5, 10, 15)
+PAPER, INK, QUIET = (255, 255, 255), (30, 30, 30), (110, 110, 110)
+
+
+def ten_tasks() -> list[tuple[str, list[tuple[str, np.ndarray]]]]:
+    """For each task its name, and named clips (T, H, W, 3) uint8."""
+    magvit = mk.Magvit.from_preset("magvit_tiny_moving_shapes")
+    source = mk.data.MovingShapes(len(magvit.tasks), split="test", **LOOK)
+    wall = []
+    for index, task in enumerate(magvit.tasks.values()):
+        clip, label = source[index]["video"], source[index]["label"]
+        options = {"label": [label]} if task.needs_class else {}
+        name = task.name.replace("_", " ")
+        if task.name == "class_conditional_generation":
+            made = [magvit.generate(task.name, label=[label], seed=seed)[0] for seed in range(3)]
+            shown = [(f"made {i + 1}", clip) for i, clip in enumerate(made)]
+        else:
+            found = magvit.generate(task.name, video=clip[None], seed=0, return_details=True, **options)
+            shown = [("given", found.condition_video[0]), ("made", found.video[0]), ("true", clip)]
+        name += f": {source.class_names[label].replace('_', ' ')}" if task.needs_class else ""
+        wall.append((name, [(kind, mk.visualize.to_uint8(np.asarray(c))) for kind, c in shown]))
+    return wall
+
+
+def tile(title: str, named: list[tuple[str, np.ndarray]]) -> Image.Image:
+    """Pictures of one height side by side, their names above, the title on top."""
+    pictures = [Image.fromarray(p).resize((p.shape[1] * SCALE, p.shape[0] * SCALE), Image.NEAREST) for _, p in named]
+    width = sum(p.width for p in pictures) + GAP * (len(pictures) - 1)
+    image = Image.new("RGB", (width, 2 * TEXT + pictures[0].height), PAPER)
+    pen, x = ImageDraw.Draw(image), 0
+    pen.text((0, 2), title, INK, ImageFont.load_default(15))
+    for (name, _), picture in zip(named, pictures, strict=True):
+        pen.text((x, TEXT + 3), name, QUIET, ImageFont.load_default(12))
+        image.paste(picture, (x, 2 * TEXT))
+        x += picture.width + GAP
+    return image
+
+
+def sheet(tiles: list[Image.Image], columns: int) -> Image.Image:
+    width, height = max(t.width for t in tiles), max(t.height for t in tiles)
+    rows = -(-len(tiles) // columns)
+    image = Image.new("RGB", (columns * (width + MARGIN * 2), rows * (height + MARGIN)), PAPER)
+    for i, one in enumerate(tiles):
+        image.paste(one, (MARGIN + i % columns * (width + MARGIN * 2), MARGIN // 2 + i // columns * (height + MARGIN)))
+    return image
+
+
+def main() -> None:
+    wall = ten_tasks()
+    IMAGES.mkdir(exist_ok=True)
+    frames = [sheet([tile(name, [(k, c[t]) for k, c in clips]) for name, clips in wall], COLUMNS) for t in range(16)]
+    # One palette for all frames: colours must not flicker.
+    palette = sheet(frames[::5], 1).quantize(256)
+    frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    partial = IMAGES / "partial.gif"
+    frames[0].save(partial, save_all=True, append_images=frames[1:], duration=125, loop=0, optimize=False)
+    os.replace(partial, IMAGES / "ten_tasks.gif")
+    strips = [
+        tile(name, [(k, np.concatenate(list(c[list(MOMENTS)]), axis=1)) for k, c in clips]) for name, clips in wall
+    ]
+    partial = IMAGES / "partial.png"
+    sheet(strips, 1).quantize(256).save(partial, optimize=True)
+    os.replace(partial, IMAGES / "ten_tasks.png")
+
+
+if __name__ == "__main__":
+    main()

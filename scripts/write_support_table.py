@@ -1,0 +1,70 @@
+"""The README's table of what is supported on which backend, from the results of the last `make test`.
+
+    make test
+    python scripts/write_support_table.py
+
+A cell says how many tests of that part passed on the backend, and how many failed where some did. Tests marked `once`
+need no backend; they are not in the table.
+"""
+
+import datetime
+import pathlib
+import re
+import xml.etree.ElementTree as ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BACKENDS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
+#: What a user knows it as, and the modules of tests (by the beginning of their names) that show it.
+PARTS = {
+    "Tokenizers: 3D-VQ, 2D-VQ, LFQ, FSQ, inflation": ("tests.tokenizer.", "tests.layers."),
+    "Adversarial training: R1, LeCam, averages": ("tests.tokenizer.test_vqgan", "tests.tokenizer.test_discriminator"),
+    "Masked transformer": ("tests.transformer.",),
+    "COMMIT: ten tasks, masks, losses": ("tests.commit.", "tests.test_magvit"),
+    "Decoding: Algorithm 1, MaskGIT, autoregressive": ("tests.decoding.",),
+    "Metrics: FVD, IS, KVD, LPIPS, PSNR, SSIM": ("tests.metrics.", "tests.evaluation."),
+    "Training runs and the command line": (
+        "tests.test_cli",
+        "tests.test_run",
+        "tests.test_recipe_run",
+        "tests.callbacks",
+    ),
+    "Data: videos, data sets, token caches": ("tests.data.",),
+    "Presets, sharing, conversion": ("tests.presets.", "tests.convert."),
+    "Several devices": ("tests.test_distribution",),
+}
+BEGIN, END = "<!-- support table: scripts/write_support_table.py -->", "<!-- end of the support table -->"
+
+
+def results(backend: str) -> list[tuple[str, bool]]:
+    """(module, passed) of each test of a backend that was not skipped."""
+    cases = ElementTree.parse(ROOT / "build" / "tests" / f"{backend}.xml").iter("testcase")
+    kinds = [(case.get("classname"), {child.tag for child in case}) for case in cases]
+    return [(name, not found & {"failure", "error"}) for name, found in kinds if "skipped" not in found]
+
+
+def cell(found: list[tuple[str, bool]], prefixes: tuple[str, ...]) -> str:
+    passed = [good for name, good in found if name.startswith(prefixes)]
+    failed = passed.count(False)
+    return f"{passed.count(True)} passed" + (f", {failed} failed" if failed else "") if passed else "not tested"
+
+
+def table(found: dict[str, list[tuple[str, bool]]], day: str) -> str:
+    """The table in Markdown."""
+    lines = [f"| | {' | '.join(BACKENDS.values())} |", "|---|---|---|---|"]
+    lines += [f"| {part} | {' | '.join(cell(found[b], names) for b in BACKENDS)} |" for part, names in PARTS.items()]
+    note = (
+        f"Tests that passed in `make test`, {day}, Linux, two CPU cores; written by `scripts/write_support_table.py`."
+    )
+    return "\n".join([*lines, "", note])
+
+
+def main() -> None:
+    newest = max((ROOT / "build" / "tests" / f"{backend}.xml").stat().st_mtime for backend in BACKENDS)
+    text = table({b: results(b) for b in BACKENDS}, datetime.date.fromtimestamp(newest).isoformat())
+    readme = ROOT / "README.md"
+    old = readme.read_text()
+    readme.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{text}\n{END}", old, flags=re.DOTALL))
+
+
+if __name__ == "__main__":
+    main()
