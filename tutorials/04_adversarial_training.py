@@ -195,9 +195,10 @@ right.legend(loc="lower right")
 plt.show()
 
 # %% [markdown]
-# Without R1 the players circle outward. A little R1 makes a spiral that closes; $w=\tfrac12$, where the root vanishes,
-# closes fastest; and $w=2$ is slow again: the slope is kept so small that the generator hardly moves. R1 buys stability
-# with speed, and its weight is a compromise. The paper's is 10, on the squared norm without a factor $\tfrac12$ (the
+# Without R1 the players never arrive. Near the solution each turn leads outward, further out the flat ends of the sigmoid
+# hold them back, and they run on a cycle between the two. A little R1 makes a spiral that closes; $w=\tfrac12$, where the
+# root vanishes, closes fastest; and $w=2$ is slow again: the slope is kept so small that the generator hardly moves. R1
+# buys stability with speed, and its weight is a compromise. The paper's is 10, on the squared norm without a factor $\tfrac12$ (the
 # $\gamma$ of StyleGAN's code would be 20).
 
 # %% [markdown]
@@ -215,10 +216,11 @@ penalty, _ = losses.r1_penalty(lambda x: ops.sum(a * x, axis=(1, 2, 3)), frames[
 print(f"r1_penalty {float(penalty):.2f}, |a|^2 = {float(ops.sum(a**2)):.2f}")
 
 # %% [markdown]
-# Now a small convolutional discriminator of the paper's kind learns to tell frames from their reconstructions by the
-# shipped 2D-VQ. The tokenizer stands still, so that you see the discriminator alone. `SteppedModel` is a `keras.Model`
-# whose loss is written once for all backends; `losses_and_logs` returns the loss and what to log. The two weights
-# are variables, so that one compiled step serves all the experiments.
+# What does R1 do to a discriminator that can bend? In the plane you can see it. Let the real points lie on a ring, and the
+# made ones around its middle: that is where the squared error sends them, the mean of all that is possible. The
+# discriminator is a small network on two inputs. `SteppedModel` is a `keras.Model` whose loss is written once for all
+# backends: `losses_and_logs` returns the loss and what to log. The two weights are variables, so that one compiled step
+# serves all the experiments.
 
 
 # %%
@@ -251,70 +253,66 @@ class Critic(backend.SteppedModel):
 
 
 # %%
-tokenizer = mk.ImageTokenizer.from_preset("2dvq_tiny_moving_shapes")
-made = np.clip(ops.convert_to_numpy(tokenizer.decode(tokenizer.encode(frames))), 0, 1)
+def points(count, spread, seed):
+    """Real points on a ring of radius 1, made ones around its middle."""
+    rng = np.random.default_rng(seed)
+    angle = rng.uniform(0, 2 * np.pi, count)
+    ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    real, made = ring + spread * rng.normal(size=(count, 2)), 2 * spread * rng.normal(size=(count, 2))
+    return {"real": real.astype("float32"), "made": made.astype("float32")}
 
 
-def crops(chosen, count, seed):
-    """Pairs of random 32x32 windows: of the frames, and of the reconstructions of other frames."""
-    rng, pairs = np.random.default_rng(seed), {"real": [], "made": []}
-    for _ in range(count):
-        for name, images in (("real", frames), ("made", made)):
-            y, x, i = *rng.integers(0, 33, 2), rng.choice(chosen)
-            pairs[name].append(images[i, y : y + 32, x : x + 32])
-    return {name: np.stack(images) for name, images in pairs.items()}
-
-
-train, held_out = crops(np.arange(64), 256, seed=0), crops(np.arange(64, 96), 64, seed=1)
-critic = Critic(mk.ImageDiscriminator(filters=8, channel_multipliers=(2, 4), image_shape=(32, 32)))
-critic.compile(keras.optimizers.Adam(2e-3, beta_1=0.0, beta_2=0.99))
+layers = [keras.layers.Dense(64, activation="leaky_relu") for _ in range(2)] + [keras.layers.Dense(1)]
+critic = Critic(keras.Sequential([keras.Input((2,)), *layers]))
+critic.compile(keras.optimizers.Adam(3e-3, beta_1=0.0, beta_2=0.99))
 critic.optimizer.build(critic.trainable_variables)
 fresh = [(v, ops.convert_to_numpy(v)) for v in (*critic.variables, *critic.optimizer.variables)]
 
 
-def train_critic(data, epochs, r1_weight=0.0, lecam_weight=0.0):
-    """Trains from the same fresh weights; returns the history."""
+def train_critic(data, held_out, epochs, r1_weight=0.0, lecam_weight=0.0):
+    """Trains from the same fresh weights, twenty steps an epoch on all data; returns the history."""
     for variable, value in fresh:
         variable.assign(value)
     critic.r1_weight.assign(r1_weight)
     critic.lecam_weight.assign(lecam_weight)
-    fit = critic.fit(data, validation_data=held_out, batch_size=16, validation_batch_size=16, epochs=epochs, verbose=0)
-    return fit.history
+    repeated = {name: np.tile(values, (20, 1)) for name, values in data.items()}
+    options = {"batch_size": len(data["real"]), "validation_batch_size": 256, "epochs": epochs, "verbose": 0}
+    return critic.fit(repeated, validation_data=held_out, shuffle=False, **options).history
 
 
 # %% [markdown]
-# How does the logit change along the straight line from a reconstruction to its original, and beyond it? That line is
-# the way that the tokenizer has to go; the slope of $D$ on it is the tokenizer's gradient.
+# The pictures show $D$: red says real, blue says made, the line is where it cannot tell. How steep is the way from a
+# made point to the ring?
 
 # %%
-steps_on_line = np.linspace(-0.5, 2.0, 11)
-i = np.arange(64, 96)
-line = np.concatenate([made[i, 16:48, 16:48] + s * (frames - made)[i, 16:48, 16:48] for s in steps_on_line])
-
-histories, along = {}, {}
-for weight in (0.0, 1.0, 10.0):
-    histories[weight] = train_critic(train, epochs=1 if FAST else 6, r1_weight=weight)
-    along[weight] = ops.convert_to_numpy(critic.discriminator(line)).reshape(len(steps_on_line), -1).mean(axis=1)
+ring, other = points(128, spread=0.15, seed=0), points(128, spread=0.15, seed=1)
+axis_values = np.linspace(-1.8, 1.8, 61, dtype="float32")
+plane = np.stack(np.meshgrid(axis_values, axis_values), axis=-1)  # (61, 61, 2)
+histories, landscapes = {}, {}
+for weight in (0.0, 0.01, 0.1):
+    histories[weight] = train_critic(ring, other, epochs=2 if FAST else 15, r1_weight=weight)
+    landscapes[weight] = ops.convert_to_numpy(critic.discriminator(plane.reshape(-1, 2))).reshape(61, 61)
     last = {name: values[-1] for name, values in histories[weight].items()}
-    print(f"R1 weight {weight:4g}: slope {last['val_slope']:6.2f}, accuracy on held-out frames {last['val_accuracy']:.2f}")
+    print(f"R1 weight {weight:4g}: slope {last['val_slope']:6.2f}, accuracy on other points {last['val_accuracy']:.2f}")
 
-_, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-for weight, history in histories.items():
-    left.semilogy(range(1, len(history["slope"]) + 1), history["slope"], "o-", label=f"R1 weight {weight:g}")
-    right.plot(steps_on_line, along[weight], "o-", ms=3, label=f"R1 weight {weight:g}")
-left.set(title="slope of D on real frames", xlabel="epoch", ylabel="root of R1")
-for at, name in ((0, "reconstruction"), (1, "original")):
-    right.axvline(at, color="grey", lw=0.8, ls=":")
-    right.annotate(name, (at, 0.02), xycoords=("data", "axes fraction"), rotation=90, ha="right", fontsize=8)
-right.set(title="logit on the way from one to the other", xlabel="share of the way", ylabel="logit D")
-right.legend()
+_, axes = plt.subplots(1, 4, figsize=(12, 3), layout="constrained")
+for axis, (weight, landscape) in zip(axes, landscapes.items(), strict=False):
+    picture = axis.pcolormesh(axis_values, axis_values, landscape, vmin=-5, vmax=5, cmap="coolwarm")
+    axis.contour(axis_values, axis_values, landscape, levels=[0], colors="k", linewidths=0.8)
+    for name, marker in (("real", "k."), ("made", "kx")):
+        axis.plot(*ring[name][:60].T, marker, ms=3)
+    axis.set(title=f"D, R1 weight {weight:g}", aspect="equal", xticks=[], yticks=[])
+    axes[3].plot(axis_values[30:], landscape[30, 30:], label=f"R1 weight {weight:g}")
+plt.colorbar(picture, ax=axes[2])
+axes[3].set(title="D along a radius", xlabel="distance from the middle", ylim=(-8, 8))
+axes[3].legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Without the penalty the slope grows as long as you train: nothing in $L_D$ is ever satisfied, and a steeper $D$ always
-# lowers it a little. With it the slope stays small, and the logit changes gently on the line: a tokenizer that takes a
-# step sees a gradient of about the same size before and after it. The price is in the printed accuracies: a flat
-# discriminator separates less well, or later.
+# Without the penalty $D$ becomes a cliff, and training makes it steeper for ever: $L_D$ always falls a little when the logits
+# grow. A generator below the cliff gets a huge gradient at one place and none at another. With the penalty the slope
+# is small on the ring, $D$ rises gently from the middle, and the accuracy hardly suffers: R1 takes away the size of the opinion and
+# leaves its direction.
 
 # %% [markdown]
 # ## LeCam: when data are few
@@ -333,37 +331,38 @@ plt.show()
 # $$\sigma(-g) \;=\; \lambda\cdot 2\cdot 2g .$$
 #
 # (The library, as the authors' code, takes the mean logit of the batch, and only pulls logits together, never apart.)
-# For $\lambda=0.05$, the default of `VQGAN`, what is $g$? And does a discriminator on 16 pairs of frames end there?
+# For $\lambda=0.05$, the default of `VQGAN`, what is $g$? And does a discriminator end there that has sixteen points of
+# each kind, where the two kinds overlap?
 
 # %%
-few = crops(np.arange(4), 16, seed=2)
+few, unseen = points(16, spread=0.25, seed=2), points(256, spread=0.25, seed=3)
 weight = 0.05
 g = np.linspace(0, 5, 5001)
 balance = g[np.argmin(np.abs(1 / (1 + np.exp(g)) - 4 * weight * g))]
-epochs = 10 if FAST else 100
-runs = {"without": train_critic(few, epochs), "with LeCam": train_critic(few, epochs, lecam_weight=weight)}
+epochs = 3 if FAST else 30
+runs = {"without": train_critic(few, unseen, epochs), "with LeCam": train_critic(few, unseen, epochs, lecam_weight=weight)}
 
 _, axes = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
 for axis, (name, history) in zip(axes, runs.items(), strict=False):
-    axis.plot(history["real_logit"], "C0", label="real")
-    axis.plot(history["made_logit"], "C1", label="made")
-    axis.plot(history["val_real_logit"], "C0:", label="real, held out")
-    axis.plot(history["val_made_logit"], "C1:", label="made, held out")
+    for kind, colour in (("real", "C3"), ("made", "C0")):
+        axis.plot(history[f"{kind}_logit"], colour, label=kind)
+        axis.plot(history[f"val_{kind}_logit"], f"{colour}:", label=f"{kind}, unseen")
     axis.set(title=f"logits, {name}", xlabel="epoch")
 axes[1].axhspan(-balance, balance, color="grey", alpha=0.15, label=f"predicted: ±{balance:.2f}")
 axes[1].legend(fontsize=7)
 for name, history in runs.items():
-    axes[2].plot(history["val_accuracy"], label=f"{name}, held out")
+    axes[2].plot(history["val_accuracy"], label=f"{name}, unseen")
     axes[2].plot(history["accuracy"], ":", color=axes[2].lines[-1].get_color(), label=f"{name}, training")
-axes[2].set(title="accuracy", xlabel="epoch", ylim=(0, 1.05))
+axes[2].set(title="accuracy", xlabel="epoch", ylim=(0.4, 1.02))
 axes[2].legend(fontsize=7)
 plt.show()
 
 # %% [markdown]
-# Without LeCam the training logits run apart without end. With it they stop near the predicted distance: in
-# probabilities, the discriminator never claims much more than $\sigma(g)$, about two to one, for a picture that it has seen.
-# LeCam does not make the classifier on the right much better. What it changes is the *size* of its opinion, and with
-# it the gradient that the tokenizer gets from a discriminator that has only learned sixteen pictures by heart.
+# Without LeCam the logits of the training points run apart without end, while the accuracy on unseen points has long stopped
+# to improve: the growing confidence is learned by heart. With it they stop near the predicted distance: in probabilities the
+# discriminator claims no more than about $\sigma(g)$, two to one, on average. The accuracies on the right differ little. What LeCam
+# changes is the *size* of the opinion, and with it the gradient that the tokenizer gets from a discriminator that has only
+# seen a few examples.
 
 # %% [markdown]
 # ## The average of the weights
@@ -401,25 +400,25 @@ print(f"distance from the solution after step 1000: {error[0]:.3f}, of the avera
 # | discriminator | adversarial + 10 R1 + 0.05 LeCam |
 #
 # Here it fine-tunes the decoder of the shipped 2D-VQ for a moment. `decoder_only` keeps encoder and codebook, so that all
-# tokens keep their meaning. `generator_only_steps` lets the discriminator rest at first: for the first half you see what
-# L2 alone still gains, then the discriminator comes in. `perceptual_loss=None` says that we do without the ResNet-50.
-# What happens to the error and to the sharpness at that moment?
+# tokens keep their meaning, and `perceptual_loss=None` says that we do without the ResNet-50. To see who does what, it goes
+# in three phases, with one compiled step: L2 alone (`generator_only_steps` lets the discriminator rest), the discriminator alone (the
+# tokenizer's learning rate is 0), and both. What happens to the error, and what to the sharpness?
 
 # %%
-epochs, train_frames, test = (2, frames[:12], frames[64:72]) if FAST else (10, frames[:40], frames[64:])
-steps_per_epoch = len(train_frames) // 4
-discriminator = mk.ImageDiscriminator(filters=8, channel_multipliers=(2, 4, 4), image_shape=(64, 64))
+tokenizer = mk.ImageTokenizer.from_preset("2dvq_tiny_moving_shapes")
+train_frames, test = (frames[:8], frames[64:72]) if FAST else (frames[:32], frames[64:])
+phases = {"L2 alone": 1, "D alone": 1, "both": 1} if FAST else {"L2 alone": 2, "D alone": 5, "both": 7}
 vqgan = mk.VQGAN(
     tokenizer,
-    discriminator,
+    mk.ImageDiscriminator(filters=8, channel_multipliers=(2, 4), image_shape=(64, 64)),
     perceptual_loss=None,
     decoder_only=True,
-    generator_only_steps=epochs // 2 * steps_per_epoch,
+    generator_only_steps=phases["L2 alone"] * len(train_frames) // 4,
     ema_decay=0.95,
 )
 vqgan.compile(
-    generator_optimizer=keras.optimizers.Adam(3e-4, beta_1=0.0, beta_2=0.99),
-    discriminator_optimizer=keras.optimizers.Adam(2e-3, beta_1=0.0, beta_2=0.99),
+    generator_optimizer=keras.optimizers.Adam(2e-4, beta_1=0.0, beta_2=0.99),
+    discriminator_optimizer=keras.optimizers.Adam(1e-3, beta_1=0.5, beta_2=0.99),
 )
 tokens = tokenizer.encode(test)  # they stay what they are: the encoder is frozen
 track = {"psnr": [], "sharpness": [], "psnr, averaged": [], "sharpness, averaged": []}
@@ -433,9 +432,12 @@ def measure(*_):
     return images
 
 
-before = measure()
+before, history = measure(), {}
 callback = keras.callbacks.LambdaCallback(on_epoch_end=measure)
-history = vqgan.fit(train_frames, batch_size=4, epochs=epochs, callbacks=[callback], verbose=0).history
+for phase, epochs in phases.items():
+    vqgan.optimizer.optimizers[0].learning_rate = 0.0 if phase == "D alone" else 2e-4
+    fit = vqgan.fit(train_frames, batch_size=4, epochs=epochs, callbacks=[callback], verbose=0)
+    history = {name: history.get(name, []) + values for name, values in fit.history.items()}
 
 # %%
 _, axes = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
@@ -445,25 +447,27 @@ for axis, name in zip(axes, ("psnr", "sharpness"), strict=False):
 axes[0].set(title="PSNR on held-out frames (dB)")
 axes[1].axhline(sharpness(test), color="k", ls="--", lw=0.8, label="real frames")
 axes[1].set(title="sharpness")
-axes[2].plot(range(1, epochs + 1), history["d_real_logit"], "C0", label="real")
-axes[2].plot(range(1, epochs + 1), history["d_fake_logit"], "C1", label="made")
+for name, colour in (("d_real_logit", "C3"), ("d_fake_logit", "C0")):
+    axes[2].plot(range(1, len(history[name]) + 1), history[name], colour, label=name)
 axes[2].set(title="logits of the discriminator")
 for axis in axes:
-    axis.axvline(epochs // 2, color="grey", ls=":", lw=1)
+    for end in np.cumsum(list(phases.values()))[:-1]:
+        axis.axvline(end, color="grey", ls=":", lw=1)
     axis.set_xlabel("epoch")
     axis.legend(fontsize=7)
 plt.show()
 
 # %% [markdown]
-# Left of the dotted line L2 trains alone, right of it the discriminator takes part. The sharpness starts below that of
-# real frames, and only the discriminator moves it; the PSNR pays for it, as the first section said it must: sharp
-# answers have a larger squared error. The averaged weights follow with a delay and without the jitter.
+# The dotted lines part the phases. L2 alone moves little: it has long been at its optimum, and below the sharpness of real
+# frames. In the second phase the discriminator learns to tell the two apart, and the pictures stand still. In the third
+# the sharpness moves, and the PSNR pays for it, as the first section said it must: sharp answers have a larger
+# squared error. The averaged weights follow with a delay and without the jitter.
 
 # %%
 after = np.clip(ops.convert_to_numpy(vqgan.ema_tokenizer.decode(tokens)), 0, 1)
-chosen = np.argsort([-sharpness(image) for image in test])[:6]
+chosen = np.argsort([-sharpness(image) for image in test])[:4]
 pictures = {"real": test, "before": before, "after": after}
-mk.show([p[i] for p in pictures.values() for i in chosen], labels=[n for n in pictures for _ in chosen], fps=0, columns=6)
+mk.show([p[i] for p in pictures.values() for i in chosen], labels=[n for n in pictures for _ in chosen], fps=0, columns=4, scale=2)
 
 # %% [markdown]
 # A few dozen steps do not make a new decoder; look at the edges. `vqgan.ema_tokenizer` is the model to keep. A video
@@ -517,7 +521,7 @@ mk.show([p[i] for p in pictures.values() for i in chosen], labels=[n for n in pi
 #
 # ```python
 # g = np.log(9)
-# history = train_critic(few, 100, lecam_weight=0.1 / (4 * g))
+# history = train_critic(few, unseen, 30, lecam_weight=0.1 / (4 * g))
 # print("wanted", g, "reached", history["real_logit"][-1], history["made_logit"][-1])
 # ```
 #
