@@ -13,6 +13,9 @@ BACKENDS = ("jax", "tensorflow", "torch")
 # tells of no choice, and to follow it would change the backend between the first run on a machine and the second.
 _KERAS_DEFAULT = "tensorflow"
 
+# True once `select_backend` has taken the first installed backend: then the hardware may still decide (`_hardware.py`).
+by_default = False
+
 
 def select_backend() -> str:
     """Returns the backend that Keras will use, after checking that it is installed.
@@ -24,16 +27,17 @@ def select_backend() -> str:
         ImportError: the chosen backend, or every backend, is missing; the message names the extra to install.
         ValueError: the chosen backend is none that this library supports.
     """
+    global by_default
     if "keras" in sys.modules:
         return _supported(sys.modules["keras"].config.backend(), "Keras is already loaded with the backend")
-    installed = [name for name in BACKENDS if _is_installed(name)]
+    installed = [name for name in BACKENDS if is_installed(name)]
     chosen = os.environ.get("KERAS_BACKEND")
     if not chosen:
         configured = _configured_backend()
         if configured in installed and configured != _KERAS_DEFAULT:
             chosen = configured
         elif installed:
-            chosen = installed[0]
+            chosen, by_default = installed[0], True
         else:
             raise ImportError(
                 "magvit_keras needs one of JAX, TensorFlow or PyTorch, and none is installed. "
@@ -49,7 +53,8 @@ def select_backend() -> str:
     return chosen
 
 
-def _is_installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
+    """Whether a package can be imported; it is not."""
     # A folder without __init__.py has a spec too, as a namespace package, and uninstalling may leave such a folder.
     spec = importlib.util.find_spec(name)
     return spec is not None and spec.origin is not None

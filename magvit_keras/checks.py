@@ -74,6 +74,14 @@ def check_positive(**sizes: int) -> None:
             raise ValueError(f"{name} must be an integer of at least 1; received {value!r}.")
 
 
+def check_parts(accumulate: int, **batch_sizes: int) -> None:
+    """Raises ValueError unless each batch can be split into `accumulate` equal parts."""
+    check_positive(accumulate=accumulate)
+    for name, size in batch_sizes.items():
+        if size % accumulate:
+            raise ValueError(f"{name}={size} cannot be split into accumulate={accumulate} equal parts.")
+
+
 def check_divides(shape: Sequence[int], downsampling: Sequence[int]) -> None:
     """Raises ValueError unless the sizes of a clip, or of an image, are multiples of a tokenizer's downsampling."""
     if any(size % by for size, by in zip(shape, downsampling, strict=True)):
@@ -87,3 +95,17 @@ def to_float(video: Any, dtype: str = "float32") -> Any:
     if keras.backend.standardize_dtype(video.dtype) == "uint8":
         return ops.cast(video, dtype) / 255.0
     return ops.cast(video, dtype)
+
+
+def batch_of(data: Any) -> dict[str, Any]:
+    """A batch as a dict: the dict itself, or "video" and "label" of an array or a tuple."""
+    if isinstance(data, list):
+        data = tuple(data)
+    if isinstance(data, tuple):
+        video, label = (*data, None)[:2]
+        data = video if isinstance(video, dict) else {"video": video, "label": label}
+    elif not isinstance(data, dict):
+        data = {"video": data}
+    if "video" not in data and "tokens" not in data:
+        raise ValueError(f'A batch needs the key "video" or "tokens"; received the keys {sorted(data)}.')
+    return {key: value for key, value in data.items() if value is not None}

@@ -176,7 +176,8 @@ def _generate_batch(
         condition_ids = ops.zeros_like(ispad, dtype="int32")
 
     def predictor(prefix: Any) -> Any:
-        return lambda ids: transformer.codebook_logits(ops.concatenate([prefix, ids], axis=1))
+        before = magvit.full_prefix(prefix, condition_ids, ispad)
+        return lambda ids: transformer.codebook_logits(ops.concatenate([before, ids], axis=1))
 
     no_class = ops.full((size,), vocabulary.no_class_id, dtype="int32")
     blind = vocabulary.prefix(rows["prefix"][:, 0], no_class)

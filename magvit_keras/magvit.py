@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from magvit_keras import backend, longer
-from magvit_keras.checks import check_video, to_float
+from magvit_keras.checks import batch_of, check_video, to_float
 from magvit_keras.commit.conditions import apply_plan, condition_plan, stack_plans, take_plan
 from magvit_keras.commit.losses import commit_loss
 from magvit_keras.commit.masking import multivariate_mask
@@ -122,6 +122,14 @@ class Magvit(PresetMixin, backend.SteppedModel):
         self.vocabulary = Vocabulary(
             transformer.codebook_size, transformer.num_classes, transformer.num_special_tokens, prompts
         )
+        # Table 5's "prefix condition": a transformer whose prefix has room for the condition's tokens.
+        more = transformer.prefix_length - self.vocabulary.prefix_length
+        self._reads_condition = condition_mode == "prefix" and more == transformer.num_latents
+        if more and not self._reads_condition:
+            raise ValueError(
+                f"prefix_length={transformer.prefix_length} does not fit: expected {self.vocabulary.prefix_length}, or "
+                f'with condition_mode="prefix" also {self.vocabulary.prefix_length + transformer.num_latents}.'
+            )
         self.seed_generator = keras.random.SeedGenerator()
         # The tables of all tasks, stacked: which task an example trains is data, not a new trace.
         if len(self.tasks) > 1:
@@ -186,7 +194,8 @@ class Magvit(PresetMixin, backend.SteppedModel):
             condition_mode=self.condition_mode,
             loss_parts=self.loss_parts,
         )
-        sequence = ops.concatenate([self._prefix(batch, task, size), masked.ids], axis=1)  # z-bar
+        prefix = self.full_prefix(self._prefix(batch, task, size), condition_ids, ispad)
+        sequence = ops.concatenate([prefix, masked.ids], axis=1)  # z-bar
         logits = self.transformer.codebook_logits(sequence, training=training)
         loss = commit_loss(
             logits,
@@ -203,6 +212,10 @@ class Magvit(PresetMixin, backend.SteppedModel):
         if len(self.tasks) > 1:
             logs |= self._logs_of_tasks(loss, task)
         return loss.loss, logs
+
+    def full_prefix(self, prefix: Any, condition_ids: Any, ispad: Any) -> Any:
+        """What comes before the clip: prompt, class, and for "prefix condition" (Table 5) the condition's tokens."""
+        return self.vocabulary.with_condition(prefix, condition_ids, ispad) if self._reads_condition else prefix
 
     def _logs_of_tasks(self, loss: Any, task: Any) -> dict[str, tuple[Any, Any]]:
         """Loss and accuracy over the examples that drew each task, as pairs of sum and count."""
@@ -328,17 +341,3 @@ class Magvit(PresetMixin, backend.SteppedModel):
         parts = {k: keras.saving.deserialize_keras_object(config[k]) for k in ("tokenizer", "transformer")}
         tasks = [t if isinstance(t, str | Task) else Task(**t) for t in config["tasks"]]
         return cls(**{**config, **parts, "tasks": tasks})
-
-
-def batch_of(data: Any) -> dict[str, Any]:
-    """A batch as a dict: the dict itself, or "video" and "label" of an array or a tuple."""
-    if isinstance(data, list):
-        data = tuple(data)
-    if isinstance(data, tuple):
-        video, label = (*data, None)[:2]
-        data = video if isinstance(video, dict) else {"video": video, "label": label}
-    elif not isinstance(data, dict):
-        data = {"video": data}
-    if "video" not in data and "tokens" not in data:
-        raise ValueError(f'A batch needs the key "video" or "tokens"; received the keys {sorted(data)}.')
-    return {key: value for key, value in data.items() if value is not None}

@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from magvit_keras.checks import check_positive
+
 
 @keras.saving.register_keras_serializable("magvit_keras")
 class KernelDecayAdamW(keras.optimizers.AdamW):
@@ -22,15 +24,51 @@ class KernelDecayAdamW(keras.optimizers.AdamW):
         self.exclude_from_weight_decay(var_names=[r"^(?!(.*/)?kernel(:\d+)?$)"])
 
 
-def warmup_cosine(learning_rate: float, total_steps: int, warmup_steps: int) -> keras.optimizers.schedules.CosineDecay:
-    """Linear warm-up to `learning_rate`, then a cosine to 0 at `total_steps`."""
+@keras.saving.register_keras_serializable("magvit_keras")
+class OfUpdates(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule for an optimizer that accumulates gradients: Keras asks it with the number of batches.
+
+    Args:
+        schedule: learning rate by update.
+        batches: of an update.
+
+    Example:
+        >>> schedule = OfUpdates(keras.optimizers.schedules.PiecewiseConstantDecay([0], [1.0, 0.5]), batches=4)
+        >>> float(schedule(3)), float(schedule(4))
+        (1.0, 0.5)
+    """
+
+    def __init__(self, schedule: Any, batches: int):
+        super().__init__()
+        self.schedule = schedule
+        self.batches = batches
+
+    def __call__(self, step: Any) -> Any:
+        """The rate of the update that this batch belongs to."""
+        return self.schedule(step // self.batches)
+
+    def get_config(self) -> dict:
+        """Both arguments."""
+        return {"schedule": keras.optimizers.schedules.serialize(self.schedule), "batches": self.batches}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "OfUpdates":
+        """The schedule of that config."""
+        return cls(keras.optimizers.schedules.deserialize(config["schedule"]), config["batches"])
+
+
+def warmup_cosine(
+    learning_rate: float, total_steps: int, warmup_steps: int, batches: int | None = None
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Linear warm-up to `learning_rate`, then a cosine to 0 at `total_steps`, in updates of `batches` batches."""
     warmup_steps = max(1, min(warmup_steps, total_steps - 1))
-    return keras.optimizers.schedules.CosineDecay(
+    schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         decay_steps=max(1, total_steps - warmup_steps),
         warmup_target=learning_rate,
         warmup_steps=warmup_steps,
     )
+    return schedule if batches is None else OfUpdates(schedule, batches)
 
 
 def tokenizer_optimizer(
@@ -39,18 +77,22 @@ def tokenizer_optimizer(
     warmup_steps: int | None = None,
     beta_1: float = 0.0,
     beta_2: float = 0.99,
+    gradient_accumulation_steps: int | None = None,
 ) -> keras.optimizers.Adam:
     """Adam(0, 0.99) with linear warm-up and cosine decay, as the paper trains the 3D-VQ.
 
     Args:
-        total_steps: length of the training.
+        total_steps: length of the training, in updates of the weights.
         learning_rate: its peak; 1e-4 in the paper.
         warmup_steps: one epoch in the paper; by default a twentieth of the training.
         beta_1: 0 in the paper, which adversarial training wants; plain training is faster with 0.9.
         beta_2: 0.99 in the paper.
+        gradient_accumulation_steps: batches whose mean gradient makes one update; None for one.
     """
     warmup_steps = total_steps // 20 if warmup_steps is None else warmup_steps
-    return keras.optimizers.Adam(warmup_cosine(learning_rate, total_steps, warmup_steps), beta_1=beta_1, beta_2=beta_2)
+    batches = _several(gradient_accumulation_steps)
+    rate = warmup_cosine(learning_rate, total_steps, warmup_steps, batches)
+    return keras.optimizers.Adam(rate, beta_1=beta_1, beta_2=beta_2, gradient_accumulation_steps=batches)
 
 
 def transformer_optimizer(
@@ -61,23 +103,35 @@ def transformer_optimizer(
     clip_norm: float | None = 1.0,
     beta_1: float = 0.9,
     beta_2: float = 0.96,
+    gradient_accumulation_steps: int | None = None,
 ) -> KernelDecayAdamW:
     """Adam(0.9, 0.96) with decoupled weight decay on kernels only, clipping, warm-up and cosine decay.
 
     Args:
-        total_steps: length of the training.
+        total_steps: length of the training, in updates of the weights.
         learning_rate: its peak; 1e-4 in the paper.
         warmup_steps: 5000 in the paper; by default that, but no more than a tenth of the training.
         weight_decay: on kernels; biases, norms and embeddings are left alone.
         clip_norm: of the global gradient; None does not clip.
         beta_1: 0.9 in the paper.
         beta_2: 0.96 in the paper.
+        gradient_accumulation_steps: batches whose mean gradient makes one update; None for one.
     """
     warmup_steps = min(5000, total_steps // 10) if warmup_steps is None else warmup_steps
+    batches = _several(gradient_accumulation_steps)
     return KernelDecayAdamW(
-        warmup_cosine(learning_rate, total_steps, warmup_steps),
+        warmup_cosine(learning_rate, total_steps, warmup_steps, batches),
         weight_decay=weight_decay,
         beta_1=beta_1,
         beta_2=beta_2,
         global_clipnorm=clip_norm,
+        gradient_accumulation_steps=batches,
     )
+
+
+def _several(batches: int | None) -> int | None:
+    """A number of batches as Keras takes it: None where there is one."""
+    if batches is None:
+        return None
+    check_positive(gradient_accumulation_steps=batches)
+    return batches if batches > 1 else None

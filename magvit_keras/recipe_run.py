@@ -17,8 +17,9 @@ from typing import Any
 import keras
 
 from magvit_keras import distribution
-from magvit_keras.checks import check_divides, check_positive
+from magvit_keras.checks import check_divides, check_parts, check_positive
 from magvit_keras.data import Source
+from magvit_keras.layers.rematerialized import check_remat
 from magvit_keras.magvit import Magvit
 from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
 from magvit_keras.presets.model_card import ModelCard, card_of_run
@@ -33,7 +34,7 @@ from magvit_keras.tokenizer.vqgan import VQGAN
 from magvit_keras.transformer.masked_transformer import MaskedTransformer
 
 #: What may differ when a training goes on: it changes the length or the speed, not what was learned so far.
-FREE = ("max_steps", "checkpoint_steps", "workers")
+FREE = ("max_steps", "checkpoint_steps", "workers", "remat")
 # What follows from the name, is said of the training afterwards, or is noted in another form.
 _NOT_NOTED = ("name", "data", "tokenizer", "evaluation", "decoding", "score", "score_source")
 
@@ -54,6 +55,9 @@ class RecipeOptions:
         max_steps: ends after so many steps; learning rates stay those of the whole training.
         checkpoint_steps: steps between two checkpoints.
         workers: processes that decode videos.
+        remat: activations that training keeps, "none" (all), "blocks" or "full" (the fewest): less memory for more
+            time; numbers and weights are the same.
+        accumulate: equal parts that each batch is split into, one after the other: less memory, the same updates.
         seed: of everything random.
     """
 
@@ -67,6 +71,8 @@ class RecipeOptions:
     max_steps: int | None = None
     checkpoint_steps: int | None = None
     workers: int = 0
+    remat: str = "none"
+    accumulate: int = 1
     seed: int = 0
 
 
@@ -104,7 +110,7 @@ def train_recipe(
     changed = changed_recipe(get_recipe(recipe) if isinstance(recipe, str) else recipe, options.changes)
     recipe = changed.recipe
     _check_options(recipe, data, options)
-    distribution.current().check_batch_size(batch_size=recipe.batch_size)
+    distribution.current().check_batch_size(batch_size=recipe.batch_size // options.accumulate)
     say = print if verbose else (lambda *_: None)
     keras.utils.set_random_seed(options.seed)
     stage = _transformer_stage if recipe.kind == "transformer" else _tokenizer_stage
@@ -116,14 +122,14 @@ def train_recipe(
         "changed_discriminator": changed.discriminator,
         "data_format": options.data_format or recipe.data_format,
         "reader": {**recipe.reader, **options.reader},
-        **{name: getattr(options, name) for name in (*FREE, "seed")},
+        **{name: getattr(options, name) for name in (*FREE, "accumulate", "seed")},
         **noted,
     }
-    note_settings(out, settings, FREE, defaults={})
+    note_settings(out, settings, FREE, defaults={"accumulate": 1})
     say(f"{recipe.name}: {recipe.total_steps} steps of {recipe.batch_size} clips, {recipe.steps_per_epoch} an epoch.")
     name = "transformer" if recipe.kind == "transformer" else "tokenizer"
     steps, folder = _steps(recipe, options), out / "checkpoints" / name
-    train_steps(model, batches, steps, len(batches), folder, recipe.name, verbose)
+    train_steps(model, batches, steps, len(batches) // options.accumulate, folder, recipe.name, verbose)
     if hasattr(batches, "close"):
         batches.close()
     result = finish(out)
@@ -141,6 +147,8 @@ def _check_options(recipe: Recipe, data: Any, options: RecipeOptions) -> None:
     for name in sorted({*takes["transformer"], *takes["tokenizer"]} - set(takes[recipe.kind])):
         if getattr(options, name) is not None:
             raise ValueError(f"--{name.replace('_', '-')} is not for {recipe.name}, which trains a {recipe.kind}.")
+    check_remat(options.remat)
+    check_parts(options.accumulate, batch_size=recipe.batch_size)
     for name in ("max_steps", "checkpoint_steps"):
         if getattr(options, name) is not None:
             check_positive(**{name: getattr(options, name)})
@@ -179,10 +187,10 @@ def _card(out: pathlib.Path, recipe: Recipe, options: RecipeOptions, count: str)
 def _loader(recipe: Recipe, source: Source, options: RecipeOptions, say: Callable[[str], None]) -> Any:
     say(f"{len(source)} videos of {recipe.data}; the recipe counts {recipe.examples} for an epoch.")
     return source.loader(
-        recipe.batch_size,
+        recipe.batch_size // options.accumulate,
         seed=options.seed,
         workers=options.workers,
-        steps_per_epoch=_interval(recipe, options),
+        steps_per_epoch=_interval(recipe, options) * options.accumulate,
         process=distribution.current().process,
     )
 
@@ -196,12 +204,13 @@ def _tokenizer_stage(
     model, critic = MODELS[recipe.kind]
     quantizer = {name: recipe.losses[name] for name in ("commitment_cost", "entropy_loss_weight")}
     # Only the architecture: trained weights of the same name would make another training of it.
-    tokenizer = model.from_preset(recipe.preset, load_weights=False, **{**changed.architecture, **quantizer})
+    remat = {"remat": options.remat}
+    tokenizer = model.from_preset(recipe.preset, load_weights=False, **{**remat, **changed.architecture, **quantizer})
     check_divides(recipe.video_shape[-len(tokenizer.downsampling) :], tokenizer.downsampling)
     shape = (
         {"video_shape": recipe.video_shape} if recipe.kind == "tokenizer" else {"image_shape": recipe.video_shape[1:]}
     )
-    discriminator = critic.from_preset(recipe.discriminator, **{**changed.discriminator, **shape})
+    discriminator = critic.from_preset(recipe.discriminator, **{**remat, **changed.discriminator, **shape})
     noted: dict[str, Any] = {"class_names": list(source.class_names), "inflated_from": None}
     if options.inflate_from is not None:
         image_tokenizer = load_tokenizer(options.inflate_from, ImageTokenizer)
@@ -218,7 +227,8 @@ def _tokenizer_stage(
     weights = {name: weight for name, weight in recipe.losses.items() if name not in quantizer}
     vqgan = VQGAN(tokenizer, discriminator, perceptual, **weights, ema_decay=recipe.ema_decay, seed=options.seed)
     rates = (recipe.total_steps, recipe.learning_rate, recipe.warmup, recipe.beta_1, recipe.beta_2)
-    vqgan.compile(tokenizer_optimizer(*rates), tokenizer_optimizer(*rates))
+    parts = {"gradient_accumulation_steps": options.accumulate}
+    vqgan.compile(tokenizer_optimizer(*rates, **parts), tokenizer_optimizer(*rates, **parts))
 
     def finish(out: pathlib.Path) -> keras.Model:
         card = _card(out, recipe, options, f"{len(source)} videos")
@@ -238,6 +248,7 @@ def _transformer_stage(
     tokenizer = load_tokenizer(options.tokenizer)
     check_divides(recipe.video_shape, tokenizer.downsampling)
     config = {
+        "remat": options.remat,
         **Magvit._preset_table[recipe.preset]["config"]["transformer"]["config"],
         **changed.architecture,
         "num_classes": recipe.num_classes,
@@ -257,9 +268,9 @@ def _transformer_stage(
         names, batches = list(source.class_names), _loader(recipe, source, options, say)
         count = f"{len(source)} videos"
     else:
-        names, batches = cached_batches(
-            recipe, options.tokens, noted["tokenizer_weights"], options.seed, _interval(recipe, options)
-        )
+        part = dataclasses.replace(recipe, batch_size=recipe.batch_size // options.accumulate)
+        interval = _interval(recipe, options) * options.accumulate
+        names, batches = cached_batches(part, options.tokens, noted["tokenizer_weights"], options.seed, interval)
         count = f"tokens of {batches.count} clips"
         say(f"Tokens of {batches.count} clips; the recipe counts {recipe.examples} for an epoch.")
     if magvit.needs_labels and len(names) > recipe.num_classes:
@@ -278,6 +289,7 @@ def _transformer_stage(
             recipe.clip_norm,
             recipe.beta_1,
             recipe.beta_2,
+            gradient_accumulation_steps=options.accumulate,
         )
     )
 

@@ -20,10 +20,11 @@ import keras
 
 from magvit_keras import distribution
 from magvit_keras.callbacks.checkpoint import Checkpoint
-from magvit_keras.checks import check_divides, check_positive
+from magvit_keras.checks import check_divides, check_parts, check_positive
 from magvit_keras.commit.tasks import get_task
 from magvit_keras.data import Source, VideoFolder
 from magvit_keras.data.token_cache import TokenBatches
+from magvit_keras.layers.rematerialized import check_remat
 from magvit_keras.magvit import Magvit
 from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
 from magvit_keras.presets.hub import CONFIG_FILE, local_folder
@@ -73,6 +74,9 @@ class Settings:
         horizontal_flip: mirror clips at random.
         held_out: share of the videos kept for validation.
         workers: processes that decode videos.
+        remat: activations that training keeps, "none" (all), "blocks" or "full" (the fewest): less memory for more
+            time, see `VideoTokenizer`.
+        accumulate: equal parts that each batch is split into, one after the other: less memory, the same updates.
         seed: of everything random.
     """
 
@@ -98,10 +102,12 @@ class Settings:
     horizontal_flip: bool = False
     held_out: float = 0.1
     workers: int = 0
+    remat: str = "none"
+    accumulate: int = 1
     seed: int = 0
 
     #: What may differ when a training goes on: it changes the length or the speed, not what was learned so far.
-    FREE = ("tokenizer_steps", "transformer_steps", "workers")
+    FREE = ("tokenizer_steps", "transformer_steps", "workers", "remat")
 
     def __post_init__(self):
         """Refuses sizes below 1 and unknown tasks."""
@@ -112,6 +118,8 @@ class Settings:
             check_positive(**{name: getattr(self, name)})
         for task in self.tasks:
             get_task(task)
+        check_remat(self.remat)
+        check_parts(self.accumulate, batch_size=self.batch_size, transformer_batch_size=self.transformer_batch_size)
         if not self.adversarial and (self.discriminator or self.perceptual_weights):
             raise ValueError(
                 "discriminator and perceptual_weights belong to adversarial training; set adversarial=True."
@@ -138,7 +146,7 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
         >>> magvit = train_run("videos", "runs/mine", Settings())  # doctest: +SKIP
     """
     out = pathlib.Path(out)
-    sizes = {name: getattr(settings, name) for name in ("batch_size", "transformer_batch_size")}
+    sizes = {name: getattr(settings, name) // settings.accumulate for name in ("batch_size", "transformer_batch_size")}
     distribution.current().check_batch_size(**sizes)
     training, held_out = _sources(data, settings)
     # Built first: sizes that do not fit are found before a long run, and cost nothing.
@@ -213,13 +221,17 @@ def _sources(data: str | os.PathLike | Source, settings: Settings) -> tuple[Sour
 
 def _new_tokenizer(settings: Settings) -> VideoTokenizer:
     if isinstance(settings.tokenizer, str):
-        return VideoTokenizer.from_preset(settings.tokenizer)
-    return VideoTokenizer(**settings.tokenizer)
+        return VideoTokenizer.from_preset(settings.tokenizer, remat=settings.remat)
+    return VideoTokenizer(**{"remat": settings.remat, **settings.tokenizer})
 
 
 def _tokenizer_trainer(tokenizer: VideoTokenizer, settings: Settings) -> keras.Model:
     """What `fit` is called on: the tokenizer itself, or a VQGAN around it; compiled."""
-    rates = {"total_steps": settings.tokenizer_steps, "learning_rate": settings.tokenizer_learning_rate}
+    rates = {
+        "total_steps": settings.tokenizer_steps,
+        "learning_rate": settings.tokenizer_learning_rate,
+        "gradient_accumulation_steps": settings.accumulate,
+    }
     if not settings.adversarial:
         # Without an opponent momentum does no harm, and learns faster.
         tokenizer.compile(optimizer=tokenizer_optimizer(**rates, beta_1=0.9))
@@ -233,7 +245,8 @@ def _tokenizer_trainer(tokenizer: VideoTokenizer, settings: Settings) -> keras.M
     shape = (settings.num_frames, settings.height, settings.width)
     # The paper's 0.999 would keep the first, random weights in the average of a short training.
     decay = min(0.999, 1 - 10 / max(settings.tokenizer_steps, 20))
-    vqgan = VQGAN(tokenizer, VideoDiscriminator(**config, video_shape=shape), perceptual, ema_decay=decay)
+    discriminator = VideoDiscriminator(**{"remat": settings.remat, **config}, video_shape=shape)
+    vqgan = VQGAN(tokenizer, discriminator, perceptual, ema_decay=decay)
     vqgan.compile(tokenizer_optimizer(**rates), tokenizer_optimizer(**rates))
     return vqgan
 
@@ -248,6 +261,7 @@ def _new_magvit(tokenizer: VideoTokenizer, source: Source, settings: Settings) -
     }
     size = settings.transformer
     config = transformer_config(size, **fixed) if isinstance(size, str) else {**size, **fixed}
+    config = {"remat": settings.remat, **config}
     names, dropout = source.class_names, settings.class_dropout
     return Magvit(tokenizer, MaskedTransformer(**config), settings.tasks, class_dropout=dropout, class_names=names)
 
@@ -263,10 +277,10 @@ def _train_tokenizer(
 ) -> None:
     interval = settings.steps_per_epoch
     loader = training.loader(
-        settings.batch_size,
+        settings.batch_size // settings.accumulate,
         seed=settings.seed,
         workers=settings.workers,
-        steps_per_epoch=interval,
+        steps_per_epoch=interval * settings.accumulate,
         process=distribution.current().process,
     )
 
@@ -295,8 +309,11 @@ def _train_transformer(magvit: Magvit, training: Source, out: pathlib.Path, sett
     tokens = _tokens(magvit, training, out / "tokens", settings, verbose)
     interval = settings.steps_per_epoch
     process = distribution.current().process
-    batches = TokenBatches(tokens, settings.transformer_batch_size, settings.seed, interval, process)
-    magvit.compile(optimizer=transformer_optimizer(settings.transformer_steps, settings.transformer_learning_rate))
+    parts = settings.accumulate
+    size = settings.transformer_batch_size // parts
+    batches = TokenBatches(tokens, size, settings.seed, interval * parts, process)
+    rates = (settings.transformer_steps, settings.transformer_learning_rate)
+    magvit.compile(optimizer=transformer_optimizer(*rates, gradient_accumulation_steps=parts))
     folder = out / "checkpoints" / "transformer"
     train_steps(magvit, batches, settings.transformer_steps, interval, folder, "Transformer", verbose)
 

@@ -20,6 +20,7 @@ from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.convert import load_resnet50
 from magvit_keras.presets.model_card import ModelCard
 from magvit_keras.tokenizer.perceptual import PerceptualLoss
+from magvit_keras.tokenizer.two_optimizers import batches_per_update
 
 SETTINGS_FILE = "settings.json"
 STAGES = ("tokenizer", "transformer")
@@ -54,38 +55,40 @@ def train_steps(
 
     Args:
         model: compiled.
-        data: batches with `position`: `Loader` or `TokenBatches` of `interval` steps an epoch.
-        steps: of the whole training.
-        interval: steps between two checkpoints.
+        data: batches with `position`: `Loader` or `TokenBatches` of `interval` updates an epoch.
+        steps: of the whole training, in updates of the weights.
+        interval: updates between two checkpoints.
         folder: of the checkpoints.
         title: what is trained, for the line that is printed.
         verbose: 1 shows progress bars, 2 a line an epoch, 0 nothing.
         before: called where there are steps to do, before the first.
     """
-    done = _restore(model, folder, data)
-    if done >= steps:
+    batches = batches_per_update(model.optimizer)
+    done = _restore(model, folder, data)  # batches
+    if done >= steps * batches:
         return
     if before is not None:
         before()
     checkpoint = Checkpoint(folder, data=data)
     checkpoint.history = checkpoint.read().get("history", {})
     if verbose:
-        print(f"{title}: steps {done + 1} to {steps}, a checkpoint each {interval}.", flush=True)
+        print(f"{title}: steps {done // batches + 1} to {steps}, a checkpoint each {interval}.", flush=True)
     model.fit(
         data,
-        initial_epoch=done // interval,
+        initial_epoch=done // (interval * batches),
         epochs=-(-steps // interval),
-        callbacks=[StopAfter(steps - done), checkpoint],
+        callbacks=[StopAfter(steps * batches - done), checkpoint],
         shuffle=False,  # the order is the data's own, which a training that goes on repeats
         verbose=verbose,
     )
 
 
 def _restore(model: keras.Model, folder: pathlib.Path, data: Any) -> int:
-    """Steps that the last checkpoint has done; model and data are where it was."""
+    """Batches that the last checkpoint has seen; model and data are where it was."""
     if not Checkpoint(folder, data=data).restore(model):
         return 0
-    data.position = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+    updates = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+    data.position = updates * batches_per_update(model.optimizer)
     return data.position
 
 

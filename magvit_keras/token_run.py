@@ -184,7 +184,9 @@ def describe_source(source: Source) -> dict[str, Any]:
 def architecture_digest(model: Any) -> str:
     """SHA-256 of a model's configuration, the same in every process; "unknown" of a model that has none."""
     try:
-        config = {name: value for name, value in model.get_config().items() if name not in ("name", "trainable")}
+        config = {
+            name: value for name, value in model.get_config().items() if name not in ("name", "trainable", "remat")
+        }
     except NotImplementedError:
         return "unknown"
     # Keras numbers the names of layers by the order in which a process makes them.
@@ -195,7 +197,11 @@ def architecture_digest(model: Any) -> str:
 def fingerprint(model: Any, weights_only: bool = False) -> str:
     """SHA-256 of a model's architecture and weights, the same on every backend and for every copy."""
     # Keras numbers the names of models by the order in which a process makes them.
-    config = {} if weights_only else {name: value for name, value in model.get_config().items() if name != "name"}
+    config = (
+        {}
+        if weights_only
+        else {name: value for name, value in model.get_config().items() if name not in ("name", "remat")}
+    )
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for weight in model.get_weights():
         digest.update(f"{weight.shape}".encode() + np.ascontiguousarray(weight, "float32").tobytes())

@@ -14,9 +14,10 @@ import magvit_keras as mk
 
 PACKAGE = pathlib.Path(mk.__file__).parent
 
-# Those need no backend, and tests/test_visualize.py and tests/data/test_examples.py run them once.
+LIGHT_PICTURES = ("clips", "comparison", "decoding", "files", "notebook", "plots", "report")
+# Those need no backend, and tests/visualize/ and tests/data/test_examples.py run them once.
 ELSEWHERE = {
-    *(f"magvit_keras.visualize.{name}" for name in ("clips", "files", "report")),
+    *(f"magvit_keras.visualize.{name}" for name in LIGHT_PICTURES),
     *(
         f"magvit_keras.data.{name}"
         for name in ("moving_shapes", "source", "encode", "decode", "video_folder", "loader")

@@ -1,16 +1,20 @@
 """The only room that may ask which backend runs: the same names for TensorFlow, JAX and PyTorch.
 
 convolve(x, kernel)                        stride-1 convolution without padding, channels last
+convolve_doubled(x, kernel, double)        the same after nearest upsampling, or None where that is done in phases
 group_norm(x, groups, scale, bias, epsilon)   group normalization in float32, channels last
+normalizer(x, groups, ...)                 group normalization as a function of `x` padded, or None
 pad(x, widths, mode)                       pads the axes between batch and channels
 value_and_gradients(loss_fn, variables, state)   one loss, its gradients, and the state it moved
 input_gradient(critic, videos)             critic's outputs and d outputs / d videos, differentiable (R1)
 apply_gradients(optimizer, gradients, variables, when)   one optimizer step, or none
 run_compiled(owner, key, fn, *arrays)      fn compiled once per owner, key and shapes
+forget_compiled()                          programs of `run_compiled` are compiled anew
 exact_matmul(a, b)                         a float32 product in full precision, on hardware that would round too
 full_precision()                           a context in which networks run in full float32, without TF32 or bfloat16
 is_traced(x)                               True while a graph is being built
 name()                                     "jax", "tensorflow" or "torch"
+rematerialize(fn, layers, *arrays)         fn, whose activations are computed again for the gradients, not kept
 SECOND_ORDER_COMPILES                      whether the compiler takes gradients of gradients
 replica_mean(x), replica_sum(x)            over the devices that share a batch, the same on each
 choose_rows(pool, draws)                   rows of the pools of these devices, the same on each
@@ -33,6 +37,7 @@ else:
         "(set KERAS_BACKEND before Keras is imported)."
     )
 
+from magvit_keras.backend.remat import rematerialize
 from magvit_keras.backend.replicas import choose_rows, replica_mean, replica_sum, uniform
 from magvit_keras.backend.replicas import chosen as distribution
 from magvit_keras.backend.stepped_model import SteppedModel, neutral_config
@@ -40,12 +45,15 @@ from magvit_keras.backend.stepped_model import SteppedModel, neutral_config
 SECOND_ORDER_COMPILES = _chosen.SECOND_ORDER_COMPILES
 apply_gradients = _chosen.apply_gradients
 convolve = _chosen.convolve
+convolve_doubled = _chosen.convolve_doubled
 exact_matmul = _chosen.exact_matmul
+forget_compiled = _chosen.forget_compiled
 full_precision = _chosen.full_precision
 group_norm = _chosen.group_norm
 input_gradient = _chosen.input_gradient
 is_traced = _chosen.is_traced
 name = keras.config.backend
+normalizer = _chosen.normalizer
 pad = _chosen.pad
 run_compiled = _chosen.run_compiled
 value_and_gradients = _chosen.value_and_gradients
@@ -56,15 +64,19 @@ __all__ = [
     "apply_gradients",
     "choose_rows",
     "convolve",
+    "convolve_doubled",
     "distribution",
     "exact_matmul",
+    "forget_compiled",
     "full_precision",
     "group_norm",
     "input_gradient",
     "is_traced",
     "name",
     "neutral_config",
+    "normalizer",
     "pad",
+    "rematerialize",
     "replica_mean",
     "replica_sum",
     "run_compiled",

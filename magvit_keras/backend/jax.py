@@ -1,24 +1,42 @@
 """JAX: pure functions over variable values, stateless scopes, jit."""
 
 import contextlib
+import contextvars
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import keras
 
-from magvit_keras.backend import plain
+from magvit_keras.backend import jax_tpu, plain, winograd
 from magvit_keras.backend.jax_distribution import placed
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_TARGET: contextvars.ContextVar[str | None] = contextvars.ContextVar("magvit_keras_target", default=None)
 
 #: XLA differentiates a traced gradient like any other function.
 SECOND_ORDER_COMPILES = True
 
-group_norm = plain.group_norm
 pad = plain.pad
+
+
+@contextlib.contextmanager
+def compiling_for(platform: str) -> Iterator[None]:
+    """Programs traced within take the form that is best on "cpu", "gpu" or "tpu", whatever this machine has.
+
+    For compiling ahead of time: JAX traces before it knows for which device, and takes this machine's kind.
+    """
+    token = _TARGET.set(platform)
+    try:
+        yield
+    finally:
+        _TARGET.reset(token)
+
+
+def _platform() -> str:
+    return _TARGET.get() or jax.default_backend()
 
 
 def is_traced(x: Any) -> bool:
@@ -31,7 +49,7 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     rank = kernel.ndim - 2
     if all(size == 1 for size in kernel.shape[:rank]):
         return jnp.matmul(x, kernel.reshape(kernel.shape[rank:]))
-    if jax.default_backend() == "cpu":
+    if _platform() == "cpu":
         return _convolve_3d_on_cpu(x, kernel) if rank == 3 else _convolve_2d_on_cpu(x, kernel)
     layout = "NDHWC"[:1] + "DHW"[3 - rank :] + "C"
     dimensions = jax.lax.conv_dimension_numbers(x.shape, kernel.shape, (layout, layout[1:-1] + "IO", layout))
@@ -40,6 +58,9 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def _convolve_3d_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     # XLA's CPU convolution runs at a third of its 2D speed in 3D, so 3D is a sum of 2D ones over shifted frames.
+    at_once = winograd.frames_at_once(x, kernel) if x.dtype == kernel.dtype == jnp.float32 else 0
+    if at_once:
+        return winograd.convolve_by_sums(x, kernel, at_once, _convolve_2d_on_cpu)
     b, t, h, w, c = x.shape
     depth = kernel.shape[0]
     frames = t - depth + 1
@@ -57,6 +78,24 @@ def _convolve_2d_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     dimensions = ("NHWC", "HWIO", "NHWC")
     x = jax.lax.conv_general_dilated(x, kernel, (1, 1), ((0, 1), (0, 0)), dimension_numbers=dimensions)
     return x[:, :-1]
+
+
+def convolve_doubled(x: jax.Array, kernel: jax.Array, double: Sequence[bool]) -> jax.Array | None:
+    """A padded tensor, doubled and convolved with a kernel of size 3; None where that is better done in phases."""
+    return jax_tpu.convolve_doubled(x, kernel, double) if _platform() == "tpu" else None
+
+
+def normalizer(
+    x: jax.Array, groups: int, scale: jax.Array, bias: jax.Array, epsilon: float
+) -> Callable[[jax.Array], jax.Array] | None:
+    """`group_norm` as a function of another tensor, `x` with padding; None where padding is as good afterwards."""
+    return jax_tpu.normalizer(x, groups, scale, bias, epsilon) if _platform() == "tpu" else None
+
+
+def group_norm(x: jax.Array, groups: int, scale: jax.Array, bias: jax.Array, epsilon: float) -> jax.Array:
+    """(B, ..., C) normalized over all axes but batch and group, float32; accurate where the mean is large."""
+    fitted = normalizer(x, groups, scale, bias, epsilon)
+    return plain.group_norm(x, groups, scale, bias, epsilon) if fitted is None else fitted(x)
 
 
 def exact_matmul(a: Any, b: Any) -> jax.Array:
@@ -99,6 +138,11 @@ def input_gradient(critic: Callable[[Any], Any], videos: Any) -> tuple[Any, Any]
     return outputs, gradient
 
 
+def checkpoint(fn: Callable[..., tuple[Any, list]], arrays: Sequence[Any], values: Sequence[Any]) -> tuple[Any, list]:
+    """`fn(arrays, values)`, a tensor and a list, computed again for the backward pass; see `remat.rematerialize`."""
+    return jax.checkpoint(fn)(tuple(arrays), list(values))
+
+
 def apply_gradients(
     optimizer: keras.optimizers.Optimizer,
     gradients: Sequence[Any],
@@ -115,6 +159,11 @@ def apply_gradients(
         after = [jnp.where(when, new, old) for new, old in zip(after, before, strict=True)]
     for variable, value in zip(targets, after, strict=True):
         variable.assign(value)
+
+
+def forget_compiled() -> None:
+    """Compiles all programs of `run_compiled` anew: a model has other variables than before."""
+    _COMPILED.clear()
 
 
 def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> Any:

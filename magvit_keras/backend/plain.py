@@ -13,10 +13,19 @@ def group_norm(x: Any, groups: int, scale: Any, bias: Any, epsilon: float) -> An
     large mean.
     """
     axes = tuple(range(1, len(x.shape) - 1))
+    x = ops.cast(x, "float32")
     # Statistics by channel, then by group: groups of few channels make short, slow axes.
     x = x - by_group(ops.mean(x, axis=axes, keepdims=True), groups)
     variance = by_group(ops.mean(ops.square(x), axis=axes, keepdims=True), groups)
     return x * (ops.rsqrt(variance + epsilon) * scale) + bias
+
+
+def convolve_doubled(x: Any, kernel: Any, double: Any) -> None:
+    """None: doubling is done in phases, see `layers.upsampled_convolution`."""
+
+
+def normalizer(x: Any, groups: int, scale: Any, bias: Any, epsilon: float) -> None:
+    """None: padding comes after normalization."""
 
 
 def by_group(means: Any, groups: int) -> Any:

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from magvit_keras.backend import plain
+from magvit_keras.backend import plain, winograd
 from magvit_keras.backend.tensorflow_distribution import all_sum, num_replicas, replica_count, take_summed_gradients
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -17,6 +17,8 @@ _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 #: tf.function takes tapes inside tapes, XLA included.
 SECOND_ORDER_COMPILES = True
 
+convolve_doubled = plain.convolve_doubled
+normalizer = plain.normalizer
 group_norm = plain.group_norm
 pad = plain.pad
 
@@ -31,6 +33,9 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     rank = len(kernel.shape) - 2
     if all(size == 1 for size in kernel.shape[:rank]):
         return ops.matmul(x, ops.reshape(kernel, kernel.shape[rank:]))
+    at_once = winograd.frames_at_once(x, kernel) if x.dtype == kernel.dtype == tf.float32 else 0
+    if at_once and not tf.config.list_logical_devices("GPU"):
+        return winograd.convolve_by_matmul(x, kernel, at_once, convolve)
     return ops.conv(x, kernel, strides=1, padding="valid", data_format="channels_last")
 
 
@@ -74,6 +79,38 @@ def input_gradient(critic: Callable[[Any], Any], videos: Any) -> tuple[Any, Any]
     return outputs, tape.gradient(outputs, videos)
 
 
+def checkpoint(fn: Callable[..., tuple[Any, list]], arrays: Sequence[Any], values: Sequence[Any]) -> tuple[Any, list]:
+    """`fn(arrays, values)`, a tensor and a list, computed again for the backward pass; see `remat.rematerialize`.
+
+    `tf.recompute_grad` refuses gradients of gradients, which R1 takes.
+    """
+    count = len(arrays)
+
+    @tf.custom_gradient
+    def run(*inputs: tf.Tensor) -> tuple[list, Callable]:
+        result, moved = fn(inputs[:count], inputs[count:])
+
+        def gradient(upstream: tf.Tensor, *_: Any) -> list:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                again = [_after(upstream, x) for x in inputs[:count]] + [tf.identity(x) for x in inputs[count:]]
+                tape.watch(again)
+                result, _ = fn(again[:count], again[count:])
+            return tape.gradient(result, again, output_gradients=upstream)
+
+        return [result, *moved], gradient
+
+    result, *moved = run(*map(tf.convert_to_tensor, (*arrays, *values)))
+    return result, moved
+
+
+def _after(upstream: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """`x`, which the compiler cannot have before `upstream`: else it would find the first pass, and keep that."""
+    if tf.executing_eagerly() or not x.dtype.is_floating:
+        return tf.identity(x)
+    some = tf.cast(tf.reduce_max(tf.reshape(upstream, [-1])[:1]), "bool")
+    return x + tf.cast(tf.where(tf.equal(some, some), 0.0, float("nan")), x.dtype)
+
+
 def apply_gradients(
     optimizer: keras.optimizers.Optimizer,
     gradients: Sequence[Any],
@@ -104,6 +141,11 @@ def apply_gradients(
         return tf.constant(True)
 
     tf.cond(tf.cast(when, "bool"), step, lambda: tf.constant(False))
+
+
+def forget_compiled() -> None:
+    """Compiles all programs of `run_compiled` anew: a model has other variables than before."""
+    _COMPILED.clear()
 
 
 def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> Any:

@@ -6,13 +6,18 @@ from typing import Any
 
 import keras
 import torch
+import torch.utils.checkpoint
 from keras import ops
 
-from magvit_keras.backend import plain
+from magvit_keras.backend import plain, winograd
 from magvit_keras.backend.torch_distribution import all_sum, replica_count
 
 #: torch.compile does not differentiate twice (`torch.compile with aot_autograd does not support double backward`).
 SECOND_ORDER_COMPILES = False
+
+#: Numbers in a clip from which on a convolution over time is worth mixing its frames (see `winograd`), and from which
+#: on that is done piece by piece, where no gradients are asked for.
+_SMALL, _LARGE = 2**17, 2**22
 
 
 def is_traced(x: Any) -> bool:
@@ -25,6 +30,9 @@ def convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     rank = kernel.ndim - 2
     if all(size == 1 for size in kernel.shape[:rank]):
         return torch.matmul(x, kernel.reshape(kernel.shape[rank:]))
+    at_once = winograd.frames_at_once(x, kernel) if x.dtype == kernel.dtype == torch.float32 else 0
+    if at_once and x.device.type == "cpu" and x[0].numel() >= _SMALL:
+        return _convolve_fewer_products(x, kernel, at_once)
     # Views, not copies: what is laid out with the channels last stays so, and the CPU's kernels like it best.
     last = rank + 1
     x, kernel = x.movedim(-1, 1), kernel.permute(last, rank, *range(rank))
@@ -32,10 +40,24 @@ def convolve(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     return convolution(x, kernel).movedim(1, -1)
 
 
+def _convolve_fewer_products(x: torch.Tensor, kernel: torch.Tensor, at_once: int) -> torch.Tensor:
+    if torch.is_grad_enabled() or x[0].numel() < _LARGE:
+        return winograd.convolve_by_matmul(x, kernel, at_once, convolve)
+    # Few frames at a time, so that what is mixed stays in the cache.
+    shape = [n - k + 1 for n, k in zip(x.shape[1:-1], kernel.shape, strict=False)]
+    y = x.new_empty((len(x), *shape, kernel.shape[-1]))
+    for i in range(len(x)):
+        for first in range(0, shape[0], at_once):
+            window = x[i : i + 1, first : first + at_once + kernel.shape[0] - 1]
+            y[i : i + 1, first : first + at_once] = winograd.convolve_by_matmul(window, kernel, at_once, convolve)
+    return y
+
+
 def group_norm(x: torch.Tensor, groups: int, scale: torch.Tensor, bias: torch.Tensor, epsilon: float) -> torch.Tensor:
     """(B, ..., C) normalized over all axes but batch and group, float32; accurate where the mean is large."""
     # PyTorch's kernel computes E[x^2] - E[x]^2. Where a rough mean is taken off before, it loses no digits, and the
     # result does not depend on which number was taken off.
+    x = x.float()
     with torch.no_grad():
         some = x[:, :, :: max(1, x.shape[2] // 8), :: max(1, x.shape[-2] // 8)] if x.ndim == 5 else x
         rough = plain.by_group(some.mean(dim=tuple(range(1, x.ndim - 1)), keepdim=True), groups)
@@ -45,6 +67,10 @@ def group_norm(x: torch.Tensor, groups: int, scale: torch.Tensor, bias: torch.Te
 
 #: PyTorch's names of the modes of `pad`; the others, and axes too short to reflect, are put together from slices.
 _PAD_MODES = {"same": "constant", "reflect": "reflect", "edge": "replicate"}
+
+
+convolve_doubled = plain.convolve_doubled
+normalizer = plain.normalizer
 
 
 def pad(x: torch.Tensor, widths: Sequence[tuple[int, int]], mode: str) -> torch.Tensor:
@@ -97,6 +123,16 @@ def input_gradient(critic: Callable[[Any], Any], videos: Any) -> tuple[Any, Any]
     return outputs, gradient
 
 
+def checkpoint(fn: Callable[..., tuple[Any, list]], arrays: Sequence[Any], values: Sequence[Any]) -> tuple[Any, list]:
+    """`fn(arrays, values)`, a tensor and a list, computed again for the backward pass; see `remat.rematerialize`."""
+    if not torch.is_grad_enabled():
+        return fn(arrays, values)
+    # The form that differentiates twice, and by what `fn` holds: the weights need no copies.
+    # Keras' dropout without a seed draws from PyTorch's own state, which must be that of the first pass, too.
+    options = {"use_reentrant": False, "preserve_rng_state": True}
+    return torch.utils.checkpoint.checkpoint(lambda *arrays: fn(arrays, values), *arrays, **options)
+
+
 def apply_gradients(
     optimizer: keras.optimizers.Optimizer,
     gradients: Sequence[Any],
@@ -107,6 +143,10 @@ def apply_gradients(
     if when is None or bool(when):
         with torch.no_grad():
             optimizer.apply(gradients, variables)
+
+
+def forget_compiled() -> None:
+    """Nothing to forget: PyTorch runs eagerly."""
 
 
 def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> Any:

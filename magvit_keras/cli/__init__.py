@@ -7,7 +7,7 @@ import platform
 import typer
 
 from magvit_keras import __version__
-from magvit_keras.cli import compare, convert, demo, evaluate, generate, recipes, tokenize, train
+from magvit_keras.cli import compare, convert, demo, evaluate, generate, recipes, reproduce, tokenize, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,3 +48,4 @@ app.command()(compare.compare)
 app.command()(convert.convert)
 app.command()(demo.demo)
 app.command()(recipes.recipes)
+app.command()(reproduce.reproduce)

@@ -21,7 +21,7 @@ from magvit_keras.cli.options import (
 _ONLY_RECIPE = {"max_steps", "changes", "tokens", "inflate_from"}
 _WITH_RECIPE = {
     *("recipe", "data", "out", "data_format", "reader", "tokenizer", "steps_per_epoch", "batch_size"),
-    *("perceptual_weights", "workers", "seed", "distribution", "verbose", *_ONLY_RECIPE),
+    *("perceptual_weights", "workers", "remat", "accumulate", "seed", "distribution", "verbose", *_ONLY_RECIPE),
 }
 
 
@@ -60,6 +60,13 @@ def train(
     ] = None,
     flip: Annotated[bool, typer.Option(help="Mirror clips at random; leave off where left and right matter.")] = False,
     workers: Annotated[int, typer.Option(help="Processes that decode videos.")] = 1,
+    remat: Annotated[
+        str,
+        typer.Option(help="Activations that are kept: none (all), blocks, full (the fewest): less memory, more time."),
+    ] = "none",
+    accumulate: Annotated[
+        int, typer.Option(help="Parts that a batch is split into, one after the other: less memory.")
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     distribution: Distribution = "none",
     verbose: Annotated[int, typer.Option(help="1: progress bars, 2: a line an epoch, 0: nothing.")] = 1,
@@ -107,6 +114,8 @@ def train(
             perceptual_weights=None if perceptual_weights is None else str(perceptual_weights),
             horizontal_flip=flip,
             workers=workers,
+            remat=remat,
+            accumulate=accumulate,
             seed=seed,
         )
         if data_format != "folder" or reader:
@@ -140,6 +149,8 @@ def _train_recipe(given: dict[str, str], values: dict[str, Any]) -> None:
             max_steps=values["max_steps"],
             checkpoint_steps=values["steps_per_epoch"] if "steps_per_epoch" in given else None,
             workers=values["workers"],
+            remat=values["remat"],
+            accumulate=values["accumulate"],
             seed=values["seed"],
         ),
         verbose=values["verbose"] if devices.is_main else 0,

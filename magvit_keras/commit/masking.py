@@ -10,7 +10,7 @@ LOSS_PARTS = {"refine": REFINE, "mask": MASK, "reconstruct": RECONSTRUCT}
 
 CONDITION_MODES = {
     "commit": "Eq. 2: condition tokens stand in for masked tokens, and are to be corrected",
-    "prefix": "the mask does not know the condition; it is part of the prefix, or absent",
+    "prefix": "the mask does not know the condition; its tokens come before the clip's, or it is absent",
     "latent": "latent masking: condition tokens are kept, as input and as target",
     "latent_input": "latent masking with the tokens of the clip itself at the condition's place",
     "autoregressive": "no mask: a causal transformer reads the clip; condition tokens are kept and not predicted",

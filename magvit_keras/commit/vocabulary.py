@@ -158,6 +158,31 @@ class Vocabulary:
         columns = [class_ids] if self.prefix_length == 1 else [prompt_ids, class_ids]
         return ops.stack([ops.cast(column, "int32") for column in columns], axis=1)
 
+    def with_condition(self, prefix: Any, condition_ids: Any, ispad: Any) -> Any:
+        """The prefix with the condition's tokens after it, the baseline "prefix condition" of Table 5.
+
+        Args:
+            prefix: (B, prefix_length) int32.
+            condition_ids: (B,N) int32 tokens of the condition clip.
+            ispad: (B,N) bool, True where they show padding only; `[PAD]` stands there.
+
+        Returns:
+            (B, prefix_length + N) int32.
+
+        Raises:
+            ValueError: the vocabulary holds `[MASK]` only.
+
+        Example:
+            >>> from magvit_keras.commit.vocabulary import Vocabulary
+            >>> vocabulary = Vocabulary(codebook_size=8, num_classes=0)
+            >>> np.asarray(vocabulary.with_condition([[21, 8]], [[5, 3]], [[False, True]])).tolist()
+            [[21, 8, 5, 10]]
+        """
+        if self.num_special_tokens == 1:
+            raise ValueError("This vocabulary holds [MASK] only (num_special_tokens=1): it has no [PAD].")
+        shown = ops.where(ispad, self.size + PAD, ops.cast(condition_ids, "int32"))
+        return ops.concatenate([ops.cast(prefix, "int32"), shown], axis=1)
+
 
 def _concrete(labels: Any) -> np.ndarray | None:
     """The values as a NumPy array, or None inside a compiled program, where there are none yet."""

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from magvit_keras import backend
+from magvit_keras.layers.initial_values import drawn_by_numpy
 from magvit_keras.layers.padding import check_padding, pad
 from magvit_keras.layers.resampling import upsample
 from magvit_keras.layers.upsampled_convolution import convolve_upsampled
@@ -49,17 +50,22 @@ class Convolution(keras.layers.Layer):
     def build(self, input_shape: tuple) -> None:
         """Makes kernel (k, ..., in, out) and bias (out,)."""
         shape = (self.kernel_size,) * self.rank + (input_shape[-1], self.filters)
-        self.kernel = self.add_weight(shape=shape, initializer=self.kernel_initializer, name="kernel")
+        self.kernel = self.add_weight(shape=shape, initializer=drawn_by_numpy(self.kernel_initializer), name="kernel")
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias") if self.use_bias else None
 
-    def call(self, x: Any, double: tuple[bool, ...] | None = None) -> Any:
-        """(B, ..., in) -> (B, ..., filters); `double` names axes along which each cell is repeated once before."""
+    def call(self, x: Any, double: tuple[bool, ...] | None = None, after_padding: Any = None) -> Any:
+        """(B, ..., in) -> (B, ..., filters).
+
+        `double` names axes along which each cell is repeated once before; `after_padding` is an elementwise function
+        between padding and convolution.
+        """
         kernel = ops.convert_to_tensor(self.kernel)
         if double is not None and self.kernel_size == 3:
             x = convolve_upsampled(x, kernel, double, self.padding)
         else:
             x = x if double is None else upsample(x, double)
-            x = backend.convolve(pad(x, (self.kernel_size,) * self.rank, self.padding), kernel)
+            x = pad(x, (self.kernel_size,) * self.rank, self.padding)
+            x = backend.convolve(x if after_padding is None else after_padding(x), kernel)
         return x if self.bias is None else x + self.bias
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

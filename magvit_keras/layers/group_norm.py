@@ -37,9 +37,16 @@ class GroupNorm(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         """(B, ..., C) -> the same shape."""
+        return ops.cast(backend.group_norm(x, *self._options()), x.dtype)
+
+    def normalizer(self, x: Any) -> Any:
+        """The normalization by the statistics of `x` as a function; None where the backend gains nothing by it."""
+        fitted = backend.normalizer(x, *self._options())
+        return None if fitted is None else lambda y: ops.cast(fitted(y), y.dtype)
+
+    def _options(self) -> tuple:
         scale, bias = (ops.cast(weight, "float32") for weight in (self.scale, self.bias))
-        normalized = backend.group_norm(ops.cast(x, "float32"), self.groups, scale, bias, self.epsilon)
-        return ops.cast(normalized, x.dtype)
+        return self.groups, scale, bias, self.epsilon
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The shape is kept."""

@@ -71,8 +71,8 @@ class ResidualBlock(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         """(B, ..., in) -> (B, ..., filters)."""
-        residual = self.conv_1(ops.silu(self.norm_1(x)))
-        residual = self.conv_2(ops.silu(self.norm_2(residual)))
+        residual = normalized_convolution(self.norm_1, self.conv_1, x)
+        residual = normalized_convolution(self.norm_2, self.conv_2, residual)
         if self.shortcut is not None:
             x = self.shortcut(x if self.shortcut_of == "input" else residual)
         return residual + x
@@ -91,3 +91,11 @@ class ResidualBlock(keras.layers.Layer):
             "shortcut": self.shortcut_of,
             "norm_groups": self.norm_groups,
         }
+
+
+def normalized_convolution(norm: GroupNorm, conv: Convolution, x: Any) -> Any:
+    """`conv(silu(norm(x)))`; elementwise functions and a padding that repeats cells may change places."""
+    normalize = None if conv.padding == "same" else norm.normalizer(x)
+    if normalize is None:
+        return conv(ops.silu(norm(x)))
+    return conv(x, after_padding=lambda x: ops.silu(normalize(x)))

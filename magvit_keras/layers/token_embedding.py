@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from magvit_keras.factors import split_ids
+from magvit_keras.layers.initial_values import TruncatedNormal
 
 # LayerNorm's epsilon in the authors' BERT.
 LAYER_NORM_EPSILON = 1e-12
@@ -13,7 +14,7 @@ LAYER_NORM_EPSILON = 1e-12
 
 def bert_initializer() -> keras.initializers.Initializer:
     """Normal with deviation 0.02, cut at two deviations and not rescaled; a new one for each variable."""
-    return keras.initializers.TruncatedNormal(stddev=0.02)
+    return TruncatedNormal(stddev=0.02)
 
 
 def layer_norm(name: str) -> keras.layers.Layer:

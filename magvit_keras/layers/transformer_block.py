@@ -84,13 +84,15 @@ class SelfAttention(keras.layers.Layer):
 
         Args:
             x: (B,N,D).
-            position: int, the token that looks.
+            position: int32 scalar tensor, the token that looks.
 
         Returns:
             (B,h,N) float32; they sum to 1 over N.
         """
-        seen = np.arange(x.shape[1]) <= position if self.causal else None
-        return self._weights(x[:, position : position + 1], self.key(x), seen)[:, :, 0]
+        place = ops.arange(x.shape[1], dtype="int32")
+        seen = place[None] <= position if self.causal else None
+        looking = ops.take(x, ops.reshape(position, (1,)), axis=1)  # (B,1,D)
+        return self._weights(looking, self.key(x), seen)[:, :, 0]
 
     def _weights(self, x, key, seen):
         query = self.query(x) * self.head_dim**-0.5  # (B,N,h,k)

@@ -7,6 +7,7 @@ from keras import ops
 from magvit_keras import backend
 from magvit_keras.checks import check_positive, to_float, video_of
 from magvit_keras.layers.padding import check_padding
+from magvit_keras.layers.rematerialized import check_remat
 from magvit_keras.layers.residual_block import check_shortcut
 from magvit_keras.presets.preset_mixin import PresetMixin
 from magvit_keras.tokenizer.decoder import Decoder
@@ -47,6 +48,7 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
         fsq_levels: tuple[int, ...] | None,
         shortcut: str,
         norm_groups: int,
+        remat: str,
         **kwargs: Any,
     ):
         check_positive(filters=filters, num_res_blocks=num_res_blocks, norm_groups=norm_groups)
@@ -65,6 +67,7 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
         self.fsq_levels = None if fsq_levels is None else tuple(fsq_levels)
         self.shortcut = check_shortcut(shortcut)
         self.norm_groups = norm_groups
+        self.remat = check_remat(remat)
         made = make_quantizer(
             quantizer,
             codebook_size,
@@ -85,6 +88,7 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
             "padding": padding,
             "shortcut": shortcut,
             "norm_groups": norm_groups,
+            "remat": remat,
             "dtype": self.dtype_policy,
         }
         self.encoder = Encoder(embedding_dim=self.embedding_dim, name="encoder", **shared)
@@ -213,6 +217,7 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
             "fsq_levels": None if self.fsq_levels is None else list(self.fsq_levels),
             "shortcut": self.shortcut,
             "norm_groups": self.norm_groups,
+            "remat": self.remat,
         }
 
 

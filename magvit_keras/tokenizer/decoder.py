@@ -1,13 +1,14 @@
 """The decoder of the 3D-VQ and of the 2D-VQ (Sec. 3.1, Fig. 8)."""
 
+import functools
 from typing import Any
 
 import keras
-from keras import ops
 
 from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.group_norm import GroupNorm
-from magvit_keras.layers.residual_block import ResidualBlock, check_shortcut
+from magvit_keras.layers.rematerialized import check_remat, run_block, run_level
+from magvit_keras.layers.residual_block import ResidualBlock, check_shortcut, normalized_convolution
 from magvit_keras.tokenizer.encoder import halved_axes
 
 
@@ -25,6 +26,7 @@ class Decoder(keras.layers.Layer):
         channels: of the output.
         shortcut: of the residual blocks, "input" or "output".
         norm_groups: groups of the normalizations.
+        remat: one of `layers.rematerialized.REMATS`.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Decoder(keras.layers.Layer):
         channels: int = 3,
         shortcut: str = "input",
         norm_groups: int = 32,
+        remat: str = "none",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -49,6 +52,7 @@ class Decoder(keras.layers.Layer):
         self.padding = padding
         self.shortcut = check_shortcut(shortcut)
         self.norm_groups = norm_groups
+        self.remat = check_remat(remat)
         self.channels = channels
         options = {"rank": rank, "padding": padding, "dtype": self.dtype_policy}
         block_options = {**options, "shortcut": shortcut, "norm_groups": norm_groups}
@@ -85,16 +89,26 @@ class Decoder(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         """Latents (B, t, h, w, D) -> pixels (B, T, H, W, 3), not clipped; without t and T at rank 2."""
-        x = self.conv_in(x)
-        for block in self.bottleneck:
-            x = block(x)
+        last = len(self.levels) - 1
         for i, blocks in enumerate(self.levels):
-            for block in blocks:
-                x = block(x)
-            if i < len(self.conv_up):
-                level = len(self.levels) - 1 - i
-                x = self.conv_up[i](x, double=halved_axes(level - 1, self.rank, self.temporal_downsample))
-        return self.conv_out(ops.silu(self.norm_out(x)))
+            first_layers = [self.conv_in, *self.bottleneck] if i == 0 else []
+            last_layers = [self.norm_out, self.conv_out] if i == last else [self.conv_up[i]]
+            run = functools.partial(self._level, i)
+            x = run_level(self.remat, run, [*first_layers, *blocks, *last_layers], x)
+        return x
+
+    def _level(self, i: int, x: Any) -> Any:
+        """A level, `levels[i]`, with what comes before the first, after the last, or between two."""
+        if i == 0:
+            x = self.conv_in(x)
+            for block in self.bottleneck:
+                x = run_block(self.remat, block, x)
+        for block in self.levels[i]:
+            x = run_block(self.remat, block, x)
+        if i < len(self.conv_up):
+            level = len(self.levels) - 1 - i
+            return self.conv_up[i](x, double=halved_axes(level - 1, self.rank, self.temporal_downsample))
+        return normalized_convolution(self.norm_out, self.conv_out, x)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Each halving of the encoder is undone."""
@@ -116,5 +130,6 @@ class Decoder(keras.layers.Layer):
             "padding": self.padding,
             "shortcut": self.shortcut,
             "norm_groups": self.norm_groups,
+            "remat": self.remat,
             "channels": self.channels,
         }

@@ -9,6 +9,7 @@ from magvit_keras.checks import check_positive
 from magvit_keras.layers.blur_pool import blur_pool
 from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.padding import check_padding
+from magvit_keras.layers.rematerialized import check_remat, run_block, run_level
 from magvit_keras.layers.resampling import downsample
 from magvit_keras.presets.discriminators import IMAGE_DISCRIMINATORS, VIDEO_DISCRIMINATORS
 from magvit_keras.presets.preset_mixin import PresetMixin
@@ -88,6 +89,7 @@ class StyleGANDiscriminator(PresetMixin, keras.Model):
         input_size: tuple[int, ...],
         padding: str,
         resampling: str,
+        remat: str,
         **kwargs: Any,
     ):
         if len(input_size) != self.rank:
@@ -101,6 +103,7 @@ class StyleGANDiscriminator(PresetMixin, keras.Model):
         self.input_size = tuple(int(size) for size in input_size)
         self.padding = check_padding(padding)
         self.resampling = resampling
+        self.remat = check_remat(remat)
         options = _convolution_options(self)
         width = filters * self.channel_multipliers[-1]
         self.conv_in = Convolution(filters, 3, name="conv_in", **options)
@@ -142,12 +145,16 @@ class StyleGANDiscriminator(PresetMixin, keras.Model):
                 f"This {type(self).__name__} takes (batch, {', '.join(map(str, self.input_size))}, 3); received "
                 f"the shape {tuple(x.shape)}. Its dense layer fixes the size: make one for the size of your data."
             )
-        x = leaky_relu(self.conv_in(x))
-        for block in self.blocks:
-            x = block(x)
-        x = leaky_relu(self.conv_out(x))
+        x = run_level(self.remat, self._features, [self.conv_in, *self.blocks, self.conv_out], x)
         x = ops.reshape(x, (ops.shape(x)[0], -1))  # (B, cells * C)
         return ops.cast(self.logit(leaky_relu(self.dense(x))), "float32")  # (B, 1)
+
+    def _features(self, x: Any) -> Any:
+        """Pixels -> (B, ..., C)."""
+        x = leaky_relu(self.conv_in(x))
+        for block in self.blocks:
+            x = run_block(self.remat, block, x)
+        return leaky_relu(self.conv_out(x))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """One logit for each input."""
@@ -161,6 +168,7 @@ class StyleGANDiscriminator(PresetMixin, keras.Model):
             "channel_multipliers": list(self.channel_multipliers),
             "padding": self.padding,
             "resampling": self.resampling,
+            "remat": self.remat,
         }
 
 
@@ -177,6 +185,8 @@ class VideoDiscriminator(StyleGANDiscriminator):
         video_shape: (T, H, W) of the clips; the last layers depend on it.
         padding: of the convolutions; "same" (zeros) in the authors' models, or another of the tokenizer's.
         resampling: "average" (the authors' models) or "blur", a low-pass filter before each halving.
+        remat: activations that training keeps: "none" keeps all, "blocks" computes those within the blocks again for
+            the gradients, "full" all of them; R1's gradient of a gradient included.
 
     Raises:
         ValueError: an argument or a clip does not fit.
@@ -201,9 +211,10 @@ class VideoDiscriminator(StyleGANDiscriminator):
         video_shape: tuple[int, int, int] = (16, 128, 128),
         padding: str = "same",
         resampling: str = "average",
+        remat: str = "none",
         **kwargs: Any,
     ):
-        super().__init__(filters, channel_multipliers, video_shape, padding, resampling, **kwargs)
+        super().__init__(filters, channel_multipliers, video_shape, padding, resampling, remat, **kwargs)
 
     def get_config(self) -> dict:
         """Every constructor argument."""
@@ -220,6 +231,8 @@ class ImageDiscriminator(StyleGANDiscriminator):
         image_shape: (H, W) of the frames; the last layers depend on it.
         padding: of the convolutions.
         resampling: "average" or "blur".
+        remat: activations that training keeps: "none" keeps all, "blocks" computes those within the blocks again for
+            the gradients, "full" all of them; R1's gradient of a gradient included.
 
     Raises:
         ValueError: an argument or an image does not fit.
@@ -246,9 +259,10 @@ class ImageDiscriminator(StyleGANDiscriminator):
         image_shape: tuple[int, int] = (128, 128),
         padding: str = "same",
         resampling: str = "average",
+        remat: str = "none",
         **kwargs: Any,
     ):
-        super().__init__(filters, channel_multipliers, image_shape, padding, resampling, **kwargs)
+        super().__init__(filters, channel_multipliers, image_shape, padding, resampling, remat, **kwargs)
 
     def call(self, x: Any, training: bool = False) -> Any:
         """(B, H, W, 3) -> (B, 1), or frame by frame (B, T, H, W, 3) -> (B, T, 1)."""

@@ -1,14 +1,15 @@
 """The encoder of the 3D-VQ and of the 2D-VQ (Sec. 3.1, Fig. 8)."""
 
+import functools
 from typing import Any
 
 import keras
-from keras import ops
 
 from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.group_norm import GroupNorm
+from magvit_keras.layers.rematerialized import check_remat, run_block, run_level
 from magvit_keras.layers.resampling import downsample
-from magvit_keras.layers.residual_block import ResidualBlock, check_shortcut
+from magvit_keras.layers.residual_block import ResidualBlock, check_shortcut, normalized_convolution
 
 
 def halved_axes(level: int, rank: int, temporal_downsample: tuple[bool, ...]) -> tuple[bool, ...]:
@@ -31,6 +32,7 @@ class Encoder(keras.layers.Layer):
         padding: of the convolutions.
         shortcut: of the residual blocks, "input" or "output".
         norm_groups: groups of the normalizations.
+        remat: one of `layers.rematerialized.REMATS`.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Encoder(keras.layers.Layer):
         padding: str = "reflect",
         shortcut: str = "input",
         norm_groups: int = 32,
+        remat: str = "none",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -56,6 +59,7 @@ class Encoder(keras.layers.Layer):
         self.padding = padding
         self.shortcut = check_shortcut(shortcut)
         self.norm_groups = norm_groups
+        self.remat = check_remat(remat)
         options = {"rank": rank, "padding": padding, "dtype": self.dtype_policy}
         block_options = {**options, "shortcut": shortcut, "norm_groups": norm_groups}
         self.conv_in = Convolution(filters, 3, use_bias=False, name="conv_in", **options)
@@ -86,15 +90,24 @@ class Encoder(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         """Pixels (B, T, H, W, 3) -> latents (B, t, h, w, D); without T and t at rank 2."""
-        x = self.conv_in(x)
+        last = len(self.levels) - 1
         for level, blocks in enumerate(self.levels):
-            for block in blocks:
-                x = block(x)
-            if level < len(self.levels) - 1:
-                x = downsample(x, halved_axes(level, self.rank, self.temporal_downsample))
+            first_layers = [self.conv_in] if level == 0 else []
+            last_layers = [*self.bottleneck, self.norm_out, self.conv_out] if level == last else []
+            run = functools.partial(self._level, level)
+            x = run_level(self.remat, run, [*first_layers, *blocks, *last_layers], x)
+        return x
+
+    def _level(self, level: int, x: Any) -> Any:
+        """A level with what comes before the first, after the last, or between two."""
+        x = self.conv_in(x) if level == 0 else x
+        for block in self.levels[level]:
+            x = run_block(self.remat, block, x)
+        if level < len(self.levels) - 1:
+            return downsample(x, halved_axes(level, self.rank, self.temporal_downsample))
         for block in self.bottleneck:
-            x = block(x)
-        return self.conv_out(ops.silu(self.norm_out(x)))
+            x = run_block(self.remat, block, x)
+        return normalized_convolution(self.norm_out, self.conv_out, x)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Each halved axis is rounded up."""
@@ -117,4 +130,5 @@ class Encoder(keras.layers.Layer):
             "padding": self.padding,
             "shortcut": self.shortcut,
             "norm_groups": self.norm_groups,
+            "remat": self.remat,
         }

@@ -33,6 +33,8 @@ class ImageTokenizer(BaseTokenizer):
         norm_groups: groups of the normalizations, 32 in the paper. A group forgets the mean of its channels over the
             clip: with as many groups as filters a small model loses the colours of many different clips, while with
             1 it learns the detail of a clip more slowly.
+        remat: activations that training keeps: "none" keeps all; "blocks" computes those within the residual blocks
+            again for the gradients, "full" those of whole levels: less memory, more time, the same numbers.
 
     Raises:
         ValueError: an argument, an image or a clip does not fit.
@@ -68,6 +70,7 @@ class ImageTokenizer(BaseTokenizer):
         fsq_levels: tuple[int, ...] | None = None,
         shortcut: str = "input",
         norm_groups: int = 32,
+        remat: str = "none",
         **kwargs: Any,
     ):
         super().__init__(
@@ -85,6 +88,7 @@ class ImageTokenizer(BaseTokenizer):
             fsq_levels=fsq_levels,
             shortcut=shortcut,
             norm_groups=norm_groups,
+            remat=remat,
             **kwargs,
         )
 

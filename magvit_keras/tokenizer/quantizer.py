@@ -7,6 +7,7 @@ from keras import ops
 
 from magvit_keras import backend
 from magvit_keras.checks import check_positive
+from magvit_keras.layers.initial_values import drawn_by_numpy
 
 
 @keras.saving.register_keras_serializable("magvit_keras")
@@ -53,7 +54,7 @@ class VectorQuantizer(keras.layers.Layer):
         bound = (3.0 / self.codebook_size) ** 0.5
         self.codebook = self.add_weight(
             shape=(self.codebook_size, self.embedding_dim),
-            initializer=keras.initializers.RandomUniform(-bound, bound),
+            initializer=drawn_by_numpy(keras.initializers.RandomUniform(-bound, bound)),
             name="codebook",
         )
 

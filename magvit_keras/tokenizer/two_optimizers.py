@@ -8,6 +8,13 @@ import keras
 from magvit_keras import backend
 
 
+def batches_per_update(optimizer: keras.optimizers.Optimizer) -> int:
+    """Batches whose gradients an optimizer, or a pair of optimizers, puts together for one update of the weights."""
+    optimizer = getattr(optimizer, "generator_optimizer", optimizer)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    return optimizer.gradient_accumulation_steps or 1
+
+
 @keras.saving.register_keras_serializable("magvit_keras")
 class TwoOptimizers(keras.optimizers.Optimizer):
     """A pair of optimizers that Keras sees as one.
@@ -25,7 +32,7 @@ class TwoOptimizers(keras.optimizers.Optimizer):
         name: of the pair.
 
     Raises:
-        ValueError: both parts are the same object.
+        ValueError: both parts are the same object, or accumulate gradients over different numbers of batches.
 
     Example:
         >>> pair = TwoOptimizers(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-4))
@@ -44,6 +51,12 @@ class TwoOptimizers(keras.optimizers.Optimizer):
         super().__init__(learning_rate=0.0, name=name)
         self.generator_optimizer = keras.optimizers.get(generator_optimizer)
         self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
+        batches = [batches_per_update(optimizer) for optimizer in self.optimizers]
+        if batches[0] != batches[1]:
+            raise ValueError(
+                f"Both optimizers must accumulate gradients over as many batches; received {batches[0]} for the "
+                f"generator's and {batches[1]} for the discriminator's."
+            )
 
     @property
     def optimizers(self) -> list[keras.optimizers.Optimizer]:

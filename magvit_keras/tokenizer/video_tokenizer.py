@@ -34,6 +34,8 @@ class VideoTokenizer(BaseTokenizer):
         norm_groups: groups of the normalizations, 32 in the paper. A group forgets the mean of its channels over the
             clip: with as many groups as filters a small model loses the colours of many different clips, while with
             1 it learns the detail of a clip more slowly.
+        remat: activations that training keeps: "none" keeps all; "blocks" computes those within the residual blocks
+            again for the gradients, "full" those of whole levels: less memory, more time, the same numbers.
 
     Raises:
         ValueError: an argument, or a clip, does not fit; the message says what was received and expected.
@@ -72,6 +74,7 @@ class VideoTokenizer(BaseTokenizer):
         fsq_levels: tuple[int, ...] | None = None,
         shortcut: str = "input",
         norm_groups: int = 32,
+        remat: str = "none",
         **kwargs: Any,
     ):
         levels = len(channel_multipliers)
@@ -95,6 +98,7 @@ class VideoTokenizer(BaseTokenizer):
             fsq_levels=fsq_levels,
             shortcut=shortcut,
             norm_groups=norm_groups,
+            remat=remat,
             **kwargs,
         )
 

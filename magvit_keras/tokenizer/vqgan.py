@@ -12,7 +12,7 @@ from magvit_keras.tokenizer import losses
 from magvit_keras.tokenizer.base_tokenizer import codebook_statistics
 from magvit_keras.tokenizer.code_usage import CodeUsage
 from magvit_keras.tokenizer.perceptual import REQUIRED, perceptual_choices
-from magvit_keras.tokenizer.two_optimizers import TwoOptimizers
+from magvit_keras.tokenizer.two_optimizers import TwoOptimizers, batches_per_update
 
 
 @keras.saving.register_keras_serializable("magvit_keras")
@@ -150,6 +150,8 @@ class VQGAN(backend.SteppedModel):
             generator_optimizer: of the tokenizer; the paper's Adam(1e-4, beta_1=0, beta_2=0.99) if None. Under a
                 float16 policy it is wrapped in a `LossScaleOptimizer`.
             discriminator_optimizer: of the discriminator; the same default.
+                Both may have `gradient_accumulation_steps`, the same number: the averaged weights then move with each
+                update. LeCam and the entropy loss, which are no means over examples, see the batches one by one.
             **kwargs: `run_eagerly`, `jit_compile`, `steps_per_execution` of `keras.Model.compile`.
         """
         optimizers = []
@@ -200,7 +202,8 @@ class VQGAN(backend.SteppedModel):
         generator, discriminator = self._generator_variables(), self.discriminator.trainable_variables
         # Read here: inside of a loss they would be constants of JAX's compiled step.
         scale_g, scale_d = (optimizer.scale_loss(1.0) for optimizer in optimizers)
-        active = self.steps >= self.generator_only_steps if self.generator_only_steps else None
+        batches = batches_per_update(self.optimizer)
+        active = self.steps // batches >= self.generator_only_steps if self.generator_only_steps else None
         adversarial = 1.0 if active is None else ops.cast(active, "float32")
 
         def generator_loss() -> tuple[Any, Any]:
@@ -221,7 +224,7 @@ class VQGAN(backend.SteppedModel):
         backend.apply_gradients(optimizers[0], gradients_g, generator)
         backend.apply_gradients(optimizers[1], gradients_d, discriminator, when=active)
         logs.update(more_logs)
-        self._move_averages(logs)
+        self._move_averages(logs, batches)
         self.code_usage.update(ids, latents, self._codebooks())
         self.steps.assign(self.steps + 1)
         return self.track(logs)
@@ -239,8 +242,10 @@ class VQGAN(backend.SteppedModel):
         logs = {f"{name}_loss": value for name, value in quantizer_losses.items()}
         logs["reconstruction_loss"] = self.reconstruction_weight * losses.reconstruction_loss(video, fake)
         if self.perceptual_loss is not None:
-            perceptual = ops.cast(self.perceptual_loss(_frames(video), _frames(fake)), "float32")
-            logs["perceptual_loss"] = self.perceptual_weight * perceptual
+            network, frames = self.perceptual_loss, (_frames(video), _frames(fake))
+            keep = self.tokenizer.remat == "none"
+            perceptual = network(*frames) if keep else backend.rematerialize(network, [network], *frames)
+            logs["perceptual_loss"] = self.perceptual_weight * ops.cast(perceptual, "float32")
         gan = losses.gan_losses(self.gan_loss)[1](self.discriminator(fake))
         logs["g_adversarial_loss"] = adversarial * self.adversarial_weight * gan
         loss = sum(logs.values())
@@ -278,11 +283,14 @@ class VQGAN(backend.SteppedModel):
         quantized, ids, quantizer_losses = self.tokenizer.quantizer(latents)
         return ops.cast(latents, "float32"), ids, quantizer_losses, self.tokenizer.pixels(quantized)
 
-    def _move_averages(self, logs: dict[str, Any]) -> None:
+    def _move_averages(self, logs: dict[str, Any], batches: int) -> None:
         for average, name in ((self.average_real_logit, "d_real_logit"), (self.average_fake_logit, "d_fake_logit")):
-            average.assign(losses.moving_average(average, logs[name], self.ema_decay))
+            average.assign(losses.moving_average(average, logs[name], self.ema_decay ** (1 / batches)))
+        # Between two updates the weights stay, and so does their average.
+        updated = (self.steps + 1) % batches == 0
         for average, variable in zip(self.ema_tokenizer.weights, self.tokenizer.weights, strict=True):
-            average.assign(losses.moving_average(average, variable, self.ema_decay))
+            moved = losses.moving_average(average, variable, self.ema_decay)
+            average.assign(moved if batches == 1 else ops.where(updated, moved, average))
 
     def _generator_variables(self) -> list[keras.Variable]:
         return (self.tokenizer.decoder if self.decoder_only else self.tokenizer).trainable_variables

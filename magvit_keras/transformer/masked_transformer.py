@@ -1,13 +1,17 @@
 """The masked transformer: BERT over task prompt, class and visual tokens (Sec. 3.2, App. A.2)."""
 
+import functools
 import math
 from typing import ClassVar
 
 import keras
+import numpy as np
 from keras import ops
 
+from magvit_keras import backend
 from magvit_keras.checks import check_positive
 from magvit_keras.factors import check_factors
+from magvit_keras.layers.rematerialized import check_remat, run_block, run_level
 from magvit_keras.layers.token_embedding import TokenEmbedding, TokenOutput
 from magvit_keras.layers.transformer_block import TransformerBlock
 from magvit_keras.presets.preset_mixin import PresetMixin
@@ -39,6 +43,9 @@ class MaskedTransformer(PresetMixin, keras.Model):
             rows, and its digits are predicted instead of itself, see `magvit_keras.factors`. None does not factor.
         causal: makes it the autoregressive transformer of Table 6: each token sees those before it, and the logits of
             a latent are computed from them alone.
+        remat: activations that training keeps: "none" keeps all; "blocks" computes those within the blocks again for
+            the gradients, "full" those of groups of blocks: less memory, more time, the same numbers, dropout included.
+        quantized: "int8" makes the dense layers hold 8-bit weights, as after `quantize`; None for floats.
         **kwargs: `keras.Model` arguments.
 
     Raises:
@@ -76,6 +83,8 @@ class MaskedTransformer(PresetMixin, keras.Model):
         num_segments: int = 0,
         codebook_factors: tuple[int, ...] | None = None,
         causal: bool = False,
+        remat: str = "none",
+        quantized: str | None = None,
         **kwargs,
     ):
         sizes = {
@@ -116,6 +125,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
         self.num_special_tokens = num_special_tokens
         self.num_segments = num_segments
         self.causal = causal
+        self.remat = check_remat(remat)
 
         self.embedding = TokenEmbedding(
             self.vocabulary_size,
@@ -141,6 +151,9 @@ class MaskedTransformer(PresetMixin, keras.Model):
         ]
         self.output_head = TokenOutput(self.embedding.rows, hidden_size, dtype=self.dtype_policy, name="output_head")
         self.build((None, self.sequence_length))
+        self.quantized = None
+        if quantized is not None:
+            self.quantize(quantized)
 
     @property
     def vocabulary_size(self) -> int:
@@ -182,12 +195,20 @@ class MaskedTransformer(PresetMixin, keras.Model):
             the place of the codebook size in both.
         """
         x = self.embedding(token_ids, segment_ids=segment_ids, training=training)  # (B,N,D)
-        for block in self.blocks:
-            x = block(x, training=training)
+        # Groups of about the root of all blocks keep the fewest inputs, of groups and of the blocks of one, together.
+        size = math.ceil(math.sqrt(len(self.blocks)))
+        for first in range(0, len(self.blocks), size):
+            group = self.blocks[first : first + size]
+            x = run_level(self.remat, functools.partial(self._run_blocks, group, training), group, x)
         if codebook_only:
             first = self.prefix_length - self.causal
             x = x[:, first : first + self.num_latents]  # (B,num_latents,D)
         return self._logits(x, codebook_only)
+
+    def _run_blocks(self, blocks, training, x):
+        for block in blocks:
+            x = run_block(self.remat, block, x, training=training)
+        return x
 
     def _logits(self, x, codebook_only):
         columns = sum(self.codebook_factors or (self.codebook_size,)) if codebook_only else None
@@ -233,6 +254,51 @@ class MaskedTransformer(PresetMixin, keras.Model):
         """
         return self(token_ids, segment_ids=segment_ids, training=training, codebook_only=True)
 
+    def attention_weights(self, token_ids, position):
+        """How much one token attends to every token, in all layers and heads; without dropout.
+
+        Args:
+            token_ids: (B,N) int32, prefix and latents.
+            position: the token that looks, counted in the sequence with its prefix.
+
+        Returns:
+            (num_layers,B,num_heads,N) float32; the weights sum to 1 over N.
+        """
+        position = ops.convert_to_tensor(np.int32(position))  # data, so that all positions share one program
+        return backend.run_compiled(self, "attention_weights", self._attention_weights, token_ids, position)
+
+    def _attention_weights(self, token_ids, position):
+        x, weights = self.embedding(token_ids, training=False), []
+        for block in self.blocks:
+            weights.append(block.attention.weights_of(x, position))
+            x = block(x, training=False)
+        return ops.stack(weights)
+
+    def quantize(self, mode="int8", config=None, filters=None, **kwargs):
+        """Gives the dense layers of the blocks and of the output 8-bit weights, a quarter of the memory.
+
+        For generating: the weights no longer train. Saved and loaded, the model stays as it is.
+
+        Args:
+            mode: "int8".
+            config: None; the same rounding is made anew when the model is loaded.
+            filters: None; all dense layers.
+            **kwargs: of `keras.Model.quantize`.
+
+        Raises:
+            ValueError: another mode, a config or filters.
+        """
+        # Keras makes a config of the mode before it calls this.
+        own = config is not None and config.get_config() != keras.quantizers.Int8QuantizationConfig().get_config()
+        if mode != "int8" or own or filters is not None:
+            raise ValueError(
+                'Only quantize("int8") of all dense layers is supported; '
+                f"received mode={mode!r}, {'a config of your own' if own else 'no config'}, filters={filters!r}."
+            )
+        super().quantize(mode, filters=_is_dense, **kwargs)
+        self.quantized = mode
+        backend.forget_compiled()
+
     def get_config(self):
         """Every constructor argument."""
         return {
@@ -251,4 +317,10 @@ class MaskedTransformer(PresetMixin, keras.Model):
             "num_segments": self.num_segments,
             "codebook_factors": None if self.codebook_factors is None else list(self.codebook_factors),
             "causal": self.causal,
+            "remat": self.remat,
+            "quantized": self.quantized,
         }
+
+
+def _is_dense(layer):
+    return isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense)

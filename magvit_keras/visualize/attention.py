@@ -27,8 +27,8 @@ def attention_maps(
 ) -> np.ndarray:
     """Attention weights of one token, its query, on all visual tokens of the clip.
 
-    The transformer runs once, without dropout, up to the layer that is asked for. In a causal transformer a token sees
-    only those before it: the weights of the others are 0.
+    The transformer runs once, without dropout. In a causal transformer a token sees itself and those before it only;
+    the weights of the others are 0.
 
     Args:
         model: a `Magvit` or `MaskedTransformer`.
@@ -68,22 +68,14 @@ def attention_maps(
             f"token_ids: expected 0 to {transformer.vocabulary_size - 1}, received {ids.min()} to {ids.max()}"
         )
     position = transformer.prefix_length + _query_number(query, shape)
-    layers = range(transformer.num_layers)
-    if layer is not None:
-        layers = [layers[_in_range("layer", layer, transformer.num_layers)]]
-    if head is not None:
-        _in_range("head", head, transformer.num_heads)
     flat = ids.reshape(-1, math.prod(shape))
     prefix = np.broadcast_to(_prefix(model, transformer, task, label), (len(flat), transformer.prefix_length))
-    x = transformer.embedding(np.concatenate([prefix, flat], axis=1).astype("int32"), training=False)
-    maps = []
-    for number, block in enumerate(transformer.blocks[: max(layers) + 1]):
-        if number in layers:
-            weights = block.attention.weights_of(x, position)  # (B,h,N)
-            weights = ops.mean(weights, axis=1) if head is None else weights[:, head]
-            maps.append(ops.convert_to_numpy(weights[:, transformer.prefix_length :]))
-        x = block(x, training=False)
-    return np.mean(maps, axis=0, dtype="float32").reshape(ids.shape)
+    sequence = np.concatenate([prefix, flat], axis=1).astype("int32")
+    chosen_layers = slice(None) if layer is None else [_in_range("layer", layer, transformer.num_layers)]
+    chosen_heads = slice(None) if head is None else [_in_range("head", head, transformer.num_heads)]
+    weights = ops.convert_to_numpy(transformer.attention_weights(sequence, position))  # (layers,B,heads,N)
+    weights = weights[chosen_layers][:, :, chosen_heads, transformer.prefix_length :]
+    return weights.mean(axis=(0, 2)).reshape(ids.shape)
 
 
 def plot_attention(
@@ -93,8 +85,9 @@ def plot_attention(
 ) -> Any:
     """Lays attention maps over the frames of a clip: the brighter, the more weight.
 
-    Each column is one step of the token grid in time, with the first of the frames that it stands for. The brightest
-    token of each row of pictures is the one with the most weight in it.
+    Each column is one step of the token grid in time, with the first of the frames that it stands for. In each row of
+    pictures the brightest token is the one with the most weight, which stands beside the row; those with less than the
+    median token show the frame as it is.
 
     Args:
         clip: (T, H, W, 3), uint8 or floats in [0, 1].
@@ -124,23 +117,25 @@ def plot_attention(
     )
     figure, axes = new_figure(len(named), steps, (min(2.0 * steps, 14) + 0.4, 2.15 * len(named) + 0.2))
     grey = clip.mean(axis=-1) / 255 * 0.75
-    for line, (name, weights) in zip(axes, named.items(), strict=True):
-        most = float(np.max(weights)) or 1.0
-        shown = to_pixels(np.asarray(weights), clip.shape[:3])
+    for number, (line, (name, weights)) in enumerate(zip(axes, named.items(), strict=True)):
+        weights = np.asarray(weights, "float32")
+        # From the median: where all tokens get nearly the same, what stands out is still seen.
+        middle, most = float(np.median(weights)), float(weights.max())
+        shown = to_pixels(np.clip((weights - middle) / max(most - middle, 1e-9), 0, 1), clip.shape[:3])
         for step, axis in enumerate(line):
             axis.imshow(grey[step * each], cmap="gray", vmin=0, vmax=1)
-            heat = shown[step * each] / most
-            axis.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.15 + 0.7 * heat, interpolation="nearest")
+            heat = shown[step * each]
+            axis.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.85 * heat**0.5, interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
             for spine in axis.spines.values():
                 spine.set_visible(False)
             if place is not None and place[0] == step:
                 _mark(axis, place[1], place[2], clip.shape[1] / rows, clip.shape[2] / columns)
-            if line is axes[0]:
+            if number == 0:
                 last = (step + 1) * each
-                axis.set_title(f"frame {last}" if each == 1 else f"frames {step * each + 1}-{last}")
-        line[0].set_ylabel(name)
+                axis.set_title(f"frame {last}" if each == 1 else f"frames {step * each + 1}-{last}", loc="left")
+        line[0].set_ylabel(f"{name}\nmost: {100 * most:.2g} %".strip())
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -56,8 +57,8 @@ def side_by_side(
     if labels is not None and len(labels) != count:
         raise ValueError(f"labels: expected {count}, one for each clip; received {len(labels)}")
     if count == 1 and labels is None:
-        return grid([entry[0] for entry in named.values()], columns or min(len(named), _WIDEST), list(named), dark)
-    width = min(count, columns or _WIDEST)
+        return grid([entry[0] for entry in named.values()], row_length(len(named), columns), list(named), dark)
+    width = row_length(count, columns)
     rows, names = [], []
     for start in range(0, count, width):
         part = slice(start, start + width)
@@ -69,6 +70,11 @@ def side_by_side(
             rows.append(np.concatenate([row, np.broadcast_to(paper, (*row.shape[:2], full - row.shape[2], 3))], axis=2))
             names.append(name)
     return grid(rows, 1, names, dark)
+
+
+def row_length(count: int, columns: int | None = None) -> int:
+    """How many of `count` clips stand in a row: at most 8, and in rows of about one length."""
+    return min(count, columns or math.ceil(count / math.ceil(count / _WIDEST)))
 
 
 def to_pixels(maps: np.ndarray, video_shape: tuple[int, int, int]) -> np.ndarray:

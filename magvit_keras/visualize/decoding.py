@@ -8,7 +8,7 @@ import numpy as np
 
 from magvit_keras.visualize.clips import caption, decoding_steps, grid, to_uint8, token_map, upscale
 
-_GREY = 128
+_GREY, _GAP = 128, 4
 
 
 def decoding_animation(
@@ -16,7 +16,7 @@ def decoding_animation(
     codebook_size: int,
     tokenizer: Any = None,
     clip: int = 0,
-    frame_size: int = 96,
+    frame_size: int = 128,
 ) -> np.ndarray:
     """The steps of Algorithm 1 as frames, for `show(frames, fps=2)` or `save_gif`.
 
@@ -30,7 +30,7 @@ def decoding_animation(
         tokenizer: decodes the tokens after each step; a second row then shows the first frame of each step of the
             token grid in time, with tokens that are not settled yet as the network predicts them. None leaves it out.
         clip: which clip of the batch.
-        frame_size: width of one picture in pixels, about; pixels and tokens are enlarged by whole factors.
+        frame_size: width of one picture, about, in pixels: frames and tokens are enlarged by whole factors.
 
     Returns:
         uint8 (K+1, H', W', 3) for K steps.
@@ -45,7 +45,7 @@ def decoding_animation(
         >>> ids, unknown = np.zeros((3, 1, 2, 4, 4), int), np.ones((3, 1, 2, 4, 4), bool)
         >>> made = SimpleNamespace(steps=SimpleNamespace(inputs=ids + 9, predicted=ids, unknown=unknown))
         >>> decoding_animation(made, codebook_size=8).shape
-        (4, 117, 196, 3)
+        (4, 149, 260, 3)
 
     Reference: Algorithm 1 and Fig. 3 of the MAGVIT paper.
     """
@@ -64,17 +64,18 @@ def decoding_animation(
     hinted = masks & (seen < codebook_size)
     tint = token_map(np.where(hinted, seen, 0), codebook_size) * 0.3 + _GREY * 0.7
     painted = np.where(hinted[..., None], tint.astype(np.uint8), painted)
-    rows = [_row(painted, frame_size)]
+    pictures = [painted]
     if tokenizer is not None:
-        rows.append(_row(_pixels(tokenizer, predicted), frame_size))
+        pictures.append(_pixels(tokenizer, predicted))
+    rows = [_row(made, frame_size) for made in pictures]
     known = 1 - masks.reshape(len(masks), -1).mean(axis=1)
-    width = max(row.shape[2] for row in rows)
-    rows = [np.pad(row, ((0, 0), (0, 0), (0, width - row.shape[2]), (0, 0)), constant_values=255) for row in rows]
     last = len(masks) - 1
+    width = max(row.shape[2] for row in rows)
     texts = [f"step {k} of {last}: {part:.0%} known".replace("%", " %") for k, part in enumerate(known)]
-    header = np.stack([caption(text, width) for text in texts])
-    body = grid(rows, columns=1)
-    return np.concatenate([header, body], axis=1)
+    parts = [np.stack([caption(text, width) for text in texts])]
+    for row in rows:
+        parts.append(np.pad(row, ((0, 0), (0, _GAP), (0, width - row.shape[2]), (0, 0)), constant_values=255))
+    return np.concatenate(parts, axis=1)[:, :-_GAP]
 
 
 def _row(pictures: np.ndarray, frame_size: int) -> np.ndarray:

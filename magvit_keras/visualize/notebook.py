@@ -12,12 +12,13 @@ import numpy as np
 from PIL import Image, features
 
 from magvit_keras.visualize.clips import clip_list, grid, strip, to_uint8, upscale
-from magvit_keras.visualize.comparison import side_by_side
+from magvit_keras.visualize.comparison import row_length, side_by_side
 
-_WIDE = 640  # pixels that the animation fills, by whole factors
+_WIDE = 520  # pixels that the animation fills, about, by whole factors
+_CELL = 128, 256  # at least, up to five clips in a row, and at most
 _STRIP_WIDE = 1100
 _EXACT_BYTES = 120_000  # below this the picture is stored without loss
-_MOST_BYTES = 240_000  # base64 makes a third more of it
+_MOST_BYTES = 200_000, 80_000  # of animation and film strip, where WebP's quality can do it; base64 adds a third
 
 
 class Animation:
@@ -41,11 +42,11 @@ class Animation:
 
     def _make_html(self) -> str:
         about = self.caption or repr(self)
-        parts = [_img(self.frames, self.fps, about)]
+        parts = [_img(self.frames, self.fps, about, _MOST_BYTES[0])]
         if self.caption:
             parts.append(f"<div>{html.escape(self.caption)}</div>")
         if self.film is not None:
-            strip_img = _img(self.film[None], 0, f"Film strip: {about}")
+            strip_img = _img(self.film[None], 0, f"Film strip: {about}", _MOST_BYTES[1])
             parts.append(f"<details><summary>Film strip</summary>{strip_img}</details>")
         return f'<div style="max-width:100%">{"".join(parts)}</div>'
 
@@ -101,7 +102,7 @@ def show(
         named = {str(name): _as_clips(entry, fps, None) for name, entry in clips.items()}
         listed = [clip for entry in named.values() for clip in entry]
         count = max((len(entry) for entry in named.values()), default=0)
-        across = min(columns or 8, count if count > 1 or labels is not None else len(named))
+        across = row_length(count if count > 1 or labels is not None else len(named), columns)
         scale = _scale(listed, across) if scale is None else scale
         sheet = side_by_side(named, columns, labels, scale)
         rows = [clip for group in zip(*named.values(), strict=True) for clip in group]
@@ -129,29 +130,31 @@ def _as_clips(clips, fps, labels) -> list[np.ndarray]:
 
 def _scale(clips, columns) -> int:
     widest = max((clip.shape[2] for clip in clips), default=1)
-    return max(1, min(256, _WIDE // max(1, columns)) // widest)
+    least = _CELL[0] if columns <= 5 else 1
+    return max(1, min(_CELL[1], max(least, _WIDE // max(1, columns))) // widest)
 
 
 def _film(clips, labels) -> np.ndarray:
     # Many clips show fewer frames: the strip has no neighbouring frames to predict from, and would weigh most.
-    most = min(max(len(clip) for clip in clips), 16 if len(clips) <= 4 else 8)
-    factor = max(1, min(_STRIP_WIDE // most, 128) // clips[0].shape[2])
+    most = min(max(len(clip) for clip in clips), 16, max(4, 72 // len(clips)))
+    factor = max(1, min(_STRIP_WIDE // most, _STRIP_WIDE // len(clips), 128) // clips[0].shape[2])
     return strip([upscale(clip, factor) for clip in clips], most, labels)
 
 
-def _img(frames, fps, alt) -> str:
-    kind, data = picture_bytes(frames, fps)
+def _img(frames, fps, alt, most_bytes) -> str:
+    kind, data = picture_bytes(frames, fps, most_bytes)
     source = f"data:{kind};base64,{base64.b64encode(data).decode()}"
     style = "max-width:100%;height:auto;image-rendering:pixelated"
     return f'<img src="{source}" alt="{html.escape(alt)}" width="{frames.shape[2]}" style="{style}">'
 
 
-def picture_bytes(frames: np.ndarray, fps: float = 8) -> tuple[str, bytes]:
+def picture_bytes(frames: np.ndarray, fps: float = 8, most_bytes: int = _MOST_BYTES[0]) -> tuple[str, bytes]:
     """Frames as one picture file that every browser animates: its media type and content.
 
     Args:
         frames: uint8 (T, H, W, 3); one frame makes a still picture.
         fps: frames per second.
+        most_bytes: WebP's quality falls in steps, to a limit, until the content is no longer than this.
     """
     # <img>, and not <video>: viewers of saved notebooks, GitHub's among them, drop <video> but keep pictures, and
     # H.264 needs PyAV. Sizes of nine clips of 16x64x64 (MovingShapes, enlarged twice): GIF 655 kB with 256 colours,
@@ -170,11 +173,11 @@ def picture_bytes(frames: np.ndarray, fps: float = 8) -> tuple[str, bytes]:
     few_colours = len(np.unique(frames[0].reshape(-1, 3), axis=0)) < 2000
     if few_colours or not features.check("webp"):
         data = _save(images[0], "PNG", animated)
-        if len(data) <= _EXACT_BYTES or not features.check("webp"):
+        if len(data) <= min(_EXACT_BYTES, most_bytes) or not features.check("webp"):
             return "image/png", data
-    for quality in (90, 80, 65, 50):
-        data = _save(images[0], "WEBP", {**animated, "quality": quality, "method": 3})
-        if len(data) <= _MOST_BYTES:
+    for quality in (85, 60, 30):
+        data = _save(images[0], "WEBP", {**animated, "quality": quality, "method": 2})
+        if len(data) <= most_bytes:
             break
     return "image/webp", data
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from magvit_keras.visualize.figures import COLOURS, new_figure
 
-_LOG_RANGE = 20  # a curve whose values span more than this factor gets a logarithmic axis
+_LOG_RANGE = 20  # losses that span more than this factor get a logarithmic axis
 
 
 def plot_history(history: Any, names: Sequence[str] | None = None, columns: int = 3) -> Any:
@@ -35,7 +35,7 @@ def plot_history(history: Any, names: Sequence[str] | None = None, columns: int 
     Example:
         >>> from magvit_keras.visualize import plot_history
         >>> figure = plot_history({"loss": [3.0, 2.0, 1.5], "val_loss": [3.1, 2.3, 2.2], "accuracy": [0.1, 0.3, 0.4]})
-        >>> [axes.get_title() for axes in figure.axes]
+        >>> [axes.get_title(loc="left") for axes in figure.axes]
         ['loss', 'accuracy']
     """
     curves = _curves(history)
@@ -54,14 +54,18 @@ def plot_history(history: Any, names: Sequence[str] | None = None, columns: int 
             # A single epoch has no line: show its point.
             marker = "o" if len(values) < 3 else None
             place.plot(epochs, values, color=COLOURS[number], label=kind, marker=marker, linewidth=1.8)
-        place.set_title(f"{stage}: {name}" if stage else name)
+        title = f"{stage}: {name}" if stage else name
+        place.set_title(title, loc="left", fontsize=min(11, 340 / len(title)))
+        longest = max(map(len, lines.values()))
         place.xaxis.get_major_locator().set_params(integer=True)
+        if longest == 1:
+            place.set_xticks([1])
         values = np.concatenate([np.asarray(line, float) for line in lines.values()])
         values = values[np.isfinite(values)]
-        if values.size and values.min() > 0 and values.max() / values.min() > _LOG_RANGE:
+        if "loss" in name and values.size and values.min() > 0 and values.max() / values.min() > _LOG_RANGE:
             place.set_yscale("log")
         if len(lines) > 1:
-            place.legend()
+            place.legend(frameon=False)
     for place in axes.flat[len(curves) :]:
         place.remove()
     # The lowest plot of each column names the axis for those above it.
@@ -92,7 +96,7 @@ def plot_codebook_usage(ids: np.ndarray | Mapping[str, np.ndarray], codebook_siz
         >>> import numpy as np
         >>> from magvit_keras.visualize import plot_codebook_usage
         >>> figure = plot_codebook_usage(np.arange(4000) ** 2 % 64, codebook_size=64)
-        >>> figure.axes[0].get_title()
+        >>> figure.axes[0].get_title(loc="left")
         '12 of 64 codes used (19 %), perplexity 11.3'
     """
     several = isinstance(ids, Mapping)
@@ -109,14 +113,24 @@ def plot_codebook_usage(ids: np.ndarray | Mapping[str, np.ndarray], codebook_siz
         )
         if not several:
             place.fill_between(np.arange(1, used + 1), share[:used], step="mid", color=colour, alpha=0.15, linewidth=0)
-            place.set_title(text)
+            place.set_title(text, loc="left")
     place.axhline(1 / codebook_size, color="#666666", linestyle=(0, (4, 3)), linewidth=1)
+    place.annotate(
+        "equal use",
+        (1, 1 / codebook_size),
+        (-2, 3),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="right",
+        color="#666666",
+        fontsize=9,
+    )
     place.set_xlim(0, codebook_size)
     place.set_yscale("log")
     place.set_xlabel("codes, most frequent first")
     place.set_ylabel("share of the tokens")
     if several:
-        place.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
+        place.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, frameon=False)
     return figure
 
 
@@ -143,7 +157,8 @@ def _curves(history: Any) -> dict[tuple[str, str], dict[str, list[float]]]:
     stages = history if history and all(isinstance(entry, Mapping) for entry in history.values()) else {"": history}
     curves: dict = {}
     for stage, logs in stages.items():
-        for name, values in logs.items():
+        for name in sorted(logs, key=lambda name: name not in ("loss", "val_loss")):  # the loss first
+            values = logs[name]
             if np.ndim(values) != 1:
                 raise ValueError(f"history: {name!r} must be a list of numbers, one an epoch; received {values!r:.60}")
             plain = name.removeprefix("val_")

@@ -14,7 +14,7 @@ from magvit_keras.data.samples import SAMPLES, write_sample
 pytestmark = pytest.mark.once
 
 FILES = sorted(pathlib.Path(data.__file__).parent.glob("*.py"))
-# tests/test_visualize.py runs the examples of these.
+# tests/visualize/ runs the examples of these.
 ELSEWHERE = {"moving_shapes", "source", "encode", "decode", "video_folder", "loader"}
 MODULES = [file.stem for file in FILES if ">>> " in file.read_text() and file.stem not in ELSEWHERE]
 OPTIONS = {"tfds": {"video": "video"}, "web": {"table": "list.csv", "label": "label", "caption": "caption"}}

@@ -217,3 +217,24 @@ def test_initial_weights_have_the_deviation_of_a_cut_normal():
 def test_bad_sizes_raise(bad, message):
     with pytest.raises(ValueError, match=message):
         tiny(**bad)
+
+
+def test_quantized_transformer_predicts_nearly_the_same_and_can_be_loaded(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = MaskedTransformer(16, 2, (1, 4, 4), 1, 32, 2, 64)
+    for weight in model.trainable_variables:
+        weight.assign(weight * 5.0)  # as large as trained ones: those of a new model say nothing
+    ids = np.arange(18, dtype="int32")[None] % 16
+    before = ops.convert_to_numpy(model.codebook_logits(ids))
+    model.quantize("int8")
+    after = ops.convert_to_numpy(model.codebook_logits(ids))
+    assert 0 < np.abs(after - before).max() < 0.1 * before.std()
+    model.save_to_preset(tmp_path / "int8")
+    loaded = MaskedTransformer.from_preset(tmp_path / "int8")
+    assert loaded.quantized == "int8" and "int8" in {str(w.dtype) for w in loaded.weights}
+    np.testing.assert_allclose(ops.convert_to_numpy(loaded.codebook_logits(ids)), after, atol=1e-5)
+
+
+def test_other_quantizations_are_refused():
+    with pytest.raises(ValueError, match="received mode='int4'"):
+        MaskedTransformer(16, 2, (1, 4, 4), 1, 32, 2, 64).quantize("int4")

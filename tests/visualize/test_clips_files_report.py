@@ -222,7 +222,9 @@ def test_an_interrupted_report_leaves_the_old_one(tmp_path):
 
 def test_examples_in_docstrings_run():
     modules = (
-        "magvit_keras.visualize.clips magvit_keras.visualize.files magvit_keras.visualize.report "
+        "magvit_keras.visualize.clips magvit_keras.visualize.comparison magvit_keras.visualize.decoding "
+        "magvit_keras.visualize.files magvit_keras.visualize.notebook magvit_keras.visualize.plots "
+        "magvit_keras.visualize.report "
         "magvit_keras.data.moving_shapes magvit_keras.data.source magvit_keras.data.encode magvit_keras.data.decode "
         "magvit_keras.data.video_folder magvit_keras.data.loader"
     )

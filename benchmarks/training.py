@@ -1,0 +1,128 @@
+"""Step time and memory of both train steps: by backend, precision, rematerialization and accumulation.
+
+    python benchmarks/training.py                            # all backends that are installed; about eight minutes
+    python benchmarks/training.py --backends jax torch
+
+The models have the form of the paper's B at a sixteenth of its size, so that a processor trains them. Each row is a
+process of its own. Memory is by how much that process' largest memory exceeds what it held before the first step, the
+compiler's own memory included; time is the fastest of the steps after the first.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+
+from heading import heading
+from page import table, write_part
+
+BACKENDS = ("jax", "tensorflow", "torch")
+#: Precision, remat, parts of a batch.
+FORMS = (
+    ("float32", "none", 1),
+    ("float32", "blocks", 1),
+    ("float32", "full", 1),
+    ("float32", "none", 4),
+    ("mixed_bfloat16", "none", 1),
+)
+STEPS = ("tokenizer", "transformer")
+BATCH = {"tokenizer": 4, "transformer": 16}
+REPEATS = 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backends", nargs="*", default=list(BACKENDS), choices=BACKENDS)
+    parser.add_argument("--cell", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.cell:
+        print("RESULT " + json.dumps(measure(*json.loads(options.cell))), flush=True)
+        return
+    rows, about = [], set()
+    for step in STEPS:
+        for backend in options.backends:
+            for form in FORMS:
+                found = in_process(backend, step, form)
+                about.add(found["heading"])
+                dtype, remat, parts = form
+                numbers = [f"{found['seconds']:.2f}", f"{found['bytes'] / 1e6:.0f}"]
+                rows.append([step, backend, dtype.removeprefix("mixed_"), remat, str(parts), *numbers])
+                print(" ".join(rows[-1]), file=sys.stderr, flush=True)
+    columns = ["train step", "backend", "precision", "remat", "parts of a batch", "seconds a batch", "memory, MB"]
+    write_part("training", "\n".join([table(columns, rows, text_columns=4), "", *sorted(about)]))
+
+
+def in_process(backend: str, step: str, form: tuple) -> dict:
+    """Measures one row in a fresh process."""
+    command = [sys.executable, __file__, "--cell", json.dumps([step, *form])]
+    # Without this glibc keeps what was freed, and the largest memory says little.
+    env = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2", "MALLOC_TRIM_THRESHOLD_": "0"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if not lines:
+        raise RuntimeError(f"{backend} {step} {form} failed:\n{done.stderr[-2000:]}")
+    return json.loads(lines[-1].removeprefix("RESULT "))
+
+
+def measure(step: str, dtype: str, remat: str, parts: int) -> dict:
+    """Steps of one form; the first compiles."""
+    import keras
+
+    keras.config.set_dtype_policy(dtype)
+    keras.utils.set_random_seed(0)
+    model, data = (_tokenizer if step == "tokenizer" else _transformer)(remat, parts)
+    before = _held()
+    times = []
+    for _ in range(1 + REPEATS):
+        start = time.perf_counter()
+        model.fit(data, batch_size=BATCH[step] // parts, epochs=1, verbose=0)
+        times.append(time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    about = heading().replace(
+        f"`python benchmarks/training.py --cell {sys.argv[-1]}`", "`python benchmarks/training.py`"
+    )
+    return {"seconds": min(times[1:]), "bytes": peak - before, "heading": about}
+
+
+def _held() -> int:
+    """Memory of this process now, in bytes."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _tokenizer(remat: str, parts: int) -> tuple:
+    import numpy as np
+
+    import magvit_keras as mk
+    from magvit_keras.optimizers import tokenizer_optimizer
+
+    tokenizer = mk.VideoTokenizer(filters=16, norm_groups=8, remat=remat)
+    discriminator = mk.VideoDiscriminator(
+        filters=8, channel_multipliers=(2, 4, 4, 4), video_shape=(8, 64, 64), remat=remat
+    )
+    model = mk.VQGAN(tokenizer, discriminator, perceptual_loss=None)
+    model.compile(*(tokenizer_optimizer(100, gradient_accumulation_steps=parts) for _ in range(2)))
+    return model, np.random.default_rng(0).random((BATCH["tokenizer"], 8, 64, 64, 3), "float32")
+
+
+def _transformer(remat: str, parts: int) -> tuple:
+    import numpy as np
+
+    import magvit_keras as mk
+    from magvit_keras.optimizers import transformer_optimizer
+
+    shape = (4, 8, 8)
+    sizes = {"num_layers": 12, "hidden_size": 192, "num_heads": 12, "mlp_dim": 768, "dropout": 0.1}
+    transformer = mk.MaskedTransformer(1024, 2, shape, remat=remat, **sizes)
+    tokenizer = mk.VideoTokenizer(filters=8, num_res_blocks=1, norm_groups=4)
+    model = mk.Magvit(tokenizer, transformer, tasks=["frame_prediction"])
+    model.compile(transformer_optimizer(100, gradient_accumulation_steps=parts))
+    tokens = np.random.default_rng(0).integers(0, 1024, (BATCH["transformer"], *shape)).astype("int32")
+    return model, {"tokens": tokens, "condition_tokens": tokens[:, None]}
+
+
+if __name__ == "__main__":
+    main()
