@@ -77,7 +77,9 @@ variance = np.mean((possible - mean) ** 2)
 sharp_guess = np.mean((possible[:, None] - possible[None]) ** 2)  # all pairs: a truth and a guess
 print(f"error of the mean {variance:.5f}, of a sharp guess {sharp_guess:.5f}: {sharp_guess / variance:.3f} times")
 print(f"sharpness: possible pictures {sharpness(possible):.4f}, their mean {sharpness(mean):.4f}")
-mk.show([possible[0], possible[4], possible[8], mean], labels=["possible", "possible", "possible", "best answer"], fps=0)
+mk.show(
+    [possible[0], possible[4], possible[8], mean], labels=["possible", "possible", "possible", "best answer"], fps=0
+)
 
 # %% [markdown]
 # The last picture is the optimum, not a failure of the optimizer: more steps and more parameters only bring a decoder
@@ -340,7 +342,10 @@ weight = 0.05
 g = np.linspace(0, 5, 5001)
 balance = g[np.argmin(np.abs(1 / (1 + np.exp(g)) - 4 * weight * g))]
 epochs = 3 if FAST else 30
-runs = {"without": train_critic(few, unseen, epochs), "with LeCam": train_critic(few, unseen, epochs, lecam_weight=weight)}
+runs = {
+    "without": train_critic(few, unseen, epochs),
+    "with LeCam": train_critic(few, unseen, epochs, lecam_weight=weight),
+}
 
 _, axes = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
 for axis, (name, history) in zip(axes, runs.items(), strict=False):
@@ -467,7 +472,13 @@ plt.show()
 after = np.clip(ops.convert_to_numpy(vqgan.ema_tokenizer.decode(tokens)), 0, 1)
 chosen = np.argsort([-sharpness(image) for image in test])[:4]
 pictures = {"real": test, "before": before, "after": after}
-mk.show([p[i] for p in pictures.values() for i in chosen], labels=[n for n in pictures for _ in chosen], fps=0, columns=4, scale=2)
+mk.show(
+    [p[i] for p in pictures.values() for i in chosen],
+    labels=[n for n in pictures for _ in chosen],
+    fps=0,
+    columns=4,
+    scale=2,
+)
 
 # %% [markdown]
 # A few dozen steps do not make a new decoder; look at the edges. `vqgan.ema_tokenizer` is the model to keep. A video

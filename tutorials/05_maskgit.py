@@ -70,7 +70,9 @@ def pixels(ids):
 
 print(f"{frames.shape} pixels -> {tokens.shape} tokens, {len(np.unique(tokens))} codes in use")
 maps = mk.visualize.upscale(mk.visualize.token_map(tokens[:6], tokenizer.codebook_size), 4)
-mk.show({"frame": frames[:6], "tokens": maps, "decoded": pixels(tokens[:6])}, labels=[SHAPES[i] for i in labels[:6]], fps=0)
+mk.show(
+    {"frame": frames[:6], "tokens": maps, "decoded": pixels(tokens[:6])}, labels=[SHAPES[i] for i in labels[:6]], fps=0
+)
 
 # %% [markdown]
 # ## The loss
@@ -200,7 +202,9 @@ plt.show()
 
 # %%
 start = time.perf_counter()
-history = model.fit(train, validation_data=held_out, batch_size=16, validation_batch_size=64, epochs=1 if FAST else 4, verbose=0)
+history = model.fit(
+    train, validation_data=held_out, batch_size=16, validation_batch_size=64, epochs=1 if FAST else 4, verbose=0
+)
 print(f"{time.perf_counter() - start:.0f} s")
 mk.visualize.plot_history(history)
 

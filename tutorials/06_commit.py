@@ -70,7 +70,9 @@ def decode(ids):
 
 
 z = encode(clips)
-print(f"{clips.shape[1:4]} pixels -> {z.shape[1:]} tokens; {len(magvit.tasks)} tasks; {len(magvit.class_names)} classes")
+print(
+    f"{clips.shape[1:4]} pixels -> {z.shape[1:]} tokens; {len(magvit.tasks)} tasks; {len(magvit.class_names)} classes"
+)
 print("The clips show", ", ".join(magvit.class_names[label] for label in labels))
 
 # %% [markdown]
@@ -365,7 +367,11 @@ for offset, (what, videos) in enumerate({"padded condition": padded, "generated"
     values = [psnr(videos[name][:, missing[name]], clips[:, missing[name]]) for name in scored]
     axis.barh(np.arange(len(scored)) + 0.38 * offset, values, height=0.36, label=what)
 axis.axvline(best, color="k", ls=":", label="tokenizer alone (whole clip)")
-axis.set(yticks=np.arange(len(scored)) + 0.19, yticklabels=[short[n] for n in scored], xlabel="PSNR of the missing pixels (dB)")
+axis.set(
+    yticks=np.arange(len(scored)) + 0.19,
+    yticklabels=[short[n] for n in scored],
+    xlabel="PSNR of the missing pixels (dB)",
+)
 axis.invert_yaxis()
 axis.legend(fontsize=8)
 plt.show()

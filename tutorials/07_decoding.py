@@ -111,7 +111,9 @@ def noise(stream, seed, step, shape):
     return ops.convert_to_numpy(gumbel(hash_uniform(seed, step, shape, stream)))
 
 
-def decode_by_hand(predict, z_condition, ispad, num_steps=12, schedule="cosine", temperature=4.5, seed=0, latent_mask=False):
+def decode_by_hand(
+    predict, z_condition, ispad, num_steps=12, schedule="cosine", temperature=4.5, seed=0, latent_mask=False
+):
     """Algorithm 1. predict: (B, N) ids -> (B, N, V) logits. Returns the tokens and what happened in each step."""
     ids, steps = z_condition.copy(), []
     unknown = may_change = ispad if latent_mask else np.ones_like(ispad)  # MaskGIT keeps the condition tokens
@@ -180,7 +182,9 @@ for step in steps:
     kinds.append([(~step["unknown"]).mean(), (step["unknown"] & ~ispad).mean(), (step["unknown"] & ispad).mean()])
 _, axis = plt.subplots(figsize=(7, 2.8), layout="constrained")
 names = ["known", "unknown, shows the condition token", "unknown, shows [MASK]"]
-axis.stackplot(np.arange(1, K + 1), np.array(kinds).T, labels=names, colors=["#0072B2", "#E69F00", "#aaaaaa"], step="mid")
+axis.stackplot(
+    np.arange(1, K + 1), np.array(kinds).T, labels=names, colors=["#0072B2", "#E69F00", "#aaaaaa"], step="mid"
+)
 axis.set(xlabel="step", ylabel="share of the tokens", xlim=(1, K), ylim=(0, 1))
 axis.legend(loc="lower right", fontsize=8)
 plt.show()
