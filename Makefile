@@ -12,7 +12,7 @@ ARGS ?=
 export PYTHON TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-backend test-torchcodec test-tfio lint format docs lock clean
+.PHONY: help demo test test-backend test-torchcodec test-tfio lint format docs notebooks lock clean
 .PHONY: env env-demo env-docs env-keras-cv env-torchcodec env-tfio test-keras-cv
 
 help: ## show this list
@@ -49,6 +49,9 @@ format: env ## mend the style
 
 docs: env-docs ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
+notebooks: env ## make the notebooks from tutorials/: make notebooks ARGS="--execute 01_clips", ARGS=--check
+	KERAS_BACKEND=jax TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python scripts/make_notebooks.py $(ARGS)
 
 lock: ## choose locked versions again: make lock ARGS=--upgrade
 	@scripts/env.sh .venv-lock requirements/uv.txt
