@@ -184,7 +184,7 @@ for k in (1, 8):
 # PSNR rewards blur and punishes a sharp frame that is some pixels off. This is why generated clips are measured by
 # other means as well, see [lesson 8](08_evaluation.ipynb).
 #
-# Remember the curve of `repeat`: in [lesson 6](06_commit_ten_tasks.ipynb) the last given frame, repeated, is the *condition* that
+# Remember the curve of `repeat`: in [lesson 6](06_commit.ipynb) the last given frame, repeated, is the *condition* that
 # the model starts from, and a model of any use lies above it.
 #
 # ## Is time or space cheaper to throw away?

@@ -117,7 +117,7 @@ plt.show()
 # Mostly yes: the blocks on the diagonal are bright. But neighbouring slices change as well, in both directions of time.
 # The 3D-VQ is not causal. When MAGVIT predicts frames, it must not tokenize the given frames together with frames that
 # it is not allowed to know; this is why a *condition* is made of pixels first and tokenized afterwards
-# ([lesson 6](06_commit_ten_tasks.ipynb)). Its successor MAGVIT-v2 made the convolutions causal instead.
+# ([lesson 6](06_commit.ipynb)). Its successor MAGVIT-v2 made the convolutions causal instead.
 #
 # ## Inflation
 #
