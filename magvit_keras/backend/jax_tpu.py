@@ -32,7 +32,7 @@ def convolve_doubled(x: jax.Array, kernel: jax.Array, double: Sequence[bool]) ->
         x,
         kernel,
         (1,) * len(double),
-        "VALID",
+        [(0, 0)] * len(double),
         lhs_dilation=[2 if doubled else 1 for doubled in double],
         dimension_numbers=(layout, layout[1:-1] + "IO", layout),
     )
