@@ -375,7 +375,7 @@ untrained = mk.metrics.ShapesFeatures(name="untrained")
 
 
 def through(video, network=classifier.features):
-    return mk.metrics.clip_features(video, network, batch_size=24)[0]
+    return mk.metrics.clip_features(np.clip(video, 0, 1), network, batch_size=24)[0]
 
 
 def logits(found):
