@@ -12,8 +12,8 @@ ARGS ?=
 export PYTHON TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-backend test-torchcodec test-tfio lint format docs lock clean
-.PHONY: env env-demo env-docs env-torchcodec env-tfio
+.PHONY: help demo test test-backend test-torchcodec test-tfio lint format docs notebooks lock clean
+.PHONY: env env-demo env-docs env-keras-cv env-torchcodec env-tfio test-keras-cv
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -35,6 +35,10 @@ test-tfio: env-tfio ## run the tests of the decoders with tensorflow-io and Tens
 	LD_LIBRARY_PATH="$$(.venv-tfio/bin/python scripts/ffmpeg4.py .venv-tfio/ffmpeg4):$$LD_LIBRARY_PATH" \
 	.venv-tfio/bin/python -m pytest tests/data/test_video_decoders.py $(ARGS)
 
+test-keras-cv: env-keras-cv ## run the tests of keras-cv 0.9 on the three backends
+	for backend in tensorflow jax torch; do NEEDED=keras_cv KERAS_BACKEND=$$backend TF_CPP_MIN_LOG_LEVEL=2 \
+	.venv-keras-cv/bin/python -m pytest tests/tokenizer/test_keras_cv.py $(ARGS) || exit 1; done
+
 lint: env ## check the style
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -46,12 +50,15 @@ format: env ## mend the style
 docs: env-docs ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
+notebooks: env ## make the notebooks from tutorials/: make notebooks ARGS="--execute 01_clips", ARGS=--check
+	KERAS_BACKEND=jax TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python scripts/make_notebooks.py $(ARGS)
+
 lock: ## choose locked versions again: make lock ARGS=--upgrade
 	@scripts/env.sh .venv-lock requirements/uv.txt
 	UV=.venv-lock/bin/uv scripts/lock.sh $(ARGS)
 
 clean: ## remove the environments and everything that was built
-	rm -rf .venv .venv-demo .venv-docs .venv-lock .venv-tfio .venv-torchcodec build dist site demo .pytest_cache .ruff_cache
+	rm -rf .venv .venv-demo .venv-docs .venv-keras-cv .venv-lock .venv-tfio .venv-torchcodec build dist site demo .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 env:
@@ -65,6 +72,9 @@ env-docs:
 
 env-torchcodec:
 	@scripts/env.sh .venv-torchcodec requirements/torchcodec.txt
+
+env-keras-cv:
+	@scripts/env.sh .venv-keras-cv requirements/keras-cv.txt
 
 env-tfio:
 	@NEWEST=12 scripts/env.sh .venv-tfio requirements/tfio.txt

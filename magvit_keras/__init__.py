@@ -22,7 +22,7 @@ _PUBLIC = {
     "TASKS": "magvit_keras.commit.tasks",
     "ModelCard": "magvit_keras.presets.model_card",
     "upload_preset": "magvit_keras.presets.hub",
-    "choose_backend": "magvit_keras._hardware",
+    "choose_backend": "magvit_keras.hardware",
     "load_run": "magvit_keras.run",
     "show": "magvit_keras.visualize.notebook",
 }

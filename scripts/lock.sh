@@ -29,7 +29,7 @@ compile() { # compile TARGET ARGUMENTS...
 }
 
 # uv reads the present lock for the versions to keep, and torch's line there would bring torch's CUDA packages in.
-for lock in lock torchcodec; do
+for lock in keras-cv lock torchcodec; do
     touch requirements/$lock.txt
     grep -vE '^torch(codec)?==' requirements/$lock.txt > requirements/$lock.txt.new || true
     mv requirements/$lock.txt.new requirements/$lock.txt
@@ -42,7 +42,9 @@ same=(--constraint requirements/lock.txt requirements/build.in)
 compile demo.txt --extra jax --extra video --extra plots "${same[@]}"
 compile docs.txt --extra docs "${same[@]}"
 compile torchcodec.txt --extra video requirements/pytest.in requirements/torch.in "${same[@]}"
+compile keras-cv.txt --extra keras-cv --extra jax requirements/pytest.in requirements/torch.in "${same[@]}"
 # TensorFlow 2.16 wants older versions than the others.
 compile tfio.txt --extra tfio requirements/pytest.in requirements/tfio.in requirements/build.in
 echo "torch==$TORCH_VERSION" >> requirements/lock.txt
+echo "torch==$TORCH_VERSION" >> requirements/keras-cv.txt
 printf '%s\n' "torch==$TORCH_VERSION" "torchcodec==$TORCHCODEC_VERSION" >> requirements/torchcodec.txt

@@ -2,7 +2,8 @@
 
     python scripts/run_tests.py [ARGUMENTS FOR PYTEST]
 
-Tests marked `once` run in one process, all others in one process per backend (Keras fixes its backend at import).
+Tests marked `once` run in one process, and those marked `course` as well in another; all others in one process per
+backend (Keras fixes its backend at import).
 Every group runs even if another fails. Logs and JUnit files stay in build/tests/.
 """
 
@@ -21,8 +22,9 @@ LOGS = ROOT / "build" / "tests"
 GROUPS = {
     "jax": ("jax", "not once"),
     "tensorflow": ("tensorflow", "not once"),
-    "once": ("jax", "once"),
+    "once": ("jax", "once and not course"),
     "torch": ("torch", "not once"),
+    "course": ("jax", "course"),
 }
 TEST_SECONDS = 1200
 GROUP_SECONDS = 40 * 60

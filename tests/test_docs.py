@@ -87,6 +87,8 @@ def test_relative_links_resolve(page):
 def test_every_page_is_in_the_navigation():
     nav = (ROOT / "mkdocs.yml").read_text()
     pages = [name.removeprefix("docs/") for name in PAGES if name.startswith("docs/")]
+    # Tables by themselves, which are also on the page "Reproducing".
+    pages = [page for page in pages if not page.startswith("reproduce/")]
     assert [page for page in pages if not re.search(rf": {re.escape(page)}$", nav, re.M)] == []
 
 

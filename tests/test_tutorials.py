@@ -11,14 +11,14 @@ import sys
 import pytest
 
 # Each run is a process of its own, with the backend that it names.
-pytestmark = [pytest.mark.once, pytest.mark.slow]
+pytestmark = [pytest.mark.once, pytest.mark.course, pytest.mark.slow]
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = sorted(
     path.relative_to(ROOT / "tutorials").with_suffix("").as_posix() for path in (ROOT / "tutorials").rglob("*.py")
 )
 # One that trains by `fit`, and one that decodes with a shipped model.
-ON_ALL_BACKENDS = ("02_vector_quantization", "07_decoding")
+ON_ALL_BACKENDS = ("02_vector_quantization", "07_decoding_step_by_step")
 NOTEBOOK_PACKAGES = all(importlib.util.find_spec(name) for name in ("ipykernel", "jupytext", "nbclient"))
 
 

@@ -9,7 +9,7 @@
 # - how a clip is stored, and which mistakes the library refuses;
 # - what the built-in data set, Moving Shapes, contains, and why it is enough to learn from;
 # - how far you get in predicting a clip without any learning: the baselines that a model has to beat;
-# - whether time or space is cheaper to throw away, which is the idea behind tokens of $4\times 8\times 8$ pixels.
+# - whether time or space is cheaper to throw away, which is the idea behind tokens that span four frames.
 #
 # The paper is MAGVIT ([arXiv 2212.05199](https://arxiv.org/abs/2212.05199)); this lesson goes with its Sec. 3 and
 # App. B.3. It takes about 20 minutes to read and needs NumPy only.
@@ -220,24 +220,26 @@ for pixels in (4, 16, 64, 256, 1024):
 # %% [markdown]
 # Compare points on one vertical line: they store equally many numbers. As long as there are many, boxes should be small
 # and one frame deep, since things move several pixels a frame. But boxes that grow in space alone soon swallow the
-# shape itself, and from about the paper's 256 pixels on, depth is the better way to spend them. All 16 frames in one
-# box smear everything that moves, until hardly anything is left to smear. This is why MAGVIT's tokenizer works on clips
-# and not on frames, and why it halves time less often than space.
+# shape itself. At about 64 pixels a box, depths of one to four frames are level, and from there on depth is the better
+# way to spend them. All 16 frames in one box smear everything that moves, until hardly anything is left to smear. This
+# is why MAGVIT's tokenizer works on clips and not on frames, and why it halves time less often than space.
 #
-# The paper's boxes are $4\times 8\times 8$ pixels. A token is one of 1024 codes, 10 bits, so that a clip of
-# $16\times 128\times 128$ pixels becomes $4\times 16\times 16 = 1024$ tokens:
+# The paper's boxes are $4\times 8\times 8$ pixels for clips of $16\times 128\times 128$, and $4\times 4\times 4$ for
+# clips of $16\times 64\times 64$. Either way $4\times 16\times 16 = 1024$ tokens are left. Each is one of 1024 codes,
+# 10 bits, so that the larger clips become
 #
-# $$\frac{16\cdot 128\cdot 128\cdot 3\cdot 8\ \text{bits}}{1024\cdot 10\ \text{bits}} \approx 614 .$$
+# $$\frac{16\cdot 128\cdot 128\cdot 3\cdot 8\ \text{bits}}{1024\cdot 10\ \text{bits}} \approx 614$$
 #
-# One mean colour per box at 8 bits a channel would need 24 bits where the token has 10. How does the mean colour look?
+# times smaller. One mean colour at 8 bits a channel would already need 24 bits where the token has 10. How do mean
+# colours look, in boxes of the two sizes?
 
 # %%
 four = np.stack([clips[number * per_motion + number] for number in range(4)])  # of four motions
-mk.show({"clip": four, "4x8x8 means": box_means(four, (4, 8, 8))})
+mk.show({"clip": four, "4x4x4": box_means(four, (4, 4, 4)), "4x8x8": box_means(four, (4, 8, 8))})
 
 # %% [markdown]
-# Keep this picture too. In [lesson 3](03_video_tokenizer.ipynb) a trained tokenizer shows what the same boxes can say
-# with 10 bits each when the codebook is learned.
+# Keep this picture too. In [lesson 3](03_video_tokenizer.ipynb) a trained tokenizer shows what boxes of
+# $4\times 4\times 4$ pixels can say with 10 bits each.
 #
 # ## From clips to batches, and from files to clips
 #
@@ -266,14 +268,19 @@ print(f"after H.264: {loss:.1f} dB")
 #
 # ## Exercises
 #
-# **1. Bits.** The paper's BAIR clips are $16\times 64\times 64$, with tokens of $4\times 8\times 8$ pixels. How many
-# tokens is that, and how many bits a clip? How large would a codebook have to be for *one* token a clip with the same
-# number of bits?
+# **1. Bits.** How many times smaller do clips of $16\times 64\times 64$ become, with tokens of $4\times 4\times 4$
+# pixels and 1024 codes? How large would the codebook have to be for *one* token a clip with the same number of bits?
 #
 # <details><summary>Solution</summary>
 #
-# There are $4\cdot 8\cdot 8 = 256$ tokens of 10 bits, 2560 bits. One token of 2560 bits would need $2^{2560}$ codes:
-# the factorisation into many small tokens is what makes a codebook possible at all.
+# ```python
+# tokens = (16 // 4) * (64 // 4) * (64 // 4)
+# bits = tokens * np.log2(1024)
+# print(f"{tokens} tokens, {bits:.0f} bits, {16 * 64 * 64 * 3 * 8 / bits:.0f} times smaller")
+# ```
+#
+# One token of 10240 bits would need $2^{10240}$ codes: the factorisation into many small tokens is what makes a
+# codebook possible at all.
 #
 # </details>
 #
@@ -323,29 +330,24 @@ print(f"after H.264: {loss:.1f} dB")
 #
 # </details>
 #
-# **4. Three better numbers.** A box of $4\times 8\times 8$ pixels has 768 values; the mean colour keeps 3 numbers. Find
+# **4. Three better numbers.** A box of $4\times 4\times 4$ pixels has 192 values; the mean colour keeps 3 numbers. Find
 # the best 3 numbers that a linear map can keep, by principal components. How many dB do you gain?
 #
 # <details><summary>Solution</summary>
 #
 # ```python
-# def to_boxes(clips):  # (number of boxes, 768)
-#     n = len(clips)
-#     boxes = clips.reshape(n, 4, 4, 8, 8, 8, 8, 3).transpose(0, 1, 3, 5, 2, 4, 6, 7)
-#     return boxes.reshape(-1, 768)
-#
-# boxes = to_boxes(clips)
+# boxes = clips.reshape(len(clips), 4, 4, 16, 4, 16, 4, 3).transpose(0, 1, 3, 5, 2, 4, 6, 7).reshape(-1, 192)
 # center = boxes.mean(axis=0)
 # _, directions = np.linalg.eigh(np.cov((boxes - center).T))  # the largest last
 # for count in (3, 8, 24):
 #     top = directions[:, -count:]
 #     error = np.mean((boxes - center - (boxes - center) @ top @ top.T) ** 2)
 #     print(count, "numbers:", round(-10 * np.log10(error), 2), "dB of the mean error")
-# error = np.mean((clips - box_means(clips, (4, 8, 8))) ** 2)
+# error = np.mean((clips - box_means(clips, (4, 4, 4))) ** 2)
 # print("mean colour:", round(-10 * np.log10(error), 2), "dB of the mean error")
 # ```
 #
-# Three principal components do little better than the mean colour, because they nearly *are* the mean colour. To say
+# Three principal components do hardly better than the mean colour, because they nearly *are* the mean colour. To say
 # more with as many numbers, the map must not be linear: edges have positions, and a sum of fixed patterns does not
 # move.
 #

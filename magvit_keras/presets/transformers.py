@@ -93,8 +93,7 @@ MAGVITS: dict[str, dict[str, Any]] = {
         ),
     },
     "magvit_tiny_moving_shapes": {
-        "description": "With weights: a small MAGVIT for Moving Shapes, all ten tasks, 16x64x64, 36 classes.",
-        "shipped": True,
+        "description": "A small MAGVIT for Moving Shapes, all ten tasks, 16x64x64, 36 classes; fresh weights.",
         "config": {
             **_magvit("3dvq_tiny_moving_shapes", TINY_TRANSFORMER, [_FIVE_FRAMES, *list(TASKS)[1:]]),
             "class_dropout": 0.1,

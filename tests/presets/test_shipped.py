@@ -10,7 +10,9 @@ import pytest
 from magvit_keras.data import MovingShapes
 from magvit_keras.demo import DEMO_SHAPES
 from magvit_keras.presets import shipped
+from magvit_keras.presets.image_tokenizers import IMAGE_TOKENIZERS
 from magvit_keras.presets.tokenizers import VIDEO_TOKENIZERS
+from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 
 NAME = "3dvq_moving_shapes"
@@ -26,6 +28,17 @@ def test_the_tokenizer_scores_what_is_said_of_it():
     )
 
 
+@pytest.mark.parametrize("kind", [ImageTokenizer, VideoTokenizer])
+def test_the_tokenizers_of_16x64x64_score_what_is_said_of_them(kind):
+    name = f"{kind.rank}dvq_tiny_moving_shapes"
+    told = json.loads((shipped.SHIPPED / name / "training.json").read_text())
+    clips = MovingShapes(8, split="validation", occlusion=0.0, texture=0.15).arrays()["video"]
+    tokenizer = kind.from_preset(name)
+    tokenizer.compile()
+    found = tokenizer.evaluate(clips[:, 0] if kind.rank == 2 else clips, batch_size=8, verbose=0, return_dict=True)
+    assert found["psnr"] == pytest.approx(told["psnr_of_the_first_8_db"], abs=0.02)
+
+
 def test_without_weights_it_is_the_architecture_alone():
     trained, fresh = (VideoTokenizer.from_preset(NAME, load_weights=load) for load in (True, False))
     assert trained.get_config() | {"name": ""} == fresh.get_config() | {"name": ""}
@@ -35,8 +48,10 @@ def test_without_weights_it_is_the_architecture_alone():
 @pytest.mark.once
 def test_what_is_shipped_is_a_preset_and_small():
     folders = {path.name for path in shipped.SHIPPED.iterdir()}
-    assert folders == {"shapes_classifier", *(name for name, entry in VIDEO_TOKENIZERS.items() if "shipped" in entry)}
-    assert shipped.shipped_weights(NAME).stat().st_size < 20e6
+    known = {**VIDEO_TOKENIZERS, **IMAGE_TOKENIZERS}
+    names = {name for name, entry in known.items() if "shipped" in entry}
+    assert folders == {"shapes_classifier", *names}
+    assert max(shipped.shipped_weights(name).stat().st_size for name in names) < 20e6
 
 
 @pytest.mark.once
@@ -50,7 +65,10 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.once
-def test_the_page_says_what_was_measured():
-    told = json.loads((shipped.SHIPPED / NAME / "training.json").read_text())
+@pytest.mark.parametrize("name", [NAME, "2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes"])
+def test_the_page_says_what_was_measured(name):
+    told = json.loads((shipped.SHIPPED / name / "training.json").read_text())
     page = (pathlib.Path(__file__).parents[2] / "docs" / "model_zoo.md").read_text()
-    assert f"| {told['psnr_db']} dB |" in page and f"| {told['codes_used']} |" in page and told["command"] in page
+    section = page.split(f"## `{name}`")[1].split("\n## ")[0]
+    assert f"| {told['psnr_db']} dB |" in section and f"| {told['codes_used']} |" in section
+    assert all(command in section for command in told.get("commands", {"only": told.get("command")}).values())

@@ -61,7 +61,7 @@ for task, clip in zip(tasks, video, strict=False):
     given.append(np.where(pixels[..., None], clip / 255.0, 0.5))  # grey: not given
     made.append(result.video[0])
 true = list(video[: len(tasks)] / 255.0)
-mk.show({"given": given, "generated": made, "true": true}, labels=tasks)
+mk.show({"given": given, "generated": made, "true": true}, caption="From left to right: " + ", ".join(tasks))
 
 # %% [markdown]
 # `keep_condition=True` puts the given pixels back into the result, which otherwise passes through the tokenizer like

@@ -25,7 +25,7 @@ def choose_backend() -> str:
         >>> mk.choose_backend().split(" on ")[0] in ("jax", "tensorflow", "torch")
         True
     """
-    backend = os.environ["KERAS_BACKEND"] if "keras" not in sys.modules else sys.modules["keras"].config.backend()
+    backend = _select_backend.select_backend()
     if _select_backend.by_default and "keras" not in sys.modules:
         backend = os.environ["KERAS_BACKEND"] = _by_hardware(backend)
     seen = accelerators(backend)

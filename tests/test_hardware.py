@@ -1,0 +1,104 @@
+"""Which backend a notebook gets on which hardware; the devices are stand-ins."""
+
+import os
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from magvit_keras import _select_backend, hardware
+
+pytestmark = pytest.mark.once
+
+
+class Devices:
+    """Stand-ins of the three backends, each seeing the given kinds of devices."""
+
+    def __init__(self, jax=(), torch=(), tensorflow=()):
+        self.asked = []
+        devices = [SimpleNamespace(device_kind=kind, platform="cpu" if kind == "cpu" else "gpu") for kind in jax]
+        self.jax = SimpleNamespace(devices=lambda: self.ask("jax") or devices)
+        self.torch = SimpleNamespace(
+            cuda=SimpleNamespace(
+                device_count=lambda: self.ask("torch") or len(torch), get_device_name=torch.__getitem__
+            )
+        )
+        listed = {"GPU": tensorflow, "TPU": ()}
+        self.tensorflow = SimpleNamespace(
+            config=SimpleNamespace(
+                list_physical_devices=lambda kind: self.ask("tensorflow") or listed[kind],
+                experimental=SimpleNamespace(get_device_details=lambda gpu: {"device_name": gpu}),
+            )
+        )
+
+    def ask(self, name):
+        self.asked.append(name)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Makes a machine with a driver or without, on which nobody, or the user, has chosen a backend."""
+
+    def make(driver=False, by_default=True, chosen="jax", **seen):
+        devices = Devices(**seen)
+        for name in _select_backend.BACKENDS:
+            monkeypatch.setitem(sys.modules, name, getattr(devices, name))
+        monkeypatch.delitem(sys.modules, "keras", raising=False)
+        monkeypatch.setattr(_select_backend, "is_installed", lambda name: True)
+        monkeypatch.setattr(_select_backend, "by_default", by_default)
+        monkeypatch.setattr(hardware, "_nvidia_driver", lambda: driver)
+        monkeypatch.setenv("KERAS_BACKEND", chosen)
+        return devices
+
+    return make
+
+
+def test_cpu(machine):
+    devices = machine(jax=["cpu"])
+    assert hardware.choose_backend() == "jax on CPU"
+    assert set(devices.asked) == {"jax"}, "the others load slowly and are left alone where there is no driver"
+
+
+def test_tpu(machine):
+    machine(jax=["TPU v5 lite"] * 8)
+    assert hardware.choose_backend() == "jax on 8 x TPU v5 lite"
+
+
+def test_gpu_that_jax_sees(machine):
+    devices = machine(driver=True, jax=["Tesla T4"], torch=["Tesla T4"])
+    assert hardware.choose_backend() == "jax on 1 x Tesla T4"
+    assert "torch" not in devices.asked
+
+
+@pytest.mark.parametrize("seeing", ["torch", "tensorflow"])
+def test_gpu_that_jax_does_not_see(machine, seeing):
+    machine(driver=True, jax=["cpu"], **{seeing: ["Tesla T4"]})
+    assert hardware.choose_backend() == f"{seeing} on 1 x Tesla T4"
+    assert os.environ["KERAS_BACKEND"] == seeing
+
+
+def test_gpu_that_none_sees(machine):
+    machine(driver=True, jax=["cpu"])
+    assert hardware.choose_backend() == "jax on CPU"
+
+
+def test_a_choice_is_kept(machine):
+    machine(driver=True, by_default=False, chosen="torch", jax=["Tesla T4"])
+    assert hardware.choose_backend() == "torch on CPU"
+    assert os.environ["KERAS_BACKEND"] == "torch"
+
+
+def test_a_loaded_keras_is_kept(machine, monkeypatch):
+    machine(jax=["Tesla T4"])
+    monkeypatch.setitem(sys.modules, "keras", SimpleNamespace(config=SimpleNamespace(backend=lambda: "torch")))
+    assert hardware.choose_backend() == "torch on CPU"
+
+
+def test_platform_that_is_not_there(machine):
+    devices = machine()
+
+    def missing():
+        raise RuntimeError("Unable to initialize backend 'tpu'")
+
+    devices.jax.devices = missing
+    assert hardware.choose_backend() == "jax on CPU"
