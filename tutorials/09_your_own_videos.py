@@ -377,7 +377,7 @@ print("classes:", again.class_names, "- weights equal:", same)
 # print(curve["perplexity"].round(1), curve["psnr"].round(1))
 # ```
 #
-# The learning rate is far too high: the perplexity falls to a handful of codes within a few steps. PSNR need not show it,
+# The learning rate is far too high: perplexity falls to a handful of codes within a few steps. PSNR need not show it,
 # since the mean colour of all clips, the first thing learned, needs one code only. Watch perplexity, not the loss.
 #
 # </details>
