@@ -141,6 +141,7 @@ class Table:
         measure: `(workshop, row, seed) -> scores`, a dict of column name to number; None where a row has none.
         plotted: column of the plot; by default the first.
         plot: draws the figure in its own way: `(axes, summary)`.
+        unused: fields of `Budget` on which no score of the table depends; a change of these leaves its cells valid.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Table:
     measure: Callable[[Any, Row, int], dict[str, float | None]]
     plotted: str = ""
     plot: Callable[[Any, dict], None] | None = None
+    unused: frozenset[str] = frozenset()
 
     def row(self, name: str) -> Row:
         """The row of that name."""

@@ -42,7 +42,7 @@ def run_table(
     """
     cells = pathlib.Path(cells)
     plan = [(seed, row) for seed in seeds for row in table.rows]
-    done = {(seed, row.name): read_cell(cell_path(cells, row, seed), budget, row) for seed, row in plan}
+    done = {(seed, row.name): read_cell(cell_path(cells, row, seed), table, budget, row) for seed, row in plan}
     waiting = [(seed, row) for seed, row in plan if done[seed, row.name] is None]
     say(f"{table.name}: {len(plan)} cells, {len(plan) - len(waiting)} are done.")
     for number, (seed, row) in enumerate(waiting, 1):
@@ -88,17 +88,22 @@ def cell_config(budget: Budget, row: Row) -> dict:
     return json.loads(json.dumps({"budget": dataclasses.asdict(budget), "row": dict(row.options)}))
 
 
-def read_cell(path: pathlib.Path, budget: Budget, row: Row) -> dict | None:
-    """The cell of the file, or None where there is none or where it was made in another way."""
+def read_cell(path: pathlib.Path, table: Table, budget: Budget, row: Row) -> dict | None:
+    """The cell of the file, or None where there is none, or where what the table depends on was other."""
     if not path.is_file():
         return None
     cell = json.loads(path.read_text())
-    return cell if cell["config"] == cell_config(budget, row) else None
+    found, now = dict(cell["config"]), cell_config(budget, row)
+    for config in (found, now):
+        config["budget"] = {key: value for key, value in config["budget"].items() if key not in table.unused}
+    return cell if found == now else None
 
 
 def read_cells(table: Table, budget: Budget, seeds: Iterable[int], cells: str | os.PathLike) -> list[dict]:
     """The cells of a table that are there."""
-    found = [read_cell(cell_path(pathlib.Path(cells), row, seed), budget, row) for seed in seeds for row in table.rows]
+    found = [
+        read_cell(cell_path(pathlib.Path(cells), row, seed), table, budget, row) for seed in seeds for row in table.rows
+    ]
     return [cell for cell in found if cell is not None]
 
 

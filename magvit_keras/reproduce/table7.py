@@ -4,7 +4,7 @@ import numpy as np
 
 from magvit_keras.reproduce.plan import Claim, Column, Row, Table
 from magvit_keras.reproduce.scores import Judge, reconstructed
-from magvit_keras.reproduce.workshop import Workshop
+from magvit_keras.reproduce.workshop import EVALUATION, LARGE, TRANSFORMER, Workshop
 
 
 def measure(workshop: Workshop, row: Row, seed: int) -> dict[str, float]:
@@ -50,4 +50,5 @@ TABLE = Table(
         Claim("psnr", "central", "scratch", checked=True),
     ),
     measure=measure,
+    unused=frozenset(TRANSFORMER | LARGE | (EVALUATION - {"test_clips"})),
 )

@@ -290,7 +290,7 @@ class VQGAN(backend.SteppedModel):
         updated = (self.steps + 1) % batches == 0
         for average, variable in zip(self.ema_tokenizer.weights, self.tokenizer.weights, strict=True):
             moved = losses.moving_average(average, variable, self.ema_decay)
-            average.assign(moved if batches == 1 else ops.where(updated, moved, average))
+            average.assign(moved if batches == 1 else ops.where(updated, moved, ops.convert_to_tensor(average)))
 
     def _generator_variables(self) -> list[keras.Variable]:
         return (self.tokenizer.decoder if self.decoder_only else self.tokenizer).trainable_variables

@@ -93,6 +93,15 @@ def test_cells_of_another_budget_are_measured_again(tmp_path):
 
 
 @pytest.mark.once
+def test_what_a_table_does_not_use_leaves_its_cells_valid(tmp_path):
+    table, _ = made_table(SCORES)
+    table = dataclasses.replace(table, unused=frozenset({"layers"}))
+    runner.run_table(table, TINY, [0], tmp_path, None)
+    assert len(runner.read_cells(table, dataclasses.replace(TINY, layers=9), [0], tmp_path)) == 2
+    assert runner.read_cells(table, dataclasses.replace(TINY, hidden=9), [0], tmp_path) == []
+
+
+@pytest.mark.once
 def test_the_estimate_takes_the_time_of_the_same_row():
     done = {(0, "old"): {"row": "old", "seconds": 100}, (0, "new"): {"row": "new", "seconds": 500}}
     assert runner.seconds_left(done, [(1, Row("new", ""))]) == "about 8 min"
