@@ -180,6 +180,7 @@ class Vocabulary:
         """
         if self.num_special_tokens == 1:
             raise ValueError("This vocabulary holds [MASK] only (num_special_tokens=1): it has no [PAD].")
+        ispad = ops.convert_to_tensor(ispad, "bool")
         shown = ops.where(ispad, self.size + PAD, ops.cast(condition_ids, "int32"))
         return ops.concatenate([ops.cast(prefix, "int32"), shown], axis=1)
 

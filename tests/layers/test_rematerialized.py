@@ -75,10 +75,12 @@ def test_gradients_do_not_depend_on_what_is_kept(case):
     *model, remats = CASES[case]
     expected = gradients(*model)
     assert sum(np.abs(x).max() > 0 for x in expected) > len(expected) / 2
+    # Some gradients are zero but for rounding, which is as small as the largest of the others says.
+    rounding = 1e-6 * max(np.abs(x).max() for x in expected)
     for remat in remats:
         found = gradients(*model, remat=remat)
         for got, wanted in zip(found, expected, strict=True):
-            np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5 * max(1e-3, np.abs(wanted).max()))
+            np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=max(rounding, 1e-5 * np.abs(wanted).max()))
 
 
 def test_dropout_draws_another_mask_in_the_next_step():
