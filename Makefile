@@ -13,7 +13,7 @@ export PYTHON TORCH_INDEX
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-backend test-torchcodec test-tfio lint format docs notebooks lock clean
-.PHONY: env env-demo env-docs env-keras-cv env-torchcodec env-tfio test-keras-cv
+.PHONY: test-course env env-demo env-docs env-keras-cv env-torchcodec env-tfio test-keras-cv
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ test: env env-docs ## check the style, build the documentation, run all tests on
 
 test-backend: env ## run the tests on one backend: make test-backend BACKEND=torch ARGS="-k decode"
 	KERAS_BACKEND=$(BACKEND) TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python -m pytest $(ARGS)
+
+test-course: env ## run every lesson and task notebook of the course, with few steps
+	KERAS_BACKEND=jax MPLBACKEND=Agg .venv/bin/python -m pytest -m course $(ARGS)
 
 test-torchcodec: env-torchcodec ## run the tests of the decoders with torchcodec; needs FFmpeg's shared libraries
 	NEEDED=torchcodec KERAS_BACKEND=torch .venv-torchcodec/bin/python -m pytest tests/data/test_video_decoders.py $(ARGS)
