@@ -18,7 +18,7 @@ export PYTHON TORCH_INDEX
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
 
-demo: env-demo ## train on generated videos and make new ones; the results are in demo/
+demo: env-demo ## make clips for ten tasks, then fine-tune the model briefly; the results are in demo/
 	KERAS_BACKEND=jax TF_CPP_MIN_LOG_LEVEL=2 .venv-demo/bin/magvit-keras demo --out demo $(ARGS)
 
 test: env env-docs ## check the style, build the documentation, run all tests on the three backends

@@ -8,7 +8,6 @@ third: true) and `tasks.gif`. Exit status 1 where a task's loss did not fall.
 """
 
 import argparse
-import dataclasses
 import json
 import pathlib
 import sys
@@ -21,7 +20,7 @@ from magvit_keras import visualize
 from magvit_keras.checks import to_float
 from magvit_keras.commit.tasks import TASKS
 from magvit_keras.data import MovingShapes
-from magvit_keras.demo import DEMO_SHAPES, demo_settings
+from magvit_keras.demo import DEMO_SHAPES
 from magvit_keras.magvit import Magvit
 from magvit_keras.run import Settings, train_run
 
@@ -29,13 +28,20 @@ SHAPES = {"num_frames": 8, "size": (32, 32), **DEMO_SHAPES}
 
 
 def settings(tokenizer_steps: int, transformer_steps: int, epoch: int) -> Settings:
-    """The models of the demo and all tasks."""
-    return dataclasses.replace(
-        demo_settings(),
+    """Small models and all tasks."""
+    return Settings(
+        num_frames=8,
+        height=32,
+        width=32,
         tasks=tuple(TASKS),
+        tokenizer="3dvq_moving_shapes",
+        transformer={"num_layers": 4, "hidden_size": 128, "num_heads": 4, "mlp_dim": 512, "dropout": 0.0},
         tokenizer_steps=tokenizer_steps,
         transformer_steps=transformer_steps,
         steps_per_epoch=epoch,
+        tokenizer_learning_rate=1e-4,
+        transformer_learning_rate=1e-3,
+        token_passes=1,
     )
 
 

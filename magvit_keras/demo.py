@@ -1,98 +1,131 @@
-"""The whole path on small made videos: files, tokens, training, new clips, one HTML page."""
+"""The shipped model at work: ten tasks, then a short fine-tuning on video files, and one HTML page of both."""
 
-import json
-import math
+import os
 import pathlib
 import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
 from magvit_keras.checks import to_float
+from magvit_keras.commit.tasks import Task
 from magvit_keras.data import MovingShapes, VideoFolder
 from magvit_keras.generation import Generation
 from magvit_keras.magvit import Magvit
-from magvit_keras.run import Settings, train_run
-from magvit_keras.visualize import Figure, Section, decoding_steps, save_gif, token_map, write_report
+from magvit_keras.visualize import Figure, Section, decoding_steps, save_gif, side_by_side, token_map, write_report
 
-#: Moving Shapes that small models can learn in minutes: few shapes, faint textures, nothing in front of them.
-DEMO_SHAPES = {"shapes": ("circle", "square", "star"), "occlusion": 0.0, "texture": 0.15}
+#: The model of the demo, 16x64x64.
+PRESET = "magvit_tiny_moving_shapes"
+#: What it has learned from: Moving Shapes with faint textures and nothing in front of the shape.
+LOOK = {"occlusion": 0.0, "texture": 0.15}
+#: What it is trained on here, and has not seen: strong textures.
+NEW_LOOK = {"occlusion": 0.0, "texture": 1.0}
+#: What the smaller tokenizer `3dvq_moving_shapes`, 8x32x32, has learned from: three of the six shapes.
+DEMO_SHAPES = {"shapes": ("circle", "square", "star"), **LOOK}
 
 _FPS = 8
-_SCALE = 4
 
 
-def demo_settings(fast: bool = False) -> Settings:
-    """Small enough for two CPU cores and ten minutes; `fast` only shows that everything runs."""
-    return Settings(
-        num_frames=8,
-        height=32,
-        width=32,
-        tasks=("frame_prediction", "class_conditional_generation"),
-        tokenizer="3dvq_moving_shapes",
-        transformer={"num_layers": 4, "hidden_size": 128, "num_heads": 4, "mlp_dim": 512, "dropout": 0.0},
-        batch_size=4,
-        transformer_batch_size=16,
-        tokenizer_steps=6 if fast else 100,
-        transformer_steps=6 if fast else 500,
-        steps_per_epoch=3 if fast else 50,
-        tokenizer_learning_rate=1e-4,
-        transformer_learning_rate=1e-3,
-        token_passes=1,
-        class_dropout=0.1,
-        held_out=0.1,
-    )
+class Made(NamedTuple):
+    """What a task made: the clip that it was given a part of, its class, and the result."""
+
+    task: Task
+    clip: np.ndarray  # (T, H, W, 3), floats
+    name: str
+    result: Generation
 
 
-def run_demo(out: pathlib.Path, fast: bool = False, verbose: int = 1) -> pathlib.Path:
-    """Writes videos to `out/videos`, trains on them, and writes GIFs and `out/index.html`.
+class FineTuned(NamedTuple):
+    """Before and after a fine-tuning: losses on held-out clips, and clips of one condition and seed."""
+
+    clips: int
+    held_out: int
+    steps: int
+    seconds: float
+    losses: tuple[float, float]
+    truth: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+
+
+def run_demo(
+    out: pathlib.Path, fast: bool = False, verbose: int = 1, preset: str | os.PathLike = PRESET
+) -> pathlib.Path:
+    """Makes a clip for each task, fine-tunes on video files by `fit`, and writes GIFs and `out/index.html`.
 
     Args:
-        out: the folder; a demo that was stopped goes on where it was.
-        fast: a few steps only.
-        verbose: as in `train_run`.
+        out: the folder. The model after the fine-tuning is the preset `out/model`.
+        fast: few decoding and training steps, to see that everything runs.
+        verbose: 1 or 2 prints what is done, and how long it takes; 0 prints nothing.
+        preset: a `Magvit` of all 36 classes of Moving Shapes: a name, or a folder.
 
     Returns:
         The path of the page.
     """
-    began = time.monotonic()
-    out = pathlib.Path(out)
-    shapes = MovingShapes(
-        24 if fast else 400,
-        num_frames=12,
-        size=(32, 32),
-        motions=("left_right", "up_down", "orbit"),
-        **DEMO_SHAPES,
-    )
-    shapes.write_videos(out / "videos", fps=_FPS)
-    settings = demo_settings(fast)
-    magvit = train_run(out / "videos", out / "run", settings, verbose=verbose)
-    source = VideoFolder(out / "videos", settings.num_frames, (settings.height, settings.width))
-    _, held_out = source.split(settings.held_out, seed=settings.seed)
-    # Spread over the classes, in which the clips are sorted.
-    chosen = np.linspace(0, len(held_out) - 1, min(6, len(held_out))).astype(int)
-    clips = to_numpy(to_float(np.stack([held_out[int(index)]["video"] for index in chosen])))
-    predicted = magvit.generate("frame_prediction", video=clips[:3], return_details=True)
-    count = min(6, source.num_classes)
-    labels = np.arange(count) * source.num_classes // count
-    made = magvit.generate("class_conditional_generation", label=labels, return_details=True)
-    _write_gifs(out, magvit, clips, predicted, made)
-    page = write_report(
-        out / "index.html", _sections(magvit, out, clips, predicted, made, labels, source), "MAGVIT on Moving Shapes"
-    )
-    if verbose:
-        print(f"Done after {(time.monotonic() - began) / 60:.1f} minutes.")
+    began, out = time.monotonic(), pathlib.Path(out)
+    say = print if verbose else (lambda *_, **__: None)
+    magvit = Magvit.from_preset(preset)
+    made = []
+    for one in ten_tasks(magvit, num_steps=2 if fast else 12):
+        made.append(one)
+        path = save_gif(out / f"{one.task.name}.gif", side_by_side(_views(one)), _FPS)
+        say(f"{time.monotonic() - began:4.0f} s: {path}", flush=True)
+    say("Now a short fine-tuning on video files.", flush=True)
+    tuned = fine_tune(magvit, out, fast, verbose)
+    save_gif(out / "fine_tuning.gif", side_by_side({"before": tuned.before, "after": tuned.after}), _FPS)
+    page = write_report(out / "index.html", [*_sections(magvit, made), _tuning(tuned)], "MAGVIT: ten tasks, one model")
+    say(f"{time.monotonic() - began:4.0f} s: done.")
     return page
 
 
-def to_numpy(x: object) -> np.ndarray:
+def ten_tasks(magvit: Magvit, num_steps: int) -> Iterator[Made]:
+    """A clip for each task of the model, from held-out clips taken in turn; the first one compiles."""
+    frames, height, width = magvit.video_shape
+    source = MovingShapes(len(magvit.tasks), frames, (height, width), split="test", **LOOK)
+    for sample, task in zip(source, magvit.tasks.values(), strict=True):
+        clip = to_numpy(to_float(sample["video"]))
+        # The whole clip is handed over; only what the task gives of it is looked at.
+        label = [sample["label"]] if task.needs_class else None
+        result = magvit.generate(
+            task.name, video=clip[None], label=label, num_steps=num_steps, seed=0, return_details=True
+        )
+        yield Made(task, clip, source.class_names[sample["label"]], result)
+
+
+def fine_tune(magvit: Magvit, out: pathlib.Path, fast: bool, verbose: int) -> FineTuned:
+    """Trains the transformer on video files of another look by `fit`; keeps the model as the preset `out/model`."""
+    frames, height, width = magvit.video_shape
+    count, epochs = (6, 1) if fast else (36, 4)
+    MovingShapes(count, frames, (height, width), **NEW_LOOK).write_videos(out / "videos", fps=_FPS)
+    videos = VideoFolder(out / "videos", frames, (height, width), class_names=magvit.class_names)
+    training, held_out = videos.split(0.2, seed=0)
+    began, truth = time.monotonic(), to_numpy(to_float(held_out.arrays(limit=2)["video"]))
+    # The tokenizer is frozen: what it makes of the clips, and of what each task gives of them, is made once.
+    tokens, unseen = (magvit.tokenize(source.arrays(), batch_size=4) for source in (training, held_out))
+    unseen = {name: np.repeat(value, 1 if fast else 4, axis=0) for name, value in unseen.items()}
+    state = magvit.seed_generator.state
+    masks = to_numpy(state)
+
+    def measure() -> tuple[float, np.ndarray]:
+        state.assign(masks)  # tasks and masks are drawn anew, and the same before and after
+        loss = magvit.evaluate(unseen, batch_size=4, verbose=0, return_dict=True)["loss"]
+        return loss, magvit.generate("frame_prediction", video=truth, num_steps=2 if fast else 12, seed=0)
+
+    magvit.compile(optimizer=keras.optimizers.Adam(3e-4, beta_2=0.98))
+    first, before = measure()
+    magvit.fit(tokens, batch_size=4, epochs=epochs, verbose=2 if verbose else 0)
+    last, after = measure()
+    magvit.save_to_preset(out / "model", card={"data": f"Fine-tuned on {len(training)} clips of Moving Shapes"})
+    seconds, steps = time.monotonic() - began, epochs * -(-len(training) // 4)
+    return FineTuned(len(training), len(held_out), steps, seconds, (first, last), truth, before, after)
+
+
+def to_numpy(x: Any) -> np.ndarray:
     """A backend tensor as a NumPy array."""
     return ops.convert_to_numpy(ops.stop_gradient(x))
-
-
-def reconstruct(magvit: Magvit, clips: np.ndarray) -> np.ndarray:
-    """Clips after encoding and decoding, in [0, 1]."""
-    return np.clip(to_numpy(magvit.tokenizer.decode(magvit.tokenizer.encode(clips))), 0, 1)
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -101,60 +134,49 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.mean(-10 * np.log10(np.maximum(error, 1e-10))))
 
 
-def _write_gifs(out: pathlib.Path, magvit: Magvit, clips: np.ndarray, predicted: Generation, made: Generation) -> None:
-    save_gif(out / "reconstruction.gif", np.concatenate([clips, reconstruct(magvit, clips)]), _FPS, len(clips))
-    save_gif(out / "frame_prediction.gif", np.concatenate([clips[:3], predicted.video]), _FPS, 3)
-    save_gif(out / "generated.gif", made.video, _FPS)
+def _views(one: Made) -> dict[str, np.ndarray]:
+    """What of a task is looked at, by name; a clip made from its class alone has no counterpart."""
+    if one.task.is_unconditional:
+        return {"made": one.result.video[0]}
+    return {"given": one.result.condition_video[0], "made": one.result.video[0], "true": one.clip}
 
 
-def _sections(
-    magvit: Magvit,
-    out: pathlib.Path,
-    clips: np.ndarray,
-    predicted: Generation,
-    made: Generation,
-    labels: np.ndarray,
-    source: VideoFolder,
-) -> list[Section]:
-    codes = magvit.tokenizer.codebook_size
-    again = reconstruct(magvit, clips)
+def _sections(magvit: Magvit, made: list[Made]) -> list[Section]:
+    clips, codes = np.stack([one.clip for one in made[:4]]), magvit.tokenizer.codebook_size
     tokens = to_numpy(magvit.tokenizer.encode(clips))
-    frozen = np.repeat(clips[:3, :1], clips.shape[1], axis=1)
-    steps = _steps_as_picture(predicted, codes)
-    history = _history(out)
+    grid = "x".join(map(str, tokens.shape[1:]))
+    again = np.clip(to_numpy(magvit.tokenizer.decode(tokens)), 0, 1)
+    tasks = [
+        Figure(
+            list(_views(one).values()),
+            one.task.name.replace("_", " ") + (f": {one.name.replace('_', ' ')}" if one.task.needs_class else ""),
+            fps=_FPS,
+            columns=3,
+            labels=list(_views(one)),
+        )
+        for one in made
+    ]
     return [
         Section(
-            "Videos in",
-            f"{len(source)} .mp4 files of {source.num_classes} classes were written, read back and cut into clips of "
-            f"{clips.shape[1]} frames, {clips.shape[2]}x{clips.shape[3]}. These were held out of the training.",
-            [Figure(_large(clips), "Held-out clips.", fps=_FPS, columns=3)],
+            "Ten tasks (Sec. 3.2)",
+            "One model made all of these, from weights that come with the package, in 12 steps each. Its clips are "
+            "from a data set that is drawn from a seed; none of these was trained on. Given is a part of a clip, here "
+            "with the padding that the task puts in the place of the rest; true is what the clip really shows, one of "
+            "many possible answers.",
+            tasks,
         ),
         Section(
             "Tokens and back (Sec. 3.1)",
-            f"The tokenizer turns a clip into {'x'.join(map(str, tokens.shape[1:]))} tokens out of {codes}. "
-            "It began with the weights that come with the package, and was trained further on these videos. "
-            f"Decoded again, the held-out clips have {psnr(clips, again):.1f} dB; "
-            f"these clips use {len(np.unique(tokens))} codes.",
+            f"The transformer never sees a pixel. The tokenizer turns a clip into {grid} tokens out of {codes}, and "
+            f"tokens back into a clip: {psnr(clips, again):.1f} dB on these. Nothing that is made can be sharper.",
             [
-                Figure(_large(again), "The same clips, encoded and decoded.", fps=_FPS, columns=3),
+                Figure([*clips, *again], "Above: clips. Below: the same, encoded and decoded.", fps=_FPS, columns=4),
                 Figure(
-                    [np.repeat(_large(token_map(t, codes), 16), 2, axis=0) for t in tokens[:3]],
+                    [np.repeat(_large(token_map(t, codes), 16), 2, axis=0) for t in tokens],
                     "Their tokens, a colour for each code; a frame here is a frame of tokens.",
                     fps=2,
-                    columns=3,
+                    columns=4,
                 ),
-            ],
-        ),
-        Section(
-            "Frame prediction (Sec. 3.2)",
-            "One frame is given; the masked transformer makes the others in 12 steps. One frame does not say which way "
-            "things move: what is made may be right and still not the true clip. "
-            f"PSNR to the true clips {psnr(clips[:3], predicted.video):.1f} dB; "
-            f"repeating the given frame has {psnr(clips[:3], frozen):.1f} dB.",
-            [
-                Figure(_large(predicted.condition_video), "Given: the first frame, repeated.", fps=_FPS, columns=3),
-                Figure(_large(predicted.video), "Made.", fps=_FPS, columns=3),
-                Figure(_large(clips[:3]), "True.", fps=_FPS, columns=3),
             ],
         ),
         Section(
@@ -162,45 +184,49 @@ def _sections(
             "All tokens are predicted at once, and the most certain ones are kept; grey tokens are predicted again.",
             [
                 Figure(
-                    steps, "The first prediction, step by step in reading order; in each the frames of tokens in a row."
+                    _steps_as_picture(made[0].result, codes),
+                    f"{made[0].task.name.replace('_', ' ')}, step by step in reading order; in each step the frames of "
+                    "tokens in a row.",
                 )
             ],
         ),
-        Section(
-            "Class-conditional generation",
-            "Nothing is given but the class. A few minutes on a CPU teach colours and places, and hardly shapes.",
-            [
-                Figure(
-                    _large(made.video),
-                    "Made from the class alone.",
-                    fps=_FPS,
-                    columns=3,
-                    labels=[source.class_names[label] for label in labels],
-                )
-            ],
-        ),
-        Section("Training", "Losses at the first and the last epoch.", [Figure(history, "From run/history.json.")]),
     ]
 
 
-def _large(clips: np.ndarray, factor: int = _SCALE) -> np.ndarray:
+def _tuning(tuned: FineTuned) -> Section:
+    rows = {
+        "Video files trained on": tuned.clips,
+        "Steps of 4 clips": tuned.steps,
+        "Seconds, with all that is measured here": round(tuned.seconds),
+        f"Loss on {tuned.held_out} other files, before": tuned.losses[0],
+        "The same after": tuned.losses[1],
+    }
+    return Section(
+        "A short fine-tuning",
+        "The model was trained on faint textures. Here model.fit goes on with a folder of video files whose textures "
+        "are strong. The tokenizer stays as it is, so that strong textures stay blurred; what changes is which tokens "
+        "the transformer expects. A minute of training changes little; the loss tells how much.",
+        [
+            Figure(rows, "On held-out files, with the same masks before and after."),
+            Figure(
+                [clip for three in zip(tuned.before, tuned.after, tuned.truth, strict=True) for clip in three],
+                "Frame prediction on held-out files, before and after.",
+                fps=_FPS,
+                columns=3,
+                labels=["before", "after", "true"] * len(tuned.truth),
+            ),
+        ],
+    )
+
+
+def _large(clips: np.ndarray, factor: int) -> np.ndarray:
     return np.repeat(np.repeat(clips, factor, axis=-3), factor, axis=-2)
 
 
-def _steps_as_picture(predicted: Generation, codebook_size: int) -> np.ndarray:
-    """The steps of the first clip in three columns, each a row of the frames of tokens."""
-    pictures = decoding_steps(predicted.steps.predicted[:, 0], predicted.steps.unknown[:, 0], codebook_size)
+def _steps_as_picture(result: Generation, codebook_size: int) -> np.ndarray:
+    """The steps of a clip in two columns, each a row of the frames of tokens."""
+    pictures = decoding_steps(result.steps.predicted[:, 0], result.steps.unknown[:, 0], codebook_size)
     rows = [np.concatenate(list(step), axis=1) for step in np.asarray(pictures)]  # K times (h, t * w, 3)
-    rows = [np.pad(_large(row, 8), ((6, 6), (6, 6), (0, 0)), constant_values=255) for row in rows]
-    rows += [np.full_like(rows[0], 255)] * (-len(rows) % 3)
-    return np.concatenate([np.concatenate(rows[i : i + 3], axis=1) for i in range(0, len(rows), 3)])
-
-
-def _history(out: pathlib.Path) -> dict[str, str]:
-    stages = json.loads((out / "run" / "history.json").read_text())
-    rows = {}
-    for stage, name in (("tokenizer", "reconstruction_loss"), ("tokenizer", "psnr"), ("transformer", "loss")):
-        values = [value for value in stages[stage].get(name, []) if math.isfinite(value)]
-        if values:
-            rows[f"{stage} {name}"] = f"{values[0]:.4g} to {values[-1]:.4g}"
-    return rows
+    rows = [np.pad(_large(row, 5), ((4, 4), (4, 4), (0, 0)), constant_values=255) for row in rows]
+    rows += [np.full_like(rows[0], 255)] * (len(rows) % 2)
+    return np.concatenate([np.concatenate(rows[i : i + 2], axis=1) for i in range(0, len(rows), 2)])

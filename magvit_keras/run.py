@@ -171,12 +171,15 @@ def load_run(run: str | os.PathLike) -> Magvit:
     """The trained model of a run, with its class names as `magvit.class_names`.
 
     Args:
-        run: its folder; or a preset of a `Magvit`, a folder or `hf://user/repo`.
+        run: its folder; or a preset of a `Magvit`: a folder, `hf://user/repo`, or a built-in name that comes with
+            weights.
 
     Raises:
         ValueError: the folder is no run or preset, or that of a tokenizer, or the training has not ended; the message
             says how far it is.
     """
+    if Magvit._preset_table.get(str(run), {}).get("shipped"):
+        return Magvit.from_preset(str(run))
     where, run = run, local_folder(run)
     if not (run / SETTINGS_FILE).is_file():
         if not (run / CONFIG_FILE).is_file():

@@ -1,30 +1,36 @@
-"""The picture wall of the README: all ten tasks by the shipped model, as a GIF and as a PNG.
+"""The picture wall of the README and of the first page: all ten tasks by the shipped model, as one animated picture.
 
     python scripts/write_picture_wall.py
 
 Held-out clips of Moving Shapes; the first of the split "test", not chosen by hand. Each task shows what is given, what
-is made, and the true clip; made from a class alone there is no true clip. Writes `docs/images/ten_tasks.gif` and
-`docs/images/ten_tasks.png` (four moments of each).
+is made, and the true clip; made from a class alone there is no true clip. Writes `docs/images/ten_tasks.webp`, and the
+lines that show it between the two marks of README.md and docs/index.md.
 """
 
 import os
 import pathlib
+import re
+import sys
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import magvit_keras as mk
 
-IMAGES = pathlib.Path(__file__).parents[1] / "docs" / "images"
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+IMAGE = ROOT / "docs" / "images" / "ten_tasks.webp"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "index.md")
+PRESET = "magvit_tiny_moving_shapes"
+BEGIN, END = "<!-- picture wall: scripts/write_picture_wall.py -->", "<!-- end of the picture wall -->"
 LOOK = {"occlusion": 0.0, "texture": 0.15}
 SCALE, GAP, TEXT, MARGIN = 2, 4, 20, 10
-COLUMNS, MOMENTS = 2, (0, 5, 10, 15)
+COLUMNS, FPS = 2, 8
 PAPER, INK, QUIET = (255, 255, 255), (30, 30, 30), (110, 110, 110)
 
 
 def ten_tasks() -> list[tuple[str, list[tuple[str, np.ndarray]]]]:
     """For each task its name, and named clips (T, H, W, 3) uint8."""
-    magvit = mk.Magvit.from_preset("magvit_tiny_moving_shapes")
+    magvit = mk.Magvit.from_preset(PRESET)
     source = mk.data.MovingShapes(len(magvit.tasks), split="test", **LOOK)
     wall = []
     for index, task in enumerate(magvit.tasks.values()):
@@ -65,22 +71,34 @@ def sheet(tiles: list[Image.Image], columns: int) -> Image.Image:
     return image
 
 
+def write_image(wall: list[tuple[str, list[tuple[str, np.ndarray]]]], path: pathlib.Path) -> None:
+    """The wall as an animated picture that runs for ever."""
+    count = len(wall[0][1][0][1])
+    frames = [sheet([tile(name, [(k, c[t]) for k, c in clips]) for name, clips in wall], COLUMNS) for t in range(count)]
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_name("partial.webp")
+    frames[0].save(partial, save_all=True, append_images=frames[1:], duration=1000 // FPS, loop=0, quality=75, method=4)
+    os.replace(partial, path)
+
+
+def show_on(page: pathlib.Path, image: pathlib.Path) -> None:
+    """Puts the picture between the two marks of a page."""
+    text = page.read_text()
+    if not (BEGIN in text and END in text):
+        sys.exit(f"{page} has lost the lines {BEGIN} and {END}, between which the picture is shown.")
+    what = (
+        f"![Ten tasks: what is given, what the model made, the true clip]({os.path.relpath(image, page.parent)})\n\n"
+        f"Ten tasks by one small model that comes with the package, `{PRESET}`; "
+        "clips that it has not seen, and not chosen by hand."
+    )
+    page.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{what}\n{END}", text, flags=re.DOTALL))
+
+
 def main() -> None:
-    wall = ten_tasks()
-    IMAGES.mkdir(exist_ok=True)
-    frames = [sheet([tile(name, [(k, c[t]) for k, c in clips]) for name, clips in wall], COLUMNS) for t in range(16)]
-    # One palette for all frames: colours must not flicker.
-    palette = sheet(frames[::5], 1).quantize(256)
-    frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    partial = IMAGES / "partial.gif"
-    frames[0].save(partial, save_all=True, append_images=frames[1:], duration=125, loop=0, optimize=False)
-    os.replace(partial, IMAGES / "ten_tasks.gif")
-    strips = [
-        tile(name, [(k, np.concatenate(list(c[list(MOMENTS)]), axis=1)) for k, c in clips]) for name, clips in wall
-    ]
-    partial = IMAGES / "partial.png"
-    sheet(strips, 1).quantize(256).save(partial, optimize=True)
-    os.replace(partial, IMAGES / "ten_tasks.png")
+    write_image(ten_tasks(), IMAGE)
+    for page in PAGES:
+        show_on(page, IMAGE)
+    print(f"{IMAGE.relative_to(ROOT)}: {IMAGE.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

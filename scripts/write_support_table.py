@@ -4,15 +4,19 @@
     python scripts/write_support_table.py
 
 A cell says how many tests of that part passed on the backend, and how many failed where some did. Tests marked `once`
-need no backend; they are not in the table.
+need no backend; they are not in the table. Results of a part of the tests are refused.
 """
 
 import datetime
+import os
 import pathlib
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "build" / "tests"
+NOT_TESTED = "not tested"
 BACKENDS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
 #: What a user knows it as, and the modules of tests (by the beginning of their names) that show it.
 PARTS = {
@@ -35,9 +39,9 @@ PARTS = {
 BEGIN, END = "<!-- support table: scripts/write_support_table.py -->", "<!-- end of the support table -->"
 
 
-def results(backend: str) -> list[tuple[str, bool]]:
-    """(module, passed) of each test of a backend that was not skipped."""
-    cases = ElementTree.parse(ROOT / "build" / "tests" / f"{backend}.xml").iter("testcase")
+def results(path: pathlib.Path) -> list[tuple[str, bool]]:
+    """(module, passed) of each test in a JUnit file that was not skipped."""
+    cases = ElementTree.parse(path).iter("testcase")
     kinds = [(case.get("classname"), {child.tag for child in case}) for case in cases]
     return [(name, not found & {"failure", "error"}) for name, found in kinds if "skipped" not in found]
 
@@ -45,7 +49,7 @@ def results(backend: str) -> list[tuple[str, bool]]:
 def cell(found: list[tuple[str, bool]], prefixes: tuple[str, ...]) -> str:
     passed = [good for name, good in found if name.startswith(prefixes)]
     failed = passed.count(False)
-    return f"{passed.count(True)} passed" + (f", {failed} failed" if failed else "") if passed else "not tested"
+    return f"{passed.count(True)} passed" + (f", {failed} failed" if failed else "") if passed else NOT_TESTED
 
 
 def table(found: dict[str, list[tuple[str, bool]]], day: str) -> str:
@@ -58,12 +62,23 @@ def table(found: dict[str, list[tuple[str, bool]]], day: str) -> str:
     return "\n".join([*lines, "", note])
 
 
-def main() -> None:
-    newest = max((ROOT / "build" / "tests" / f"{backend}.xml").stat().st_mtime for backend in BACKENDS)
-    text = table({b: results(b) for b in BACKENDS}, datetime.date.fromtimestamp(newest).isoformat())
-    readme = ROOT / "README.md"
+def main(results_folder: pathlib.Path = RESULTS, readme: pathlib.Path = ROOT / "README.md") -> None:
+    files = {backend: results_folder / f"{backend}.xml" for backend in BACKENDS}
+    missing = [str(path) for path in files.values() if not path.is_file()]
+    if missing:
+        sys.exit(f"No {', '.join(missing)}: run `make test` first.")
+    found = {backend: results(path) for backend, path in files.items()}
+    untested = [part for part, names in PARTS.items() if all(cell(f, names) == NOT_TESTED for f in found.values())]
+    if untested:
+        sys.exit(f"Not the results of a whole `make test`: nothing was tested of {'; '.join(untested)}.")
+    newest = max(path.stat().st_mtime for path in files.values())
+    text = table(found, datetime.date.fromtimestamp(newest).isoformat())
     old = readme.read_text()
-    readme.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{text}\n{END}", old, flags=re.DOTALL))
+    if not (BEGIN in old and END in old):
+        sys.exit(f"{readme} has lost the lines {BEGIN} and {END}, between which the table is written.")
+    beside = readme.with_suffix(".new")
+    beside.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{text}\n{END}", old, flags=re.DOTALL))
+    os.replace(beside, readme)
 
 
 if __name__ == "__main__":

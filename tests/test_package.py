@@ -3,8 +3,10 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 
@@ -139,14 +141,21 @@ def _locked(name: str) -> dict[str, str]:
     return dict(line.split(" ;")[0].split("==") for line in lines if "==" in line and not line.startswith("#"))
 
 
-@pytest.mark.slow
-def test_wheel_holds_the_package(tmp_path):
-    """The wheel installs everything under magvit_keras/ that git or the sdist would carry, and nothing else."""
+@pytest.fixture(scope="module")
+def distribution(tmp_path_factory):
+    """The folder with wheel and sdist, as `python -m build` makes them."""
+    folder = tmp_path_factory.mktemp("dist")
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path)], cwd=ROOT, check=True, capture_output=True
+        [sys.executable, "-m", "hatchling", "build", "-d", str(folder)], cwd=ROOT, check=True, capture_output=True
     )
-    (sdist,) = tmp_path.glob("*.tar.gz")
-    (wheel,) = tmp_path.glob("*.whl")
+    return folder
+
+
+@pytest.mark.slow
+def test_wheel_holds_the_package(distribution):
+    """The wheel installs everything under magvit_keras/ that git or the sdist would carry, and nothing else."""
+    (sdist,) = distribution.glob("*.tar.gz")
+    (wheel,) = distribution.glob("*.whl")
     assert sdist.name == f"magvit_keras-{magvit_keras.__version__}.tar.gz"
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     expected = {
@@ -159,3 +168,50 @@ def test_wheel_holds_the_package(tmp_path):
     text = zipfile.ZipFile(wheel).read(metadata).decode()
     for extra in ("jax", "tensorflow", "torch", "video", "plots", "notebooks", "docs", "test", "hub"):
         assert f"Provides-Extra: {extra}\n" in text
+
+
+@pytest.fixture(scope="module")
+def installed(distribution, tmp_path_factory):
+    """An environment into which only the wheel was installed.
+
+    It finds the packages that the wheel depends on in the environment of the tests, but not those of extras that the
+    README's example does without, and not this checkout.
+    """
+    environment = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    (wheel,) = distribution.glob("*.whl")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(environment / "bin" / "python")]
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    # A path in a .pth file is searched, and .pth files there, such as that of an editable install, are not read.
+    (packages / "of_the_tests.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    missing = ("av", "cv2", "matplotlib", "tensorflow", "torch", "IPython", "huggingface_hub")
+    (packages / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({missing}))\n")
+    return environment
+
+
+def _in_environment(environment: pathlib.Path, *arguments: str, folder: pathlib.Path) -> str:
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "KERAS_"))}
+    variables |= {"KERAS_HOME": str(folder / "keras"), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    done = subprocess.run(arguments, cwd=folder, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_readme_runs_from_the_wheel_alone(installed, tmp_path):
+    readme = (ROOT / "README.md").read_text()
+    first = re.search(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)[1]
+    assert "from_preset" in first and len([line for line in first.splitlines() if line.strip()]) <= 10
+    script = tmp_path / "readme.py"
+    script.write_text(first + "\nprint(mk.__file__, made.shape, continued.shape)\n")
+    told = _in_environment(installed, str(installed / "bin" / "python"), str(script), folder=tmp_path)
+    assert told.startswith(str(installed))
+    assert told.endswith("(2, 16, 64, 64, 3) (4, 16, 64, 64, 3)\n")
+    assert all((tmp_path / name).read_bytes()[:3] == b"GIF" for name in ("made.gif", "continued.gif"))
+
+
+@pytest.mark.slow
+def test_the_command_runs_from_the_wheel_alone(installed, tmp_path):
+    told = _in_environment(installed, str(installed / "bin" / "magvit-keras"), "--version", folder=tmp_path)
+    assert told.startswith(f"magvit_keras {magvit_keras.__version__}, ") and "backend jax" in told

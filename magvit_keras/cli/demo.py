@@ -1,4 +1,4 @@
-"""`magvit-keras demo`: the whole path in small."""
+"""`magvit-keras demo`: the shipped model at work."""
 
 import pathlib
 from typing import Annotated
@@ -9,13 +9,11 @@ from magvit_keras.cli.options import errors_in_one_line
 
 
 def demo(
-    out: Annotated[pathlib.Path, typer.Option(help="Folder for videos, the run and the report.")] = pathlib.Path(
-        "demo"
-    ),
+    out: Annotated[pathlib.Path, typer.Option(help="Folder for clips, page and model.")] = pathlib.Path("demo"),
     fast: Annotated[bool, typer.Option(help="A few steps only, to see that everything runs.")] = False,
-    verbose: Annotated[int, typer.Option(help="1: progress bars, 2: a line an epoch, 0: nothing.")] = 1,
+    verbose: Annotated[int, typer.Option(help="1: what is done, and how long it takes; 0: nothing.")] = 1,
 ) -> None:
-    """Write small videos, train on them, generate, and show it all on one page."""
+    """Make clips for all ten tasks with the shipped model, fine-tune it briefly, and show both on one page."""
     with errors_in_one_line():
         from magvit_keras.demo import run_demo
 

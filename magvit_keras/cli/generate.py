@@ -11,7 +11,7 @@ from magvit_keras.cli.options import errors_in_one_line
 
 
 def generate(
-    run: Annotated[str, typer.Option(help="Folder of a finished run, or a whole model: its folder, hf://user/repo.")],
+    run: Annotated[str, typer.Option(help="Folder of a finished run, or a whole model: folder, name, hf://user/repo.")],
     out: Annotated[
         pathlib.Path, typer.Option(help="File to write: .mp4, .gif, .webm, .avi, .mov, .mkv, or .png for a strip.")
     ],
