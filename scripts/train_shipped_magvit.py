@@ -1,6 +1,6 @@
 """Trains the tokenizers for Moving Shapes that the package ships, and writes them into the package.
 
-    for stage in image_autoencoder image_noise image video_noise video adversarial; do
+    for stage in image_autoencoder image_noise image video_noise video decoder adversarial; do
         KERAS_BACKEND=torch python scripts/train_shipped_magvit.py --run runs/shipped --stage $stage
     done
     KERAS_BACKEND=torch python scripts/train_shipped_magvit.py --run runs/shipped --stage image --ship
@@ -43,15 +43,14 @@ IMAGE_TOKENIZER, VIDEO_TOKENIZER = "2dvq_tiny_moving_shapes", "3dvq_tiny_moving_
 EPOCH = 50
 CENTRES_FROM = 40000  # latents
 STAGES = {  # in this order
-    "image_autoencoder": {"window": (1, 32, 32), "batch": 16, "steps": 600, "learning_rate": 0.02},
-    "image_noise": {"window": (1, 32, 32), "batch": 16, "steps": 600, "learning_rate": 0.02, "noise": 0.5},
-    "image": {"window": (1, 64, 64), "batch": 8, "steps": 300, "learning_rate": 0.002},
-    "video_noise": {"window": (16, 32, 32), "batch": 4, "steps": 2000, "learning_rate": 0.02, "noise": 0.5},
-    "video": {"window": CLIP, "batch": 2, "steps": 400, "learning_rate": 0.002},
-    "adversarial": {"window": CLIP, "batch": 2, "steps": 80, "learning_rate": 1e-4},
+    "image_autoencoder": {"window": (1, 32, 32), "batch": 16, "steps": 1000, "learning_rate": 0.02},
+    "image_noise": {"window": (1, 32, 32), "batch": 16, "steps": 2000, "learning_rate": 0.02, "noise": 0.5},
+    "image": {"window": (1, 64, 64), "batch": 8, "steps": 800, "learning_rate": 0.002},
+    "video_noise": {"window": (16, 32, 32), "batch": 4, "steps": 8000, "learning_rate": 0.02, "noise": 0.5},
+    "video": {"window": CLIP, "batch": 2, "steps": 500, "learning_rate": 0.002},
+    "decoder": {"window": CLIP, "batch": 2, "steps": 2000, "learning_rate": 0.005},
+    "adversarial": {"window": CLIP, "batch": 2, "steps": 100, "learning_rate": 1e-4},
 }
-
-
 CODES_SHARE = 20.0
 
 
@@ -170,12 +169,14 @@ def compiled(stage: str, model: keras.Model, options: argparse.Namespace) -> ker
     rate = STAGES[stage]["learning_rate"]
     if stage == "adversarial":
         discriminator = VideoDiscriminator.from_preset("discriminator_tiny_moving_shapes")
-        vqgan = VQGAN(model, discriminator, perceptual_loss=None, ema_decay=0.98)
+        vqgan = VQGAN(model, discriminator, perceptual_loss=None, decoder_only=True, ema_decay=0.98)
         vqgan.compile(*[tokenizer_optimizer(options.steps, rate, warmup_steps=5) for _ in range(2)])
         return vqgan
     schedule = warmup_cosine(rate, options.steps, 20)
     optimizer = KernelMuon(schedule, adam_lr_ratio=0.05, adam_beta_2=0.99, weight_decay=0.0, adam_weight_decay=0.0)
-    if stage in ("image", "video"):
+    if stage in ("image", "video", "decoder"):
+        if stage == "decoder":
+            model.encoder.trainable = model.quantizer.trainable = False
         model.compile(optimizer=optimizer)
         return model
     trained = Autoencoder(model, STAGES[stage].get("noise", 0.0))

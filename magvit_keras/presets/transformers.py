@@ -59,7 +59,13 @@ _ROWS: tuple[tuple[str, str, str, list, tuple[str, ...]], ...] = (
 SHAPES = ("circle", "square", "triangle", "star", "ring", "cross")
 MOTIONS = ("left_right", "up_down", "diagonal", "orbit", "spin", "pulse")
 #: The transformer of the shipped model. Without dropout a small model learns more in the same time.
-TINY_TRANSFORMER: dict[str, Any] = {**transformer_config("tiny", len(SHAPES) * len(MOTIONS)), "dropout": 0.0}
+TINY_TRANSFORMER: dict[str, Any] = {
+    **transformer_config("tiny", len(SHAPES) * len(MOTIONS)),
+    "hidden_size": 192,
+    "num_heads": 3,
+    "mlp_dim": 768,
+    "dropout": 0.0,
+}
 
 
 def _magvit(tokenizer: str, transformer: dict[str, Any], tasks: list) -> dict[str, Any]:
