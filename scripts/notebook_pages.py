@@ -1,4 +1,4 @@
-"""A hook of mkdocs (mkdocs.yml, `hooks`): the notebooks become pages of the site, and formulas MathML.
+"""A hook of mkdocs (mkdocs.yml, `hooks`): the notebooks become pages of the site, formulas MathML, paths breakable.
 
 notebooks/NN_name.ipynb -> course/NN_name.md, with the outputs that are stored in it; pictures become files beside it.
 The section "Course" of the navigation is filled with the titles. Formulas are converted when the site is built, so that
@@ -42,6 +42,8 @@ def on_files(files, config):
 def on_page_content(text, **_):
     """Formulas as pymdownx.arithmatex marks them, generic -> MathML."""
     text = re.sub(r'<span class="arithmatex">\\\((.*?)\\\)</span>', lambda found: mathml(found[1]), text, flags=re.S)
+    # A path in a table may be broken after a slash.
+    text = re.sub(r"<td[^>]*>.*?</td>", lambda found: breakable(found[0]), text, flags=re.DOTALL)
     # A formula that is wider than a phone scrolls by itself.
     return re.sub(
         r'<div class="arithmatex">\\\[(.*?)\\\]</div>',
@@ -49,6 +51,11 @@ def on_page_content(text, **_):
         text,
         flags=re.DOTALL,
     )
+
+
+def breakable(cell: str) -> str:
+    """The HTML of a table's cell, where code may be broken after its slashes."""
+    return re.sub(r"(?<=<code>)[^<]*", lambda code: code[0].replace("/", "/<wbr>"), cell)
 
 
 def mathml(latex: str, display: str = "inline") -> str:
