@@ -12,7 +12,7 @@
 # - whether time or space is cheaper to throw away, which is the idea behind tokens that span four frames.
 #
 # The paper is MAGVIT ([arXiv 2212.05199](https://arxiv.org/abs/2212.05199)); this lesson goes with its Sec. 3 and
-# App. B.3. It takes about 20 minutes to read and needs NumPy only.
+# App. B.3. It takes about 20 minutes; you need to know NumPy, and nothing about video.
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.

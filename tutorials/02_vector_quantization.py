@@ -304,14 +304,18 @@ mk.show(
 #
 # ## A real tokenizer
 #
-# The library ships a 2D-VQ for frames of this data set, with 1024 codes of width 16 and a little entropy loss. How does
-# it use its codes?
+# The library ships a 2D-VQ for frames of this data set. It cheats a little: it learned *without* codes first, as a plain
+# autoencoder, and its codes then started at the centres of the learned latents, where k-means put them (exercise 4 is
+# about this). How does it use its 1024 codes?
 
 # %%
 tokenizer = mk.ImageTokenizer.from_preset("2dvq_tiny_moving_shapes")
 count = 16 if FAST else 64
 ids = ops.convert_to_numpy(tokenizer.encode(test_frames[:count]))
-print("tokens of a frame:", ids.shape[1:], "code width:", tokenizer.embedding_dim)
+used = len(np.unique(ids))
+print(
+    f"tokens of a frame {ids.shape[1:]}, codes {tokenizer.codebook_size}, {tokenizer.embedding_dim} wide; {used} occur"
+)
 mk.visualize.plot_codebook_usage(ids, tokenizer.codebook_size)
 
 # %%
@@ -390,7 +394,8 @@ mk.show({"frame": list(test_frames[:4]), "tokens": list(maps), "decoded": list(d
 # ```
 #
 # All of them, or nearly all. In a network the latents themselves move: they start as what a random encoder makes, and
-# codes that were placed there are left behind while the encoder learns. Restarts place codes again and again.
+# codes that were placed there are left behind while the encoder learns. Restarts place codes again and again; the
+# shipped tokenizer placed them once, when its encoder had already learned.
 #
 # </details>
 #

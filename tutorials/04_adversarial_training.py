@@ -197,11 +197,11 @@ right.legend(loc="lower right")
 plt.show()
 
 # %% [markdown]
-# Without R1 the players never arrive. Near the solution each turn leads outward, further out the flat ends of the sigmoid
-# hold them back, and they run on a cycle between the two. A little R1 makes a spiral that closes; $w=\tfrac12$, where the
-# root vanishes, closes fastest; and $w=2$ is slow again: the slope is kept so small that the generator hardly moves. R1
-# buys stability with speed, and its weight is a compromise. The paper's is 10, on the squared norm without a factor $\tfrac12$ (the
-# $\gamma$ of StyleGAN's code would be 20).
+# Without R1 the players never arrive. Near the solution each turn leads outward, further out the flat ends of the
+# sigmoid hold them back, and they run on a cycle between the two. A little R1 makes a spiral that closes; $w=\tfrac12$,
+# where the root vanishes, closes fastest; and $w=2$ is slow again: the slope is kept so small that the generator hardly
+# moves. R1 buys stability with speed, and its weight is a compromise. The paper's is 10, on the squared norm without a
+# factor $\tfrac12$ (the $\gamma$ of StyleGAN's code would be 20).
 
 # %% [markdown]
 # ## R1 on a real discriminator
@@ -218,8 +218,8 @@ penalty, _ = losses.r1_penalty(lambda x: ops.sum(a * x, axis=(1, 2, 3)), frames[
 print(f"r1_penalty {float(penalty):.2f}, |a|^2 = {float(ops.sum(a**2)):.2f}")
 
 # %% [markdown]
-# What does R1 do to a discriminator that can bend? In the plane you can see it. Let the real points lie on a ring, and the
-# made ones around its middle: that is where the squared error sends them, the mean of all that is possible. The
+# What does R1 do to a discriminator that can bend? In the plane you can see it. Let the real points lie on a ring, and
+# the made ones around its middle: that is where the squared error sends them, the mean of all that is possible. The
 # discriminator is a small network on two inputs. `SteppedModel` is a `keras.Model` whose loss is written once for all
 # backends: `losses_and_logs` returns the loss and what to log. The two weights are variables, so that one compiled step
 # serves all the experiments.
@@ -311,10 +311,10 @@ axes[3].legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Without the penalty $D$ becomes a cliff, and training makes it steeper for ever: $L_D$ always falls a little when the logits
-# grow. A generator below the cliff gets a huge gradient at one place and none at another. With the penalty the slope
-# is small on the ring, $D$ rises gently from the middle, and the accuracy hardly suffers: R1 takes away the size of the opinion and
-# leaves its direction.
+# Without the penalty $D$ becomes a cliff, and training makes it steeper for ever: $L_D$ always falls a little when the
+# logits grow. A generator below the cliff gets a huge gradient at one place and none at another. With the penalty the
+# slope is small on the ring, $D$ rises gently from the middle, and the accuracy hardly suffers: R1 takes away the size
+# of the opinion and leaves its direction.
 
 # %% [markdown]
 # ## LeCam: when data are few
@@ -363,11 +363,11 @@ axes[2].legend(fontsize=7)
 plt.show()
 
 # %% [markdown]
-# Without LeCam the logits of the training points run apart without end, while the accuracy on unseen points has long stopped
-# to improve: the growing confidence is learned by heart. With it they stop near the predicted distance: in probabilities the
-# discriminator claims no more than about $\sigma(g)$, two to one, on average. The accuracies on the right differ little. What LeCam
-# changes is the *size* of the opinion, and with it the gradient that the tokenizer gets from a discriminator that has only
-# seen a few examples.
+# Without LeCam the logits of the training points run apart without end, while the accuracy on unseen points has long
+# stopped to improve: the growing confidence is learned by heart. With it they stop near the predicted distance: in
+# probabilities the discriminator claims no more than about $\sigma(g)$, two to one, on average. The accuracies on the
+# right differ little. What LeCam changes is the *size* of the opinion, and with it the gradient that the tokenizer gets
+# from a discriminator that has only seen a few examples.
 
 # %% [markdown]
 # ## The average of the weights
@@ -404,10 +404,11 @@ print(f"distance from the solution after step 1000: {error[0]:.3f}, of the avera
 # | tokenizer | L2 + 0.1 adversarial + 0.1 perceptual + commitment + codebook + entropy |
 # | discriminator | adversarial + 10 R1 + 0.05 LeCam |
 #
-# Here it fine-tunes the decoder of the shipped 2D-VQ for a moment. `decoder_only` keeps encoder and codebook, so that all
-# tokens keep their meaning, and `perceptual_loss=None` says that we do without the ResNet-50. To see who does what, it goes
-# in three phases, with one compiled step: L2 alone (`generator_only_steps` lets the discriminator rest), the discriminator alone (the
-# tokenizer's learning rate is 0), and both. What happens to the error, and what to the sharpness?
+# Here it fine-tunes the decoder of the shipped 2D-VQ for a moment. `decoder_only` keeps encoder and codebook, so that
+# all tokens keep their meaning, and `perceptual_loss=None` says that we do without the ResNet-50. To see who does what,
+# it goes in three phases, with one compiled step: L2 alone (`generator_only_steps` lets the discriminator rest), the
+# discriminator alone (the tokenizer's learning rate is 0), and both. What happens to the error, and what to the
+# sharpness?
 
 # %%
 tokenizer = mk.ImageTokenizer.from_preset("2dvq_tiny_moving_shapes")
@@ -463,9 +464,9 @@ for axis in axes:
 plt.show()
 
 # %% [markdown]
-# The dotted lines part the phases. L2 alone moves little: it has long been at its optimum, and below the sharpness of real
-# frames. In the second phase the discriminator learns to tell the two apart, and the pictures stand still. In the third
-# the sharpness moves, and the PSNR pays for it, as the first section said it must: sharp answers have a larger
+# The dotted lines part the phases. L2 alone moves little: it is near its optimum, and below the sharpness of
+# real frames. In the second phase the discriminator learns to tell the two apart, and the pictures stand still. In the
+# third the sharpness moves, and the PSNR pays for it, as the first section said it must: sharp answers have a larger
 # squared error. The averaged weights follow with a delay and without the jitter.
 
 # %%
@@ -485,8 +486,9 @@ mk.show(
 # tokenizer trains in the same way: `VideoTokenizer`, `VideoDiscriminator(video_shape=(16, 64, 64))`, clips in place of
 # frames. The discriminator then sees time as well, and flicker between frames gives a reconstruction away.
 #
-# Watch these logs in a real run: `d_real_accuracy` and `d_fake_accuracy` near 1 for many epochs mean a discriminator that
-# has won (more R1, or a smaller learning rate for it); near 0.5 while the pictures are bad, one that learns nothing.
+# Watch these logs in a real run: `d_real_accuracy` and `d_fake_accuracy` near 1 for many epochs mean a discriminator
+# that has won (more R1, or a smaller learning rate for it); near 0.5 while the pictures are bad, one that learns
+# nothing.
 
 # %% [markdown]
 # ## Exercises
@@ -502,8 +504,8 @@ mk.show(
 # print("best weight", weights[np.argmin(distance)])
 # ```
 #
-# Near 0.5, where $w^2=\tfrac14$ and both eigenvalues are $-\tfrac12$. Below it the real part is $-w$; above it the larger
-# eigenvalue is $-w+\sqrt{w^2-1/4}\approx-1/(4w)$, which goes back to 0.
+# Near 0.5, where $w^2=\tfrac14$ and both eigenvalues are $-\tfrac12$. Below it the real part is $-w$; above it the
+# larger eigenvalue is $-w+\sqrt{w^2-1/4}\approx-1/(4w)$, which goes back to 0.
 #
 # </details>
 #
@@ -559,10 +561,11 @@ mk.show(
 # %% [markdown]
 # ## Further reading
 #
-# - MAGVIT (arXiv 2212.05199), Sec. 3.1 and appendix A: the losses of the 3D-VQ and their weights.
-# - Goodfellow et al., Generative Adversarial Networks (arXiv 1406.2661): the game, and the non-saturating trick (Sec. 3).
-# - Mescheder et al., Which Training Methods for GANs do actually Converge? (arXiv 1801.04406): the Dirac-GAN and R1.
-# - Tseng et al., Regularizing GANs under Limited Data (arXiv 2104.03310): LeCam.
-# - Esser et al., Taming Transformers (arXiv 2012.09841): VQGAN. Karras et al., StyleGAN2 (arXiv 1912.04958): the
+# - MAGVIT ([arXiv 2212.05199](https://arxiv.org/abs/2212.05199)), Sec. 3.1 and appendix A: the losses of the 3D-VQ and their weights.
+# - Goodfellow et al., Generative Adversarial Networks ([arXiv 1406.2661](https://arxiv.org/abs/1406.2661)): the game, and the non-saturating trick (Sec. 3).
+# - Mescheder et al., Which Training Methods for GANs do actually Converge? ([arXiv 1801.04406](https://arxiv.org/abs/1801.04406)): the Dirac-GAN and R1.
+# - Tseng et al., Regularizing GANs under Limited Data ([arXiv 2104.03310](https://arxiv.org/abs/2104.03310)): LeCam.
+# - Esser et al., Taming Transformers ([arXiv 2012.09841](https://arxiv.org/abs/2012.09841)): VQGAN. Karras et al., StyleGAN2 ([arXiv 1912.04958](https://arxiv.org/abs/1912.04958)): the
 #   discriminator.
-# - In the library: `magvit_keras/tokenizer/losses.py` (140 lines), `vqgan.py`, `discriminator.py`.
+# - In the library: `magvit_keras/tokenizer/losses.py`, `vqgan.py`, `discriminator.py`, each a page or two.
+# - Next: [lesson 5](05_maskgit.ipynb), from tokens to pictures.

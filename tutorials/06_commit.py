@@ -15,8 +15,8 @@
 # - task prompts and class prompts, and what the class changes;
 # - all ten tasks from one model, beside their conditions and the truth.
 #
-# About 30 minutes. It covers Sec. 3.2, Table 5 and appendix B.1 of the paper. Decoding is the topic of lesson 7; here
-# you only call `generate`.
+# About 30 minutes. It covers Sec. 3.2, Table 5 and appendix B.1 of the paper. Decoding is the topic of [lesson
+# 7](07_decoding.ipynb); here you only call `generate`.
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
@@ -180,8 +180,8 @@ mk.show(pictures, scale=2)
 
 # %% [markdown]
 # The decoder needs tokens that belong together. Next to tokens of the real clip, tokens that were made with padding in
-# sight say the wrong thing: frames blended with copies of themselves, seams and dark edges where the black padding shone
-# through. Not even a perfect transformer can mend this, because it is not allowed to touch those tokens.
+# sight say the wrong thing: frames blended with copies of themselves, seams and dark edges where the black padding
+# shone through. Not even a perfect transformer can mend this, because it is not allowed to touch those tokens.
 #
 # **A fixed prefix** leaves $z$ alone and puts the condition *before* it: $[\text{prompt}, \text{class},
 # \tilde z_\text{given}, z]$. All of $z$ is predicted and consistent. But the sequence grows with the condition, by
@@ -257,9 +257,9 @@ axes[0].legend(handles=handles, loc="upper left", fontsize=7)
 plt.show()
 
 # %% [markdown]
-# Which of the three is hard? That depends on how much is masked. `magvit.predict_on_batch` takes sequences
-# $[\rho, c, \bar z]$ and returns the logits of all latents. The following asks for the accuracy and the cross-entropy of
-# each part at several shares, in the task of the picture:
+# Which of the three is hard? That depends on how much is masked. `magvit.predict_on_batch` takes sequences $[\rho, c,
+# \bar z]$ and returns the logits of all latents. The following asks for the accuracy and the cross-entropy of each part
+# at several shares, in the task of the picture:
 
 
 # %%
@@ -297,7 +297,7 @@ axes[0].legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# *Reconstruct* is nearly free: the answer is on the table, and copying it is all there is to learn. *Refine* lies in
+# *Reconstruct* is the easy part: the answer is on the table, and copying it is all there is to learn. *Refine* lies in
 # between: the condition token is a strong hint that has to be corrected. *Mask* is the hard part, and the harder the
 # more is hidden. The easy parts are not idle, though. In Table 5 the mask loss alone reaches an FVD of 388 on frame
 # prediction; with the reconstruction part it is 51, with all three 48 (and 143, 53, 33 for eight tasks together). A
@@ -319,7 +319,8 @@ for name in magvit.tasks:
     print(f"{vocabulary.prompt_id(name):5d}  {name}")
 
 # %% [markdown]
-# What does the class change? Give the model one and the same first frame, and two classes that move it differently.
+# What does the class change? Give the model one and the same first frame, and two classes that move it differently. Do
+# the two clips move as their names say?
 
 # %%
 num_steps = 4 if FAST else 12
@@ -330,13 +331,14 @@ made = magvit.generate("class_conditional_frame_prediction", video=same_start, l
 mk.show([clips[0], *made], labels=["the clip", *motions], columns=3)
 
 # %% [markdown]
-# All of them start from the frame of the first clip; how they go on is up to the class.
+# Both start from the frame of the first clip, and nothing but one token of the sequence tells them apart. A model as small
+# as this one follows the class in some clips and not in others; `mk.metrics.shapes_accuracy` counts how often.
 
 # %% [markdown]
 # ## All ten
 #
-# One call for each task. `generate` cuts the condition out of `video`, so that you can hand it the whole clip; only what
-# the task gives is looked at.
+# One call for each task. `generate` cuts the condition out of `video`, so that you can hand it the whole clip; only
+# what the task gives is looked at.
 
 # %%
 results = {}
@@ -353,11 +355,11 @@ rows = {
 mk.show(rows, labels=[short[name] for name in names], columns=5, scale=2)
 
 # %% [markdown]
-# Read the columns from top to bottom. The truth is *one* possible answer. Inpainting has little freedom and should come
-# close; class-conditional generation sees no pixel and only has to show the class. So the error against the truth is a
-# fair score only where the condition pins the answer down, and even there the padding is a rival worth beating: repeating the
-# last frame is a decent guess of the next one. Where the model has to fill in pixels, is it closer to the truth than the
-# padded condition?
+# Read the columns from top to bottom. The truth is *one* possible answer. Inpainting has little freedom, so compare it
+# with the truth; class-conditional generation sees no pixel and only has to show the class. So the error against the truth is a
+# fair score only where the condition pins the answer down, and even there the padding is a rival worth beating:
+# repeating the last frame is a decent guess of the next one. Where the model has to fill in pixels, is it closer to the
+# truth than the padded condition?
 
 # %%
 _, axis = plt.subplots(figsize=(8, 3.4), layout="constrained")
@@ -377,8 +379,8 @@ axis.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# PSNR is a harsh judge of a sample: a shape that is sharp but two pixels off scores worse than a smear. Lesson 8 is
-# about better judges.
+# PSNR is a harsh judge of a sample: a shape that is sharp but two pixels off scores worse than a smear. [Lesson
+# 8](08_evaluation.ipynb) is about better judges.
 
 # %% [markdown]
 # ## Exercises
@@ -435,9 +437,8 @@ plt.show()
 #     print(decoder, "PSNR of the given pixels", psnr(made[:, given], clips[:, given]))
 # ```
 #
-# With "maskgit" the given region is decoded from tokens that the padding has spoiled.
-# `keep_condition=True` puts the given pixels back in either case, which hides the difference inside the region and shows
-# it as a seam.
+# With "maskgit" the given region is decoded from tokens that the padding has spoiled. `keep_condition=True` puts the
+# given pixels back in either case, which hides the difference inside the region and shows it as a seam.
 #
 # </details>
 #
@@ -446,9 +447,9 @@ plt.show()
 #
 # <details><summary>Solution</summary>
 #
-# At ratio 1 no $z_i$ is left. Generation: all positions are `[MASK]`. Inpainting: $\tilde z$ around the box and `[MASK]`
-# in it. This is what Algorithm 1 starts from, and training must therefore show it: the ratio is $\gamma(u)$ with $u$
-# uniform, which comes close to 1.
+# At ratio 1 no $z_i$ is left. Generation: all positions are `[MASK]`. Inpainting: $\tilde z$ around the box and
+# `[MASK]` in it. This is what Algorithm 1 starts from, and training must therefore show it: the ratio is $\gamma(u)$
+# with $u$ uniform, which comes close to 1.
 #
 # ```python
 # for name in ("class_conditional_generation", "central_inpainting"):
@@ -462,8 +463,9 @@ plt.show()
 # %% [markdown]
 # ## Further reading
 #
-# - MAGVIT (arXiv 2212.05199), Sec. 3.2 (COMMIT, task prompts, Eq. 2-4, Fig. 2), Table 5 (latent masking, prefix, loss
+# - MAGVIT ([arXiv 2212.05199](https://arxiv.org/abs/2212.05199)), Sec. 3.2 (COMMIT, task prompts, Eq. 2-4, Fig. 2), Table 5 (latent masking, prefix, loss
 #   parts), appendix B.1 (the ten tasks and their padding, Fig. 9).
-# - Chang et al., MaskGIT (arXiv 2202.04200), Sec. 4.3: inpainting and outpainting by latent masks.
+# - Chang et al., MaskGIT ([arXiv 2202.04200](https://arxiv.org/abs/2202.04200)), Sec. 4.3: inpainting and outpainting by latent masks.
 # - In the library: `magvit_keras/commit/tasks.py`, `conditions.py`, `masking.py`, `losses.py`, `vocabulary.py`: pure
 #   functions, each about one page.
+# - Next: [lesson 7](07_decoding.ipynb), from masks to clips.

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 7. Decoding, step by step
 #
-# A transformer that fills in masked tokens is not yet a generator: it says what is likely at each position *alone*. This
-# lesson is about the algorithm that makes clips of it, the paper's Algorithm 1. You write it yourself, check that it
-# gives the library's tokens, watch it at work, and turn its knobs.
+# A transformer that fills in masked tokens is not yet a generator: it says what is likely at each position *alone*.
+# This lesson is about the algorithm that makes clips of it, the paper's Algorithm 1. You write it yourself, check that
+# it gives the library's tokens, watch it at work, and turn its knobs.
 #
 # **You will learn**
 #
@@ -15,7 +15,7 @@
 # - how to generate into a region that you sketch.
 #
 # About 30 minutes. It covers the second half of Sec. 3.2 of the paper, Algorithm 1, Fig. 3 and the decoding part of
-# Table 6. You should know Eq. 2 (lesson 6).
+# Table 6. You should know Eq. 2 ([lesson 6](06_commit.ipynb)).
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
@@ -73,22 +73,22 @@ mk.show({"clip": clips[0], "condition": padded[0]}, scale=2)
 # %% [markdown]
 # ## Why not all at once?
 #
-# The network's answer to a masked clip is $p_\theta(z_i\mid\bar z)$ for every $i$. To draw all tokens at once from it is
-# to draw from the product $\prod_i p_\theta(z_i\mid\bar z)$, in which no token knows what its neighbour has become. If the
-# missing shape may be red or blue, each of its tokens tosses its own coin.
+# The network's answer to a masked clip is $p_\theta(z_i\mid\bar z)$ for every $i$. To draw all tokens at once from it
+# is to draw from the product $\prod_i p_\theta(z_i\mid\bar z)$, in which no token knows what its neighbour has become.
+# If the missing shape may be red or blue, each of its tokens tosses its own coin.
 #
 # Drawing one token after the other is right, $p(z)=\prod_i p(z_i\mid z_{<i})$, and takes as many steps as there are
-# tokens, 1024 here. Non-autoregressive decoding lies between the two: it draws all tokens at once, **keeps those it is surest
-# of**, and asks again for the others, with more to go by.
+# tokens, 1024 here. Non-autoregressive decoding lies between the two: it draws all tokens at once, **keeps those it is
+# surest of**, and asks again for the others, with more to go by.
 
 # %% [markdown]
 # ## Algorithm 1
 #
-# In: the condition tokens $\tilde z$, the prompts $\rho, c$, the number of steps $K$, a schedule $\gamma$ that falls from 1
-# to 0, a temperature $T$. All tokens are unknown, $s=0$. Then for $t=0,\dots,K-1$:
+# In: the condition tokens $\tilde z$, the prompts $\rho, c$, the number of steps $K$, a schedule $\gamma$ that falls
+# from 1 to 0, a temperature $T$. All tokens are unknown, $s=0$. Then for $t=0,\dots,K-1$:
 #
-# 1. $\bar z \leftarrow m(\hat z\mid\tilde z)$: known tokens stay; unknown ones show the condition token, or `[MASK]` where
-#    that is padding (Eq. 2);
+# 1. $\bar z \leftarrow m(\hat z\mid\tilde z)$: known tokens stay; unknown ones show the condition token, or `[MASK]`
+#    where that is padding (Eq. 2);
 # 2. draw $\hat z_i\sim p_\theta(z_i\mid[\rho,c,\bar z])$ for all unknown $i$;
 # 3. score them, $s_i \leftarrow \log p_\theta(\hat z_i) + T\left(1-\frac{t+1}{K}\right) g_i$ with Gumbel noise $g_i$;
 #    known ones keep $s_i=\infty$;
@@ -97,8 +97,8 @@ mk.show({"clip": clips[0], "condition": padded[0]}, scale=2)
 # The noise is there for variety: without it the surest tokens, the dull ones, always come first. It fades as $t$ grows.
 #
 # Both draws use the Gumbel trick: $\arg\max_k(l_k+g_k)$ with independent Gumbel noise $g_k$ is a draw from
-# $\operatorname{softmax}(l)$. The library takes its noise from a hash of seed, step and position, so that one seed is one
-# clip on every backend; you use the same noise, to be able to compare.
+# $\operatorname{softmax}(l)$. The library takes its noise from a hash of seed, step and position, so that one seed is
+# one clip on every backend; you use the same noise, to be able to compare.
 
 
 # %%
@@ -161,8 +161,8 @@ same = generation.tokens.reshape(BATCH, -1) == by_hand
 print(f"tokens equal to the library's: {same.mean():.2%}")
 
 # %% [markdown]
-# Should a token differ on your machine, it is a tie broken by the last bit of a float: NumPy and the backend do not round
-# a logarithm alike.
+# Should a token differ on your machine, it is a tie broken by the last bit of a float: NumPy and the backend do not
+# round a logarithm alike.
 #
 # ## Watching it
 #
@@ -190,9 +190,9 @@ axis.legend(loc="lower right", fontsize=8)
 plt.show()
 
 # %% [markdown]
-# At first the network sees the condition and nothing else. The cosine keeps most tokens open during the first steps, when little
-# is known, and settles many in the last ones, when little is left to doubt. Note the middle band: the places of
-# the condition tokens are settled like all others. No token of $\tilde z$ is left in the end.
+# At first the network sees the condition and nothing else. The cosine keeps most tokens open during the first steps,
+# when little is known, and settles many in the last ones, when little is left to doubt. Note the middle band: the
+# places of the condition tokens are settled like all others. No token of $\tilde z$ is left in the end.
 #
 # ## What the refinement does
 #
@@ -218,16 +218,16 @@ for name, ids in table.items():
 mk.show({"truth": clips[0], "latent mask": pixels(kept)[0], "COMMIT": pixels(by_hand)[0]}, scale=2)
 
 # %% [markdown]
-# The first line decodes $\tilde z$ as it is, the last one the real tokens: between them lies what refinement can win. It
-# may also lose something: a token that was right can be drawn anew and wrong. Whether the sum is positive depends on how
-# well the refine part of the loss was learned; the paper's Table 5 shows the gain at full scale (51 to 48 on one task, 53
-# to 33 on eight).
+# The first line decodes $\tilde z$ as it is, the last one the real tokens: between them lies what refinement can win.
+# It may also lose something: a token that was right can be drawn anew and wrong. Whether the sum is positive depends on
+# how well the refine part of the loss was learned; the paper's Table 5 shows the gain at full scale (51 to 48 on one
+# task, 53 to 33 on eight).
 #
 # ## Is confidence worth its name?
 #
 # Step 4 keeps the tokens with the highest $\log p$. That is wise only if tokens of high probability are right more
-# often. Ask the network once, with the condition alone, and compare its most likely token with the real one: where is it
-# sure, and is it right there?
+# often. Ask the network once, with the condition alone, and compare its most likely token with the real one: where is
+# it sure, and is it right there?
 
 # %%
 probability = np.exp(log_softmax(predict(steps[0]["inputs"])))
@@ -246,14 +246,15 @@ axes[4].legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The maps are bright where the condition says what is there, in the middle, and fade with the distance from it. On the
-# right, the curve rises: surer tokens are right more often, and so it makes sense to begin with them. A curve near the
+# Look where the maps are bright: the condition says what is there in the middle, and certainty fades with the distance
+# from it. On the right, a curve that rises says that surer tokens are right more often, so that it makes sense to begin
+# with them. A curve near the
 # dotted line means that the probabilities can be taken at their word.
 #
 # ## The number of steps
 #
-# How many steps does it take? The time grows with $K$. What does the quality do? PSNR of the missing pixels is a crude measure
-# of it, so look at the clips too.
+# How many steps does it take? The time grows with $K$. What does the quality do? PSNR of the missing pixels is a crude
+# measure of it, so look at the clips too.
 
 # %%
 counts = (1, K) if FAST else (1, 2, 4, 8, 16)
@@ -272,9 +273,9 @@ plt.show()
 mk.show({"condition": padded[0], **{f"K = {count}": video[0] for count, video in made.items()}}, scale=2)
 
 # %% [markdown]
-# One step is the product of marginals of the beginning: every patch plausible, the whole not. A few steps mend most of it,
-# and the gain per step falls. That is the paper's bargain (Table 6): an autoregressive decoder of the same size takes 1024
-# steps for such a clip, this one 12.
+# One step is the product of marginals of the beginning: patches that each go with the condition, and not with one
+# another. Where the curve flattens, more steps cost time and bring nothing. That is the paper's bargain (Table 6): an
+# autoregressive decoder of the same size takes 1024 steps for such a clip, this one 12.
 #
 # ## The schedule
 #
@@ -296,13 +297,14 @@ for name in schedules[: 2 if FAST else None]:
 
 # %% [markdown]
 # Concave schedules (cosine, pow3) wait; "uniform" settles the same number in each step. "exp" waits longest and decides
-# nearly everything in the last few steps; the paper uses it on BAIR, and "uniform" on Kinetics-600 (appendix B.3). On a handful of clips the numbers above
-# differ by little more than chance: choose a schedule on many clips, by FVD (lesson 8).
+# nearly everything in the last few steps; the paper uses it on BAIR, and "uniform" on Kinetics-600 (appendix B.3). On a
+# handful of clips the numbers above differ by little more than chance: choose a schedule on many clips, by FVD ([lesson
+# 8](08_evaluation.ipynb)).
 #
 # ## The temperature
 #
-# $T$ scales the noise on the confidence. $T=0$ keeps the surest tokens; for $T\to\infty$ the order is random. Decode the
-# same clip with several seeds: how different do the results get, and at what cost?
+# $T$ scales the noise on the confidence. $T=0$ keeps the surest tokens; for $T\to\infty$ the order is random. Decode
+# the same clip with several seeds: how different do the results get, and at what cost?
 
 # %%
 temperatures = (0.0, 4.5) if FAST else (0.0, 4.5, 20.0, 400.0)
@@ -326,8 +328,8 @@ plt.show()
 # ## Your own mask
 #
 # Nothing in Algorithm 1 knows the ten tasks. It takes condition tokens and `ispad`, and both follow from any mask.
-# Change this sketch: each character stands for 8x8 pixels, `.` is given, `#` is to be made. It holds for all frames from
-# `first` on.
+# Change this sketch: each character stands for 8x8 pixels, `.` is given, `#` is to be made. It holds for all frames
+# from `first` on.
 
 # %%
 sketch = """
@@ -349,8 +351,15 @@ cut = {"condition": drawn.condition_video[0], "generated": drawn.video[0], "trut
 mk.show(cut, scale=2)
 
 # %% [markdown]
-# `generate` uses the prompt of a trained task of the same kind, here inpainting. A token counts as given only if all its
-# 4x4x4 pixels are. The model has only seen the regions of the ten tasks in training; with a sketch you ask it to generalise.
+# And step by step: which tokens does your sketch leave unknown, and in which order are they settled?
+
+# %%
+mk.show(mk.visualize.decoding_animation(drawn, tokenizer.codebook_size, tokenizer, frame_size=128), fps=2, scale=1)
+
+# %% [markdown]
+# `generate` uses the prompt of a trained task of the same kind, here inpainting. A token counts as given only if all
+# its 4x4x4 pixels are. The model has only seen the regions of the ten tasks in training; with a sketch you ask it to
+# generalise.
 #
 # ## Exercises
 #
@@ -394,9 +403,9 @@ mk.show(cut, scale=2)
 # print("PSNR of the missing pixels", psnr(pixels(ids), clips, ~is_given))
 # ```
 #
-# For $K=N$ it is autoregressive decoding, with a network that also sees the condition of what is to come. With fewer steps the tokens
-# that are drawn together are neighbours, the worst choice: they depend on each other most. The library's
-# `decoder="halton"` does the opposite and takes tokens that lie far apart.
+# For $K=N$ it is autoregressive decoding, with a network that also sees the condition of what is to come. With fewer
+# steps the tokens that are drawn together are neighbours, the worst choice: they depend on each other most. The
+# library's `decoder="halton"` does the opposite and takes tokens that lie far apart.
 #
 # </details>
 #
@@ -416,8 +425,9 @@ mk.show(cut, scale=2)
 #
 # </details>
 #
-# **4.** Guidance: replace the logits by $l + g\,(l-l_\varnothing)$, where $l_\varnothing$ does not know the class. Write it for
-# `class_conditional_generation` as a `predict` for `decode_by_hand`. How many network passes does a clip cost now?
+# **4.** Guidance: replace the logits by $l + g\,(l-l_\varnothing)$, where $l_\varnothing$ does not know the class.
+# Write it for `class_conditional_generation` as a `predict` for `decode_by_hand`. How many network passes does a clip
+# cost now?
 #
 # <details><summary>Solution</summary>
 #
@@ -448,10 +458,11 @@ mk.show(cut, scale=2)
 # %% [markdown]
 # ## Further reading
 #
-# - MAGVIT (arXiv 2212.05199): Sec. 3.2 with Algorithm 1 and Fig. 3; Table 6 (decoding methods); appendix B.3 (schedules and
+# - MAGVIT ([arXiv 2212.05199](https://arxiv.org/abs/2212.05199)): Sec. 3.2 with Algorithm 1 and Fig. 3; Table 6 (decoding methods); appendix B.3 (schedules and
 #   temperatures of each benchmark).
-# - Chang et al., MaskGIT (arXiv 2202.04200), Sec. 3.2: iterative decoding and mask schedules.
-# - Besnier et al., Halton Scheduler for Masked Generative Image Transformer (arXiv 2503.17076): an order in place of
+# - Chang et al., MaskGIT ([arXiv 2202.04200](https://arxiv.org/abs/2202.04200)), Sec. 3.2: iterative decoding and mask schedules.
+# - Besnier et al., Halton Scheduler for Masked Generative Image Transformer ([arXiv 2503.17076](https://arxiv.org/abs/2503.17076)): an order in place of
 #   confidence.
 # - In the library: `magvit_keras/decoding/commit_decoding.py` (Algorithm 1), `schedules.py`, `noise.py`, `halton.py`,
 #   `autoregressive.py`.
+# - Next: [lesson 8](08_evaluation.ipynb), whether what was made is any good.

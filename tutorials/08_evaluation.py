@@ -10,7 +10,8 @@
 # - why the FVDs of two papers differ although the models may not;
 # - to make reports that say everything a score depends on, and to compare only what can be compared.
 #
-# About 30 minutes. Paper: Sec. 4 and App. B.3. You need lesson 1; a trained model comes with the package.
+# About 30 minutes. Paper: Sec. 4 and App. B.3. You need [lesson 1](01_clips.ipynb); a trained model comes with the
+# package.
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
@@ -359,7 +360,7 @@ plt.show()
 # far lower PSNR and hardly any distance: this classifier was trained with noise on its input and has learned to ignore
 # it. Blur it was not. **A Fréchet distance sees what its network sees.** The same holds for FVD: I3D was trained to
 # name human actions in Kinetics, which can be done from a few frames, and it was found to weigh the look of frames more
-# than motion (arXiv 2404.12391).
+# than motion ([arXiv 2404.12391](https://arxiv.org/abs/2404.12391)).
 #
 # The accuracy on the right answers the third question, whether a clip shows its class. A set can be perfectly realistic
 # and ignore what was asked for, so report both for class-conditional generation (`mk.metrics.shapes_accuracy`).
@@ -422,7 +423,7 @@ plt.show()
 #
 # - **Network file.** Kinetics-400 logits of one checkpoint, converted several times; others of the same name differ.
 # - **Resize.** I3D takes 224×224. The original code uses TensorFlow 1's bilinear rule, ports in PyTorch half-pixel
-#   centres. Some squeeze frames, others crop them. StyleGAN papers found the same for FID (arXiv 2104.11222).
+#   centres. Some squeeze frames, others crop them. StyleGAN papers found the same for FID ([arXiv 2104.11222](https://arxiv.org/abs/2104.11222)).
 # - **Frames.** 16 frames at full rate or every second one; clips made at 128×128 and measured at 64×64 (the paper's
 #   Kinetics-600 protocol).
 # - **Real statistics.** Train or test split, one window or all windows of a video, mirrored or not, and whether the
@@ -544,10 +545,11 @@ except ValueError as refusal:
 #
 # ## Further reading
 #
-# - MAGVIT (arXiv 2212.05199): Sec. 4.1 and App. B.3, the protocols; Table 7, reconstruction FVD of tokenizers.
-# - FVD (arXiv 1812.01717); its bias to single frames, and content-debiased FVD (arXiv 2404.12391); JEDi, a kernel
-#   distance on V-JEPA features (arXiv 2410.05203).
-# - Bias and extrapolation of FID (arXiv 1911.07023); resizing and FID (arXiv 2104.11222); kernel inception distance
-#   (arXiv 1801.01401); LPIPS (arXiv 1801.03924).
+# - MAGVIT ([arXiv 2212.05199](https://arxiv.org/abs/2212.05199)): Sec. 4.1 and App. B.3, the protocols; Table 7, reconstruction FVD of tokenizers.
+# - FVD ([arXiv 1812.01717](https://arxiv.org/abs/1812.01717)); its bias to single frames, and content-debiased FVD ([arXiv 2404.12391](https://arxiv.org/abs/2404.12391)); JEDi, a kernel
+#   distance on V-JEPA features ([arXiv 2410.05203](https://arxiv.org/abs/2410.05203)).
+# - Bias and extrapolation of FID ([arXiv 1911.07023](https://arxiv.org/abs/1911.07023)); resizing and FID ([arXiv 2104.11222](https://arxiv.org/abs/2104.11222)); kernel inception distance
+#   ([arXiv 1801.01401](https://arxiv.org/abs/1801.01401)); LPIPS ([arXiv 1801.03924](https://arxiv.org/abs/1801.03924)).
 # - In the library: `magvit_keras/metrics/frechet.py`, `kernel.py`, `frames.py`; `docs/how_to/metrics.md`,
 #   `evaluate.md`; `benchmarks/fvd_sanity.py` has the damage curves in large.
+# - Next: [lesson 9](09_your_own_videos.ipynb), all of it on videos of yours.

@@ -513,7 +513,7 @@ for chip, speed in links.items():
 #
 # ## Further reading
 #
-# - MAGVIT (arXiv 2212.05199): Table 8 (sizes), App. B.2 (training), Sec. 4.3 and Fig. 5 (speed).
-# - Roofline: Williams, Waterman, Patterson (2009). Rematerialisation: arXiv 1604.06174. Mixed precision: arXiv
-#   1710.03740. FlashAttention: arXiv 2205.14135. Tensor parallel transformers: arXiv 1909.08053.
+# - MAGVIT ([arXiv 2212.05199](https://arxiv.org/abs/2212.05199)): Table 8 (sizes), App. B.2 (training), Sec. 4.3 and Fig. 5 (speed).
+# - Roofline: Williams, Waterman, Patterson (2009). Rematerialisation: [arXiv 1604.06174](https://arxiv.org/abs/1604.06174). Mixed precision:
+#   [arXiv 1710.03740](https://arxiv.org/abs/1710.03740). FlashAttention: [arXiv 2205.14135](https://arxiv.org/abs/2205.14135). Tensor parallel transformers: [arXiv 1909.08053](https://arxiv.org/abs/1909.08053).
 # - In the library: `magvit_keras/presets/estimates.py`, `distribution.py`, `docs/how_to/distributed.md`, `recipes.md`.

@@ -164,4 +164,5 @@ mk.show(clips, labels=labels, columns=4)
 # KERAS_BACKEND=jax magvit-keras train --data VIDEOS --out /content/drive/MyDrive/run --distribution data --batch-size 8
 # ```
 #
-# A TPU pod, several GPUs, Slurm: `docs/how_to/distributed.md`. What limits the speed: lesson 10.
+# A TPU pod, several GPUs, Slurm: `docs/how_to/distributed.md`. What limits the speed: [lesson
+# 10](../10_scaling_up.ipynb).

@@ -214,8 +214,8 @@ fill()
 #
 # Pixels under the paint become zeros, and the clip with the hole is encoded. A token is *unknown* (`ispad`) as soon as
 # one of its pixels is painted, so even a thin line costs whole tokens. The others are given. But the encoder looked at
-# the zeros beside them, too, which is why COMMIT does not keep given tokens: it refines them (lesson 6). How many of
-# which?
+# the zeros beside them, too, which is why COMMIT does not keep given tokens: it refines them ([lesson
+# 6](../06_commit.ipynb)). How many of which?
 
 # %%
 mask = hole()

@@ -82,7 +82,8 @@ print(path.name, f"{path.stat().st_size / 1e3:.0f} kB")
 # %% [markdown]
 # ## Next
 #
-# - The course begins with `tutorials/01_clips.py`; decoding options (steps, temperature, guidance) are lesson 7.
+# - The course begins with `tutorials/01_clips.py`; decoding options (steps, temperature, guidance) are [lesson
+#   7](../07_decoding.ipynb).
 # - Your own videos: `tutorials/tasks/train_on_your_own_videos.py`.
 # - On the command line: `magvit-keras generate --run PRESET_OR_RUN --task class_conditional_generation --label
 #   star_orbit --out star.gif`.

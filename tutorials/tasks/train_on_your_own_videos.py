@@ -2,7 +2,7 @@
 # # Train on your own videos
 #
 # From a folder of video files to a model that continues and makes clips, with `train_run`: two stages, checkpoints, and
-# one folder that holds everything. Lesson 9 explains the steps; this is the recipe.
+# one folder that holds everything. [Lesson 9](../09_your_own_videos.ipynb) explains the steps; this is the recipe.
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
