@@ -2,24 +2,26 @@
 
     python benchmarks/smaller.py                             # all backends that are installed
     python benchmarks/smaller.py --clips 16 --steps 4 12
+    python benchmarks/smaller.py --train 300                 # of a transformer that it trains first, for 300 steps
 
-Takes `magvit_tiny_moving_shapes` and clips of Moving Shapes that it has not seen. Agreement is the share of the tokens
-that the 8-bit transformer makes as the other does, from the same seeds: of one pass its first choices, of `generate`
-the tokens of the clips. PSNR is over the pixels that a task asks for.
+Takes `magvit_tiny_moving_shapes` and clips of Moving Shapes that it has not seen; another preset or folder by
+`--preset`. Where the transformer has fresh weights, `--train` trains one, which is kept in build/smaller. Agreement is
+the share of the tokens that the 8-bit transformer makes as the other does, from the same seeds: of one pass its first
+choices, of `generate` the tokens of the clips. PSNR is over the pixels that a task asks for.
 """
 
 import argparse
 import json
-import os
-import subprocess
+import pathlib
 import sys
 import time
 
+from cells import BACKENDS, in_process, report
 from heading import heading
 from page import table, write_part
 
-BACKENDS = ("jax", "tensorflow", "torch")
 PRESET = "magvit_tiny_moving_shapes"
+TRAINED = pathlib.Path(__file__).parents[1] / "build" / "smaller"
 TASKS = ("frame_prediction", "frame_interpolation", "central_outpainting", "central_inpainting")
 STEPS = (4, 6, 8, 12)
 
@@ -27,75 +29,101 @@ STEPS = (4, 6, 8, 12)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backends", nargs="*", default=list(BACKENDS), choices=BACKENDS)
+    parser.add_argument("--preset", default=PRESET)
+    parser.add_argument("--train", type=int, default=0, help="steps")
     parser.add_argument("--clips", type=int, default=36)
     parser.add_argument("--steps", type=int, nargs="*", default=list(STEPS))
-    parser.add_argument("--cell", choices=("quantize", "steps"), help=argparse.SUPPRESS)
+    parser.add_argument("--cell", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.cell:
-        found = quantized(options.clips) if options.cell == "quantize" else by_steps(options.clips, options.steps)
-        print("RESULT " + json.dumps(found), flush=True)
+        name, preset, *more = json.loads(options.cell)
+        report({"quantize": quantized, "steps": by_steps, "train": trained}[name](preset, *more))
         return
-    rows, about = [], set()
+    preset, about = options.preset, set()
+    if options.train:
+        note = in_process(options.backends[0], ["train", preset, options.train])["note"]
+        preset = str(TRAINED)
+    else:
+        note = f"Of `{preset}`."
+    rows = []
     for backend in options.backends:
-        found = in_process(backend, "quantize", options)
+        found = in_process(backend, ["quantize", preset, options.clips])
         about.add(found.pop("heading"))
         rows.append([backend, *(f"{value:.3g}" for value in found.values())])
         print(rows[-1], file=sys.stderr, flush=True)
-    found = in_process(options.backends[0], "steps", options)
-    about.add(found["heading"])
+    found = in_process(options.backends[0], ["steps", preset, options.clips, options.steps])
     columns = ["backend", "tokens as float32, one pass", "tokens as float32, generate", "MB float32", "MB int8"]
+    given = " ".join(["python benchmarks/smaller.py", *sys.argv[1:]])
     text = [
+        f"{note} Eight clips at a time for the first table.",
+        "",
         table([*columns, "generate float32, s", "generate int8, s"], rows),
         "",
-        "Fewer decoding steps, float32:",
+        f"Fewer decoding steps, float32, {options.clips} clips:",
         "",
         table(found["columns"], found["rows"]),
         "",
-        *sorted(about),
+        *sorted({line.replace("`python benchmarks/smaller.py`", f"`{given}`") for line in about}),
     ]
     write_part("smaller", "\n".join(text))
 
 
-def in_process(backend: str, cell: str, options: argparse.Namespace) -> dict:
-    """Measures in a fresh process."""
-    command = [sys.executable, __file__, "--cell", cell, "--clips", str(options.clips)]
-    command += ["--steps", *map(str, options.steps)]
-    env = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    if not lines:
-        raise RuntimeError(f"{backend} {cell} failed:\n{done.stderr[-2000:]}")
-    return json.loads(lines[-1].removeprefix("RESULT "))
+def trained(preset: str, steps: int) -> dict:
+    """Trains the preset's transformer on tokens of generated clips and keeps it."""
+    import keras
+    import numpy as np
 
-
-def _about() -> str:
-    return heading(PRESET).replace(" --cell quantize", "").replace(" --cell steps", "")
-
-
-def _model_and_clips(count: int) -> tuple:
     import magvit_keras as mk
+    from magvit_keras.optimizers import transformer_optimizer
+
+    keras.utils.set_random_seed(0)
+    note = f"Of `{preset}` with the tokenizer's own weights and a transformer that was trained for {steps} steps only."
+    if TRAINED.is_dir():
+        return {"note": note}
+    model = mk.Magvit.from_preset(preset)
+    clips = _clips(400, "train")
+    model.compile(transformer_optimizer(steps, 2e-3))
+    rng, batch = np.random.default_rng(0), 8
+    for step in range(0, steps, 25):
+        rows = [rng.choice(400, batch, replace=False) for _ in range(min(25, steps - step))]
+        rows = np.concatenate(rows)
+        data = {"video": clips["video"][rows], "label": clips["label"][rows]}
+        logs = model.fit(data, batch_size=batch, epochs=1, verbose=0, shuffle=False).history
+        print(step, {k: round(v[-1], 3) for k, v in logs.items() if "loss" in k}, file=sys.stderr, flush=True)
+    model.save_to_preset(TRAINED)
+    return {"note": note}
+
+
+def _clips(count: int, split: str) -> dict:
     from magvit_keras.data import MovingShapes
 
-    source = MovingShapes(count, 16, (64, 64), split="test", occlusion=0.0, texture=0.15)
-    arrays = source.arrays(limit=count)
-    return mk.Magvit.from_preset(PRESET), arrays["video"], arrays["label"]
+    return MovingShapes(count, 16, (64, 64), split=split, occlusion=0.0, texture=0.15).arrays(limit=count)
+
+
+def _model_and_clips(preset: str, count: int) -> tuple:
+    import magvit_keras as mk
+
+    arrays = _clips(count, "test")
+    return mk.Magvit.from_preset(preset), arrays["video"], arrays["label"]
 
 
 def _timed(model: object, **options: object) -> tuple:
-    model.generate("frame_prediction", **options)  # compiles
+    call = lambda: model.generate("frame_prediction", return_details=True, **options)  # noqa: E731
+    call()  # compiles
     start = time.perf_counter()
-    made = model.generate("frame_prediction", return_details=True, **options)
+    made = call()
     return made.tokens, time.perf_counter() - start
 
 
-def quantized(count: int) -> dict:
+def quantized(preset: str, count: int) -> dict:
     """Agreement, memory and time of the 8-bit transformer."""
     import keras
     import numpy as np
 
-    model, clips, _ = _model_and_clips(min(count, 8))
+    model, clips, _ = _model_and_clips(preset, min(count, 8))
     options = {"video": clips, "num_steps": 12, "seed": 0}
-    ids = np.random.default_rng(0).integers(0, 1024, (8, model.transformer.sequence_length)).astype("int32")
+    shape = (8, model.transformer.sequence_length)
+    ids = np.random.default_rng(0).integers(0, model.transformer.codebook_size, shape).astype("int32")
 
     def first_choices() -> np.ndarray:
         return keras.ops.convert_to_numpy(model.transformer.codebook_logits(ids)).argmax(-1)
@@ -117,28 +145,30 @@ def quantized(count: int) -> dict:
         "megabytes_int8": few_size,
         "seconds": seconds,
         "seconds_int8": few_seconds,
-        "heading": _about(),
+        "heading": heading(),
     }
 
 
-def by_steps(count: int, steps: list[int]) -> dict:
+def by_steps(preset: str, count: int, steps: list[int]) -> dict:
     """PSNR of the tasks that have an answer, and the classifier's scores of class-conditional clips."""
     import numpy as np
 
     from magvit_keras.commit.conditions import condition_plan
     from magvit_keras.metrics import shapes_accuracy, shapes_fvd
 
-    model, clips, labels = _model_and_clips(count)
+    model, clips, labels = _model_and_clips(preset, count)
     real = np.asarray(clips, "float32") / (255.0 if clips.dtype == np.uint8 else 1.0)
     rows = []
     for number in steps:
-        cells, seconds = [], 0.0
+        cells, seconds = [], None
         for name in TASKS:
             task = model.tasks[name]
             given = np.asarray(condition_plan(task, model.video_shape, model.latent_shape).is_condition)
-            start = time.perf_counter()
             made = model.generate(name, video=clips, num_steps=number, seed=0)
-            seconds += time.perf_counter() - start
+            if seconds is None:  # the first call compiled
+                start = time.perf_counter()
+                model.generate(name, video=clips, num_steps=number, seed=0)
+                seconds = time.perf_counter() - start
             asked = ~given if given.shape == made.shape[1:4] else np.ones(made.shape[1:4], bool)
             error = np.square(made - real)[:, asked].mean(axis=(1, 2))
             cells.append(f"{np.mean(-10 * np.log10(np.maximum(error, 1e-10))):.2f}")
@@ -147,7 +177,7 @@ def by_steps(count: int, steps: list[int]) -> dict:
         scores = [f"{accuracy.value:.3f}", f"{shapes_fvd(real, made).value:.1f}"]
         rows.append([str(number), *cells, *scores, f"{seconds:.1f}"])
     columns = ["steps", *(f"PSNR {name.replace('_', ' ')}" for name in TASKS), "shapes_accuracy", "shapes_fvd"]
-    return {"columns": [*columns, "seconds of the four tasks"], "rows": rows, "heading": _about()}
+    return {"columns": [*columns, f"seconds, {TASKS[0].replace('_', ' ')}"], "rows": rows, "heading": heading()}
 
 
 if __name__ == "__main__":

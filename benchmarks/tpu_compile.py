@@ -149,9 +149,33 @@ def write_page(found: dict[str, Any]) -> None:
         "",
         f"For comparison, the authors' Flax code, B, float32, batch 8, v5e, temporary and moved: {flax}.",
         "",
+        *goals(found),
+        *missing(found),
+        "",
         *sorted({re.sub(r" --row [^`]*", "", heading) for heading in headings}),
     ]
     write_part("tpu", "\n".join(text))
+
+
+def goals(found: dict[str, Any]) -> list[str]:
+    """Bytes moved by the programs that can be compared, beside half of what the authors' code moves; and what fits."""
+    lines = []
+    for name, row in ROWS.items():
+        result = found.get(name, {})
+        if (row.size, row.batch, row.chip) == ("B", 8, "v5e") and row.program in FLAX and "bytes" in result:
+            moved, whole = result["bytes"] / 1e9, FLAX[row.program][1]
+            reached = "reached" if moved <= whole / 2 else "missed"
+            dtype = row.dtype.removeprefix("mixed_")
+            lines.append(f"{row.program} in {dtype} {moved:.1f} GB, {moved / whole:.2f} of it: {reached}")
+    too_large = [n for n, r in found.items() if n in ROWS and r.get("total", 1e99) > CHIPS[ROWS[n].chip].memory]
+    said = [f"The goal was to move at most half as much: {'; '.join(lines)}."] if lines else []
+    return [*said, *([f"More than the chip holds: {'; '.join(too_large)}."] if too_large else [])]
+
+
+def missing(found: dict[str, Any]) -> list[str]:
+    """Names the rows that have not been compiled."""
+    names = [name for name in ROWS if name not in found]
+    return [f"Not compiled yet: {'; '.join(names)}."] if names else []
 
 
 if __name__ == "__main__":

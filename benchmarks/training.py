@@ -12,14 +12,13 @@ import argparse
 import json
 import os
 import resource
-import subprocess
 import sys
 import time
 
+from cells import BACKENDS, in_process, report
 from heading import heading
 from page import table, write_part
 
-BACKENDS = ("jax", "tensorflow", "torch")
 #: Precision, remat, parts of a batch.
 FORMS = (
     ("float32", "none", 1),
@@ -39,13 +38,14 @@ def main() -> None:
     parser.add_argument("--cell", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.cell:
-        print("RESULT " + json.dumps(measure(*json.loads(options.cell))), flush=True)
+        report(measure(*json.loads(options.cell)))
         return
     rows, about = [], set()
     for step in STEPS:
         for backend in options.backends:
             for form in FORMS:
-                found = in_process(backend, step, form)
+                # Without this glibc keeps what was freed, and the largest memory says little.
+                found = in_process(backend, [step, *form], MALLOC_TRIM_THRESHOLD_="0")
                 about.add(found["heading"])
                 dtype, remat, parts = form
                 numbers = [f"{found['seconds']:.2f}", f"{found['bytes'] / 1e6:.0f}"]
@@ -53,18 +53,6 @@ def main() -> None:
                 print(" ".join(rows[-1]), file=sys.stderr, flush=True)
     columns = ["train step", "backend", "precision", "remat", "parts of a batch", "seconds a batch", "memory, MB"]
     write_part("training", "\n".join([table(columns, rows, text_columns=4), "", *sorted(about)]))
-
-
-def in_process(backend: str, step: str, form: tuple) -> dict:
-    """Measures one row in a fresh process."""
-    command = [sys.executable, __file__, "--cell", json.dumps([step, *form])]
-    # Without this glibc keeps what was freed, and the largest memory says little.
-    env = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2", "MALLOC_TRIM_THRESHOLD_": "0"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    if not lines:
-        raise RuntimeError(f"{backend} {step} {form} failed:\n{done.stderr[-2000:]}")
-    return json.loads(lines[-1].removeprefix("RESULT "))
 
 
 def measure(step: str, dtype: str, remat: str, parts: int) -> dict:
@@ -81,10 +69,7 @@ def measure(step: str, dtype: str, remat: str, parts: int) -> dict:
         model.fit(data, batch_size=BATCH[step] // parts, epochs=1, verbose=0)
         times.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    about = heading().replace(
-        f"`python benchmarks/training.py --cell {sys.argv[-1]}`", "`python benchmarks/training.py`"
-    )
-    return {"seconds": min(times[1:]), "bytes": peak - before, "heading": about}
+    return {"seconds": min(times[1:]), "bytes": peak - before, "heading": heading()}
 
 
 def _held() -> int:

@@ -2,6 +2,7 @@
 
 convolve(x, kernel)                        stride-1 convolution without padding, channels last
 convolve_doubled(x, kernel, double)        the same after nearest upsampling, or None where that is done in phases
+attention(query, key, value, causal)       attention in one pass, or None where it is done in steps
 group_norm(x, groups, scale, bias, epsilon)   group normalization in float32, channels last
 normalizer(x, groups, ...)                 group normalization as a function of `x` padded, or None
 pad(x, widths, mode)                       pads the axes between batch and channels
@@ -44,6 +45,7 @@ from magvit_keras.backend.stepped_model import SteppedModel, neutral_config
 
 SECOND_ORDER_COMPILES = _chosen.SECOND_ORDER_COMPILES
 apply_gradients = _chosen.apply_gradients
+attention = _chosen.attention
 convolve = _chosen.convolve
 convolve_doubled = _chosen.convolve_doubled
 exact_matmul = _chosen.exact_matmul
@@ -62,6 +64,7 @@ __all__ = [
     "SECOND_ORDER_COMPILES",
     "SteppedModel",
     "apply_gradients",
+    "attention",
     "choose_rows",
     "convolve",
     "convolve_doubled",

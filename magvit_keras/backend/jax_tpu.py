@@ -1,9 +1,12 @@
-"""The forms of convolutions and normalizations that suit TPUs: what XLA does there within a convolution is free.
+"""The forms of convolutions, normalizations and attention that suit TPUs.
 
-XLA computes elementwise operations within the convolution that reads them, unless something else reads their result,
-too, as slices for a padded border do. So the border is taken from the tensor before such operations.
+What XLA does there within a convolution is free: it computes elementwise operations within the convolution that reads
+them, unless something else reads their result, too, as slices for a padded border do. So the border is taken from the
+tensor before such operations. Attention is JAX's flash attention kernel: the N x N weights never leave the chip's fast
+memory, where XLA's own form moves them several times.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -53,3 +56,32 @@ def normalizer(x: jax.Array, groups: int, scale: Any, bias: Any, epsilon: float)
         variance = jnp.maximum(square - jnp.square(mean), 0.0)
     factor = jax.lax.rsqrt(variance + epsilon) * scale
     return lambda y: (y.astype("float32") - mean) * factor + bias
+
+
+#: Rows of a block of the kernel, which takes multiples of them only; and keys that fit into the fast memory at once.
+_ROWS, _KEYS = 128, 2048
+
+
+def attention(query: jax.Array, key: jax.Array, value: jax.Array, causal: bool) -> jax.Array | None:
+    """softmax(query key) value, each (B, N, heads, D); None for short sequences, where blocks would be padding."""
+    b, n, _, _ = query.shape
+    if n < _ROWS:
+        return None
+    # A kernel of TPUs: its module is loaded where it is used.
+    from jax.experimental.pallas.ops.tpu import flash_attention as kernel
+
+    whole = _ROWS * math.ceil(n / _ROWS)
+    keys = whole
+    if whole > _KEYS:
+        whole = keys = 4 * _ROWS * math.ceil(n / (4 * _ROWS))
+        keys = 4 * _ROWS
+    rows = next(size for size in (4 * _ROWS, 3 * _ROWS, 2 * _ROWS, _ROWS) if whole % size == 0)
+    blocks = kernel.BlockSizes(rows, keys, keys, 1, rows, keys, keys, rows, keys, keys, rows)
+    # The padding sees itself alone, and is cut off.
+    segment = jnp.broadcast_to((jnp.arange(whole) >= n).astype("int32"), (b, whole))
+    padding = ((0, 0), (0, 0), (0, whole - n), (0, 0))
+    heads = (jnp.pad(jnp.swapaxes(x, 1, 2), padding) for x in (query, key, value))
+    made = kernel.flash_attention(
+        *heads, segment_ids=kernel.SegmentIds(segment, segment), causal=causal, block_sizes=blocks
+    )
+    return jnp.swapaxes(made[:, :, :n], 1, 2)

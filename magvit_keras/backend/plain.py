@@ -20,6 +20,10 @@ def group_norm(x: Any, groups: int, scale: Any, bias: Any, epsilon: float) -> An
     return x * (ops.rsqrt(variance + epsilon) * scale) + bias
 
 
+def attention(query: Any, key: Any, value: Any, causal: bool) -> None:
+    """None: attention is done in steps, see `layers.transformer_block`."""
+
+
 def convolve_doubled(x: Any, kernel: Any, double: Any) -> None:
     """None: doubling is done in phases, see `layers.upsampled_convolution`."""
 

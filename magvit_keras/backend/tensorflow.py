@@ -17,6 +17,7 @@ _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 #: tf.function takes tapes inside tapes, XLA included.
 SECOND_ORDER_COMPILES = True
 
+attention = plain.attention
 convolve_doubled = plain.convolve_doubled
 normalizer = plain.normalizer
 group_norm = plain.group_norm

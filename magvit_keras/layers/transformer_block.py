@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from magvit_keras import backend
 from magvit_keras.layers.token_embedding import bert_initializer, layer_norm
 
 
@@ -60,8 +61,13 @@ class SelfAttention(keras.layers.Layer):
 
     def call(self, x, training=None):
         """(B,N,D) -> (B,N,D)."""
+        key, value = self.key(x), self.value(x)  # (B,N,h,k)
+        if not (training and self.dropout_rate):
+            made = backend.attention(self._query(x), key, value, self.causal)
+            if made is not None:
+                return self.out(made)
         seen = np.tri(x.shape[1], dtype=bool) if self.causal else None  # (N,N)
-        return self._attend(x, self.key(x), self.value(x), seen, training)
+        return self._attend(x, key, value, seen, training)
 
     def step(self, x, cache, position):
         """One token after those in the cache.
@@ -94,9 +100,11 @@ class SelfAttention(keras.layers.Layer):
         looking = ops.take(x, ops.reshape(position, (1,)), axis=1)  # (B,1,D)
         return self._weights(looking, self.key(x), seen)[:, :, 0]
 
+    def _query(self, x):
+        return self.query(x) * self.head_dim**-0.5  # (B,N,h,k)
+
     def _weights(self, x, key, seen):
-        query = self.query(x) * self.head_dim**-0.5  # (B,N,h,k)
-        affinity = ops.cast(ops.einsum("bqhk,bmhk->bhqm", query, key), "float32")
+        affinity = ops.cast(ops.einsum("bqhk,bmhk->bhqm", self._query(x), key), "float32")
         if seen is not None:
             affinity = ops.where(seen, affinity, -1e30)
         return ops.softmax(affinity, axis=-1)  # (B,h,N,N)

@@ -11,6 +11,7 @@ from keras import ops
 from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.group_norm import GroupNorm
 from magvit_keras.layers.residual_block import ResidualBlock
+from magvit_keras.layers.transformer_block import SelfAttention
 
 jax_only = pytest.mark.skipif(keras.config.backend() != "jax", reason="only JAX has another form for TPUs")
 
@@ -57,3 +58,44 @@ def test_normalization_of_half_precision_has_its_own_rounding_error_only():
     with for_tpu():
         constant = ops.convert_to_numpy(ops.cast(layer(ops.full((1, 2, 4, 4, 8), 1000.0, "bfloat16")), "float32"))
     assert np.isfinite(constant).all()
+
+
+@jax_only
+@pytest.mark.parametrize(("length", "causal"), [(130, False), (130, True), (520, False)])
+def test_attention(length, causal, monkeypatch):
+    from jax.experimental.pallas import tpu
+
+    from magvit_keras.backend import jax as backend
+    from magvit_keras.backend import jax_tpu
+
+    x = np.random.default_rng(0).normal(size=(1, length, 8)).astype("float32")
+    layer = SelfAttention(2, causal=causal)
+
+    def loss():
+        made = layer(x)
+        return ops.sum(ops.square(made)), made
+
+    layer.build(x.shape)
+    for weight in layer.weights:
+        weight.assign(np.random.default_rng(1).normal(0, 0.3, weight.shape))
+    _, expected, gradients = backend.value_and_gradients(loss, layer.trainable_variables, [])
+    monkeypatch.setattr(jax_tpu, "_KEYS", 256)  # longer ones are taken in several blocks
+    used = []
+    whole = jax_tpu.attention
+    monkeypatch.setattr(jax_tpu, "attention", lambda *a: used.append(whole(*a)) or used[-1])
+    with for_tpu(), tpu.force_tpu_interpret_mode():
+        found = ops.convert_to_numpy(layer(x))
+        again = backend.value_and_gradients(loss, layer.trainable_variables, [])[2]
+    assert used[0] is not None
+    np.testing.assert_allclose(found, ops.convert_to_numpy(expected), atol=1e-4)
+    largest = max(float(ops.max(ops.abs(gradient))) for gradient in gradients)
+    for our, their in zip(again, gradients, strict=True):
+        np.testing.assert_allclose(ops.convert_to_numpy(our), ops.convert_to_numpy(their), rtol=0, atol=1e-5 * largest)
+
+
+@jax_only
+def test_short_sequences_are_attended_to_in_steps():
+    with for_tpu():
+        assert (
+            importlib.import_module("magvit_keras.backend.jax").attention(*3 * [np.zeros((1, 9, 1, 4))], False) is None
+        )

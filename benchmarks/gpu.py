@@ -1,0 +1,167 @@
+"""Frames a second of `generate` on a GPU, B and L at 16x128x128, against the paper's figure and the card's roofline.
+
+    python benchmarks/gpu.py                                 # JAX and PyTorch, B and L; needs a GPU
+    python benchmarks/gpu.py --backends torch --batches 1 16
+    python benchmarks/gpu.py --sizes tiny --any-device       # a tiny model on what is there, to see that it runs
+
+A clip is class-conditional: 12 passes of the transformer, then the decoder, and the pixels copied to the host. The
+roofline is the largest number of frames a second at which the card's matrix unit is always busy: the rate of a large
+matrix product of the same precision, measured in the same process, over the operations of the plain algorithm. Each row
+is a process of its own. The paper gives 37 frames a second on a V100 (Sec. 4.3). Writes docs/performance.md when run on
+a GPU.
+"""
+
+import argparse
+import json
+import sys
+import time
+
+from cells import in_process, report
+from heading import heading
+from page import table, write_part
+
+PAPER = 37.0
+SIZES = {"B": "magvit_base_ucf101_cg", "L": "magvit_large_ucf101_cg", "tiny": "magvit_tiny_moving_shapes"}
+DTYPES = ("float32", "mixed_bfloat16")
+STEPS = 12
+REPEATS = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backends", nargs="*", default=["jax", "torch"], choices=("jax", "tensorflow", "torch"))
+    parser.add_argument("--sizes", nargs="*", default=["B", "L"], choices=list(SIZES))
+    parser.add_argument("--batches", type=int, nargs="*", default=[1, 8])
+    parser.add_argument("--precisions", nargs="*", default=list(DTYPES), choices=DTYPES)
+    parser.add_argument("--any-device", action="store_true", help="runs without a GPU, too, and then only prints")
+    parser.add_argument("--cell", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.cell:
+        report(measure(*json.loads(options.cell)))
+        return
+    rows, about = [], set()
+    for backend in options.backends:
+        for size in options.sizes:
+            for dtype in options.precisions:
+                for batch in options.batches:
+                    found = in_process(backend, [size, dtype, batch, options.any_device])
+                    about.add(found["heading"])
+                    rows.append(row_of(backend, size, dtype, batch, found))
+                    print(" ".join(rows[-1]), file=sys.stderr, flush=True)
+    columns = ["backend", "size", "precision", "batch", "frames/s", f"of the paper's {PAPER:.0f}", "roofline, frames/s"]
+    columns += ["of the roofline", "GPU memory, GB"]
+    text = "\n".join([table(columns, rows, text_columns=3), "", *sorted(about)])
+    print(text)
+    if not options.any_device:
+        write_part("gpu", text)
+
+
+def row_of(backend: str, size: str, dtype: str, batch: int, found: dict) -> list[str]:
+    """The cells of one measurement."""
+    rate, limit = found["frames"] / found["seconds"], found["rate"] * 1e9 / found["flop"]
+    memory = "-" if found["bytes"] is None else f"{found['bytes'] / 1e9:.1f}"
+    return [
+        *(backend, size, dtype.removeprefix("mixed_"), str(batch), f"{rate:.1f}"),
+        *(f"{rate / PAPER:.1f} x", f"{limit:.1f}", f"{rate / limit:.2f}", memory),
+    ]
+
+
+def measure(size: str, dtype: str, batch: int, any_device: bool) -> dict:
+    """Seconds of a batch, and the rate of a matrix product of the same precision."""
+    import keras
+    import numpy as np
+
+    import magvit_keras as mk
+    from magvit_keras.hardware import accelerators
+
+    kinds = accelerators(keras.config.backend())
+    if not kinds and not any_device:
+        raise SystemExit(f"{keras.config.backend()} sees no GPU here; --any-device measures anyway.")
+    keras.config.set_dtype_policy(dtype)
+    keras.utils.set_random_seed(0)
+    model = mk.Magvit.from_preset(SIZES[size], load_weights=False)
+    labels = np.zeros(batch, "int32")
+
+    def call() -> np.ndarray:
+        return model.generate("class_conditional_generation", label=labels, num_steps=STEPS, max_batch_size=batch)
+
+    call()  # compiles
+    times = []
+    for _ in range(REPEATS if kinds else 2):
+        began = time.perf_counter()
+        clips = call()
+        times.append(time.perf_counter() - began)
+    shape = clips.shape[1:4]
+    return {
+        "seconds": min(times),
+        "frames": batch * shape[0],
+        "flop": operations(model.tokenizer.get_config(), model.transformer.get_config(), shape) / shape[0],
+        "rate": product_rate(dtype.removeprefix("mixed_"), 8192 if kinds else 512),
+        "bytes": peak_bytes(),
+        "heading": heading(kinds[0] if kinds else "no GPU"),
+    }
+
+
+def operations(tokenizer_config: dict, transformer_config: dict, shape: tuple) -> float:
+    """Floating point operations of a clip by the plain algorithm: the steps, and the decoder's part."""
+    from magvit_keras.presets import estimates
+
+    transformer = estimates.transformer_cost(transformer_config).macs
+    tokenizer = estimates.tokenizer_cost(tokenizer_config, shape).macs
+    # Of XLA's count for the authors' B model, 348.2 GFLOP encode and 684.6 decode.
+    return 2.0 * (STEPS * transformer + tokenizer * 684.6 / (348.2 + 684.6))
+
+
+def product_rate(dtype: str, size: int) -> float:
+    """GFLOP/s of a product of two square matrices."""
+    import keras
+
+    from magvit_keras import backend
+
+    holder = keras.layers.Identity()
+    a = keras.ops.cast(keras.random.normal((size, size), seed=0), dtype)
+
+    def call() -> None:
+        # A number comes back, so that the product is waited for and not copied.
+        keras.ops.convert_to_numpy(backend.run_compiled(holder, "product", _product_sum, a))
+
+    call()
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return 2e-9 * size**3 * PRODUCTS / min(times)
+
+
+#: Products of one measurement, one after the other, so that the wait for the host does not count.
+PRODUCTS = 8
+
+
+def _product_sum(a: object) -> object:
+    import keras
+
+    x = a
+    for _ in range(PRODUCTS):
+        x = keras.ops.matmul(x, a) * 0.01
+    return keras.ops.sum(keras.ops.cast(x, "float32"))
+
+
+def peak_bytes() -> int | None:
+    """The most memory that the device has held, where the backend counts it."""
+    import keras
+
+    if keras.config.backend() == "torch":
+        import torch
+
+        return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+    if keras.config.backend() == "jax":
+        import jax
+
+        counts = jax.devices()[0].memory_stats()
+        return counts["peak_bytes_in_use"] if counts else None
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The benchmarks' own arithmetic, and that a GPU benchmark runs where there is no GPU."""
+
+import importlib
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.once
+
+FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Imports a benchmark by name."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module
+
+
+def run(name, *arguments):
+    command = [sys.executable, str(FOLDER / name), *arguments]
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def test_the_gpu_table_is_made_of_a_tiny_model_on_any_device():
+    page = FOLDER.parent / "docs" / "performance.md"
+    before = page.read_text()
+    options = ["--sizes", "tiny", "--backends", "jax", "--precisions", "mixed_bfloat16", "--batches", "2"]
+    done = run("gpu.py", *options, "--any-device")
+    assert done.returncode == 0, done.stderr
+    row = next(line for line in done.stdout.splitlines() if line.startswith("| jax"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:4] == ["jax", "tiny", "bfloat16", "2"]
+    assert float(cells[4]) > 0
+    assert float(cells[7]) == pytest.approx(float(cells[4]) / float(cells[6]), abs=0.01)
+    assert page.read_text() == before
+
+
+def test_without_a_gpu_it_says_so():
+    done = run("gpu.py", "--sizes", "tiny", "--backends", "jax")
+    assert done.returncode != 0
+    assert "sees no GPU" in done.stderr
+
+
+def test_operations_of_a_clip_are_those_that_xla_counts(module):
+    from magvit_keras.presets.transformers import MAGVITS
+
+    tokenizer, transformer = (MAGVITS["magvit_base_ucf101_cg"]["config"][name] for name in ("tokenizer", "transformer"))
+    found = module("gpu").operations(tokenizer["config"], transformer["config"], (16, 128, 128))
+    assert found == pytest.approx((12 * 217.4 + 684.6) * 1e9, rel=0.03)
+
+
+def test_goals_are_told_from_the_numbers(module):
+    goals = module("run").goals
+    shares = {("jax", "encode"): 0.8, ("torch", "encode"): 0.5, ("jax", "generate"): 1.2}
+    rows = [{"backend": b, "program": p, "share": share} for (b, p), share in shares.items()]
+    encode, generate = goals(rows)
+    assert encode == (
+        "- encode: 0.80 on jax, the best backend; the goal was 0.75: reached. "
+        "At least 0.6 on each backend: missed by torch 0.50."
+    )
+    assert "3.5 times as fast as at the Flax code's rates" in generate
+
+
+def test_exponent_of_a_power(module):
+    sizes = [1, 2, 4, 8]
+    assert module("scaling").exponent(sizes, [3 * n**1.5 for n in sizes]) == pytest.approx(1.5)
+
+
+def test_a_part_of_the_page_is_replaced_and_the_rest_stays(module, tmp_path, monkeypatch):
+    page = module("page")
+    path = tmp_path / "page.md"
+    path.write_text("# A\n<!-- one: by x -->\nold\n<!-- end -->\nB\n<!-- two: by y -->\nstays\n<!-- end -->\n")
+    monkeypatch.setattr(page, "PAGE", path)
+    page.write_part("one", page.table(["a", "b"], [["x", "1"]]))
+    text = path.read_text()
+    assert "| a | b |\n| --- | ---: |\n| x | 1 |\n<!-- end -->\nB" in text
+    assert "stays" in text
+    with pytest.raises(ValueError, match="no part"):
+        page.write_part("three", "")
+
+
+def test_scaling_table_names_the_ends_of_each_axis(module):
+    scaling = module("scaling")
+    places = [(4, 16, 1), (8, 16, 1)]
+    text = scaling.as_table({"frames": places}, {"encode": {places[0]: [1.0, 1e6], places[1]: [2.0, 4e6]}})
+    assert text.splitlines()[-1] == "| encode | frames | 4 to 8 | 1.00 to 2.00 | 1.00 | 1 to 4 | 2.00 |"
+    assert np.isfinite(scaling.exponent([4, 8], [1.0, 2.0]))
+
+
+def test_the_tpu_table_says_what_is_missed_and_missing(module):
+    tpu = module("tpu_compile")
+    encode, decode = (f"B {name} mixed_bfloat16 batch 8 remat none v5e" for name in ("encode", "decode"))
+    found = {encode: {"bytes": 8.0e9, "total": 2e9}, decode: {"bytes": 10e9, "total": 17e9}}
+    text = " ".join([*tpu.goals(found), *tpu.missing(found)])
+    assert "encode in bfloat16 8.0 GB, 0.49 of it: reached; decode in bfloat16 10.0 GB, 0.52 of it: missed" in text
+    assert f"More than the chip holds: {decode}." in text
+    assert "L generate" in text
+    assert encode not in text
