@@ -24,6 +24,7 @@ from magvit_keras.checks import check_divides, check_parts, check_positive
 from magvit_keras.commit.tasks import get_task
 from magvit_keras.data import Source, VideoFolder
 from magvit_keras.data.token_cache import TokenBatches
+from magvit_keras.fine_tuning import train_further
 from magvit_keras.layers.rematerialized import check_remat
 from magvit_keras.magvit import Magvit
 from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
@@ -55,9 +56,11 @@ class Settings:
         height: rows of a clip.
         width: columns of a clip.
         frame_stride: every how many frames of a video one is taken.
-        tasks: names of the tasks to train.
+        tasks: names of the tasks to train; with `start_from` none stands for those of the preset.
         tokenizer: a preset of `VideoTokenizer`, or its constructor arguments.
         transformer: "tiny", "base", "large" or "huge", or constructor arguments of `MaskedTransformer`.
+        start_from: a trained `Magvit` to train further: a preset's name or folder, or hf://user/repo. `tokenizer` and
+            `transformer` are then not read; a task that both have is that of the preset, with its given frames.
         batch_size: clips in a step of the tokenizer.
         transformer_batch_size: clips in a step of the transformer.
         tokenizer_steps: length of the first stage.
@@ -87,6 +90,7 @@ class Settings:
     tasks: tuple[str, ...] = ("frame_prediction", "class_conditional_generation")
     tokenizer: str | dict = "3dvq_tiny"
     transformer: str | dict = "tiny"
+    start_from: str | None = None
     batch_size: int = 4
     transformer_batch_size: int = 16
     tokenizer_steps: int = 2000
@@ -112,6 +116,8 @@ class Settings:
     def __post_init__(self):
         """Refuses sizes below 1 and unknown tasks."""
         self.tasks = tuple(self.tasks)
+        if not self.tasks and self.start_from is None:
+            raise ValueError("tasks is empty; expected names of tasks, such as frame_prediction.")
         for name in ("num_frames", "height", "width", "frame_stride", "batch_size", "transformer_batch_size"):
             check_positive(**{name: getattr(self, name)})
         for name in ("tokenizer_steps", "transformer_steps", "steps_per_epoch", "token_passes"):
@@ -151,8 +157,13 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
     training, held_out = _sources(data, settings)
     # Built first: sizes that do not fit are found before a long run, and cost nothing.
     keras.utils.set_random_seed(settings.seed)
-    tokenizer = _new_tokenizer(settings)
-    magvit = _new_magvit(tokenizer, training, settings)
+    if settings.start_from is None:
+        tokenizer = _new_tokenizer(settings)
+        magvit = _new_magvit(tokenizer, training, settings)
+    else:
+        learned = load_run(settings.start_from)
+        magvit = train_further(learned, training, settings.tasks, settings.class_dropout, settings.remat)
+        tokenizer = magvit.tokenizer
     trainer = _tokenizer_trainer(tokenizer, settings)
     noted = {**dataclasses.asdict(settings), "class_names": training.class_names}
     note_settings(out, noted, Settings.FREE, defaults=dataclasses.asdict(Settings()))

@@ -38,7 +38,10 @@ def train(
     frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 16,
     size: Size = "64x64",
     stride: Annotated[int, typer.Option(help="Take every so many-th frame of a video.")] = 1,
-    task: Annotated[list[str] | None, typer.Option(help="A task to train; may be given several times.")] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="A task to train; may be given several times. With --from, all of the model's by default."),
+    ] = None,
     tokenizer: Annotated[
         str,
         typer.Option(
@@ -46,6 +49,14 @@ def train(
         ),
     ] = "3dvq_tiny",
     transformer: Annotated[str, typer.Option(help="tiny, base, large or huge, or a JSON file of arguments.")] = "tiny",
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="A trained model to train further (a name, a folder, hf://user/repo), in place of --tokenizer and "
+            "--transformer.",
+        ),
+    ] = None,
     tokenizer_steps: Annotated[int, typer.Option(help="Optimizer steps of the first stage.")] = 2000,
     transformer_steps: Annotated[int, typer.Option(help="Optimizer steps of the second stage.")] = 2000,
     steps_per_epoch: Annotated[int, typer.Option(help="Steps between two checkpoints.")] = 50,
@@ -90,6 +101,8 @@ def train(
         missing = [option for option, value in (("--data", data), ("--out", out)) if value is None]
         if missing:
             raise ValueError(f"{' and '.join(missing)} must be given.")
+        if start_from is not None and given.keys() & {"tokenizer", "transformer"}:
+            raise ValueError("--from brings tokenizer and transformer; leave out --tokenizer and --transformer.")
         from magvit_keras.distribution import start
         from magvit_keras.run import Settings, train_run
 
@@ -101,9 +114,10 @@ def train(
             height=height,
             width=width,
             frame_stride=stride,
-            tasks=tuple(task) if task else Settings.tasks,
+            tasks=tuple(task or (() if start_from else Settings.tasks)),
             tokenizer=options.name_or_json(tokenizer),
             transformer=options.name_or_json(transformer),
+            start_from=start_from,
             batch_size=batch_size,
             transformer_batch_size=transformer_batch_size,
             tokenizer_steps=tokenizer_steps,
