@@ -51,34 +51,24 @@ FAST = os.environ.get("MAGVIT_KERAS_FAST") == "1"  # a tenth of the steps, for a
 
 #: Notebooks whose outputs wait for the weights of `magvit_tiny_moving_shapes`, or for an idle machine: they are pages
 #: without pictures, and their code runs in the tests. Whoever executes one takes its name away.
-WITHOUT_OUTPUTS = tuple(
-    f"{number:02d}_{name}"
-    for number, name in enumerate(
-        (
-            "clips",
-            "vector_quantization",
-            "video_tokenizer",
-            "adversarial_training",
-            "maskgit",
-            "commit",
-            "decoding",
-            "evaluation",
-            "your_own_videos",
-            "scaling_up",
-        ),
-        start=1,
-    )
-) + tuple(
-    f"tasks/{name}"
-    for name in (
-        "colab_tpu",
-        "convert_weights",
-        "interactive_inpainting",
-        "quickstart",
-        "switch_backends",
-        "train_on_your_own_videos",
-    )
-)
+WITHOUT_OUTPUTS: list[str] = [
+    "01_clips",
+    "02_vector_quantization",
+    "03_video_tokenizer",
+    "04_adversarial_training",
+    "05_maskgit",
+    "06_commit",
+    "07_decoding",
+    "08_evaluation",
+    "09_your_own_videos",
+    "10_scaling_up",
+    "tasks/colab_tpu",
+    "tasks/convert_weights",
+    "tasks/interactive_inpainting",
+    "tasks/quickstart",
+    "tasks/switch_backends",
+    "tasks/train_on_your_own_videos",
+]
 
 
 def main() -> int:

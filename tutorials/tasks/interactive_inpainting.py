@@ -92,7 +92,10 @@ CANVAS = """
     draw();
   };
   canvas.onpointerdown = (event) => { down = true; canvas.setPointerCapture(event.pointerId); paint(event); };
-  canvas.onpointermove = (event) => down && paint(event);
+  canvas.onpointermove = (event) => {
+    const all = event.getCoalescedEvents ? event.getCoalescedEvents() : [];  // all of a fast stroke
+    if (down) (all.length ? all : [event]).forEach(paint);
+  };
   canvas.onpointerup = () => { down = false; send(); };
   root.querySelector("button").onclick = () => { cells.fill(0); draw(); send(); };
   picture.onload = draw;
