@@ -9,6 +9,7 @@ import base64
 import html
 import json
 import pathlib
+import posixpath
 import re
 
 from latex2mathml.converter import convert
@@ -37,6 +38,16 @@ def on_files(files, config):
             place = pathlib.PurePosixPath(page(path)).parent / name
             files.append(File.generated(config, str(place), content=content))
     return files
+
+
+def on_page_markdown(text, page, **_):
+    """Links to notebooks, which work in the repository, lead to their pages."""
+    folder = pathlib.PurePosixPath(page.file.src_uri).parent
+    return re.sub(
+        r"\]\((?:\.\./)+notebooks/((?:tasks/)?\w+)\.ipynb\)",
+        lambda found: f"]({posixpath.relpath(f'{FOLDER}/{found[1]}.md', folder)})",
+        text,
+    )
 
 
 def on_page_content(text, **_):

@@ -78,9 +78,9 @@ def test_the_paper_map_names_the_lessons():
     """The last column: numbers of lessons; every lesson is somewhere."""
     rows = [line for line in PAGES["docs/paper_map.md"].read_text().splitlines() if line.startswith("| ")]
     cells = [row.strip("| ").split("|")[-1].strip() for row in rows if not row.startswith("| Paper")]
-    assert [cell for cell in cells if not re.fullmatch(r"-|\d+(, \d+)*", cell)] == []
-    lessons = {int(path.name[:2]) for path in (ROOT / "tutorials").glob("*.py")}
-    assert {int(number) for cell in cells for number in re.findall(r"\d+", cell)} == lessons
+    assert [cell for cell in cells if not re.fullmatch(r"-|(\[\d+\]\(\S+\)(, )?)+", cell)] == []
+    named = {(int(n), path) for cell in cells for n, path in re.findall(r"\[(\d+)\]\(\.\./(\S+)\)", cell)}
+    assert named == {(int(path.name[:2]), f"notebooks/{path.name}") for path in (ROOT / "notebooks").glob("*.ipynb")}
 
 
 # --- links ---
