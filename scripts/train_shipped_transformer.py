@@ -41,18 +41,34 @@ def model_with_tokenizer() -> Magvit:
     return magvit
 
 
-def encode(folder: pathlib.Path, count: int, seed: int) -> None:
-    """Writes the tokens of `count` clips in files of CHUNK clips."""
+def start_from_codes(magvit: Magvit, seed: int) -> None:
+    """Gives codes that look alike rows of the token table that are alike: their vectors, turned at random."""
+    table = magvit.transformer.embedding.tokens
+    rows = keras.ops.convert_to_numpy(table).copy()
+    codes = keras.ops.convert_to_numpy(magvit.tokenizer.quantizer.codebook)
+    codes = (codes - codes.mean(0)) / codes.std()
+    size, width = codes.shape[1], rows.shape[1]
+    turn = np.linalg.qr(np.random.default_rng(seed).standard_normal((width, size)))[0].T * (width / size) ** 0.5
+    rows[: len(codes)] = 0.3 * rows[: len(codes)] + 0.02 * codes @ turn
+    table.assign(rows.astype("float32"))
+
+
+def encode(folder: pathlib.Path, count: int, seed: int, process: tuple[int, int] = (0, 1)) -> None:
+    """Writes the tokens of `count` clips in files of CHUNK clips; each of several processes writes its part."""
     folder.mkdir(parents=True, exist_ok=True)
     magvit, source = model_with_tokenizer(), MovingShapes(count, CLIP[0], CLIP[1:], seed=seed, **LOOK)
-    began, first = time.monotonic(), len(list(folder.glob("part-*.npz")))
-    for part in range(first, -(-count // CHUNK)):
+    began = time.monotonic()
+    for part in range(process[0], -(-count // CHUNK), process[1]):
+        path = folder / f"part-{part:04d}.npz"
+        if path.exists():
+            continue
         clips = [source[i] for i in range(part * CHUNK, min(count, (part + 1) * CHUNK))]
         batch = {"video": np.stack([c["video"] for c in clips]), "label": np.array([c["label"] for c in clips])}
         tokens = magvit.tokenize(batch, batch_size=4)
         narrow = {name: array.astype("uint16") for name, array in tokens.items()}
-        np.savez(folder / "partial.npz", **narrow)
-        os.replace(folder / "partial.npz", folder / f"part-{part:04d}.npz")
+        partial = folder / f"partial-{process[0]}.npz"
+        np.savez(partial, **narrow)
+        os.replace(partial, path)
         print(f"{(part + 1) * CHUNK} of {count} clips, {time.monotonic() - began:.0f} s", flush=True)
 
 
@@ -74,6 +90,8 @@ def train(options: argparse.Namespace) -> None:
     )
     data = TokenBatches(tokens_of(options.run / "tokens"), BATCH, options.seed, steps_per_epoch=EPOCH)
     checkpoint = Checkpoint(folder, data=data)
+    if not checkpoint.read():
+        start_from_codes(magvit, options.seed)
     magvit.fit(
         data,
         initial_epoch=checkpoint.restore(magvit),
@@ -136,6 +154,7 @@ def main() -> None:
     parser.add_argument("--run", type=pathlib.Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--tokens", action="store_true", help="encode the clips")
     parser.add_argument("--clips", type=int, default=1080, help="training clips")
+    parser.add_argument("--process", type=int, nargs=2, default=(0, 1), help="encode part I of N, to share the work")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--held-out", type=int, default=72, help="clips to measure on")
@@ -147,7 +166,7 @@ def main() -> None:
         ship(options)
         return
     if options.tokens:
-        encode(options.run / "tokens", options.clips, options.seed)
+        encode(options.run / "tokens", options.clips, options.seed, options.process)
         return
     keras.config.set_dtype_policy(options.precision)
     train(options)
