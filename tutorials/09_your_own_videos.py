@@ -213,7 +213,7 @@ plt.show()
 #
 # The right plot is the one to watch for **collapse**: perplexity falling towards 1 means that all places get the same
 # code. Then lower the learning rate, raise `entropy_loss_weight`, or train with `mk.VQGAN(...,
-# restart_codes_after=...)` (lesson 4). How are the codes used on the held-out videos?
+# restart_codes_after=...)` ([lesson 4](04_adversarial_training.ipynb)). How are the codes used on the held-out videos?
 
 # %%
 ids = {}
@@ -236,7 +236,7 @@ mk.visualize.plot_codebook_usage(ids, tokenizer.codebook_size)
 #
 # The shipped transformer knows 36 classes; your folder has its own. Class tokens are rows of the embedding table, so
 # your classes simply take the first rows, which then learn their new meaning. Tokens are made once and cached; a task's
-# condition needs tokens of its own, since it is another clip (lesson 6).
+# condition needs tokens of its own, since it is another clip ([lesson 6](06_commit.ipynb)).
 
 # %%
 magvit = mk.Magvit(
@@ -336,15 +336,18 @@ print("classes:", again.class_names, "- weights equal:", same)
 # from magvit_keras.run import Settings, train_run
 #
 # settings = Settings(
-#     tokenizer="3dvq_tiny_moving_shapes",  # a preset with weights is trained further; a folder or hf:// works too
+#     start_from="magvit_tiny_moving_shapes",  # or a folder, or hf://...; left out, both models start from nothing
 #     tokenizer_steps=5000,
-#     transformer_steps=20000,  # its transformer starts from scratch
+#     transformer_steps=20000,
 #     adversarial=True,  # sharper, slower: lesson 4
 # )
 # magvit = train_run("videos", "runs/mine", settings)
 # ```
 #
-# `tutorials/tasks/train_on_your_own_videos.py` is the notebook for it.
+# Classes of your folder that the model knows by name keep the rows that they have learned; others begin with the row
+# that stands for "no class".
+#
+# [Train on your own videos](tasks/train_on_your_own_videos.ipynb) is the notebook for it.
 #
 # ## Exercises
 #
@@ -406,6 +409,7 @@ print("classes:", again.class_names, "- weights equal:", same)
 #
 # ## Further reading
 #
-# - MAGVIT (arXiv 2212.05199): App. B.2, training; Sec. 3.1 and Table 7, a 3D tokenizer that starts from a 2D one
+# - MAGVIT ([arXiv 2212.05199](https://arxiv.org/abs/2212.05199)): App. B.2, training; Sec. 3.1 and Table 7, a 3D tokenizer that starts from a 2D one
 #   (inflation) is fine-tuning, too: `docs/inflation.md`.
 # - In the library: `docs/how_to/own_videos.md`, `share.md`, `troubleshoot.md`; `magvit_keras/run.py`.
+# - Next: [lesson 10](10_scaling_up.ipynb), what it costs.
