@@ -64,6 +64,7 @@ mk.show(videos.arrays(limit=4)["video"], columns=4)
 # |---|---|
 # | `tokenizer` | a preset: `"3dvq_tiny_moving_shapes"` has weights; `"3dvq_base_ucf101"` is for a GPU; or a folder |
 # | `transformer` | `"tiny"`, `"base"`, `"large"`, or constructor arguments |
+# | `start_from` | in the place of both, a whole model that is trained further: `"magvit_tiny_moving_shapes"`, a folder |
 # | `tasks` | any of `list(mk.TASKS)`; those with "class" need sub-folders |
 # | `tokenizer_steps`, `transformer_steps` | thousands. The numbers below only show that it runs |
 # | `adversarial` | sharper pictures, several times the time |
