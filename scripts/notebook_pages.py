@@ -65,8 +65,13 @@ def on_page_content(text, **_):
 
 
 def breakable(cell: str) -> str:
-    """The HTML of a table's cell, where code may be broken after its slashes."""
-    return re.sub(r"(?<=<code>)[^<]*", lambda code: code[0].replace("/", "/<wbr>"), cell)
+    """The HTML of a table's cell, where code may be broken after its slashes, and not within the name of an option."""
+
+    def mended(code: re.Match) -> str:
+        text = code[0].replace("/", "/<wbr>")
+        return re.sub(r"(?<![\w-])--[a-z][a-z-]*", r'<span style="white-space: nowrap">\g<0></span>', text)
+
+    return re.sub(r"(?<=<code>)[^<]*", mended, cell)
 
 
 def mathml(latex: str, display: str = "inline") -> str:
