@@ -7,11 +7,14 @@ import shutil
 import numpy as np
 import pytest
 
+import magvit_keras as mk
 from magvit_keras.data import MovingShapes
 from magvit_keras.demo import DEMO_SHAPES
 from magvit_keras.presets import shipped
 from magvit_keras.presets.image_tokenizers import IMAGE_TOKENIZERS
 from magvit_keras.presets.tokenizers import VIDEO_TOKENIZERS
+from magvit_keras.presets.transformers import MAGVITS
+from magvit_keras.run import load_run
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 
@@ -48,7 +51,7 @@ def test_without_weights_it_is_the_architecture_alone():
 @pytest.mark.once
 def test_what_is_shipped_is_a_preset_and_small():
     folders = {path.name for path in shipped.SHIPPED.iterdir()}
-    known = {**VIDEO_TOKENIZERS, **IMAGE_TOKENIZERS}
+    known = {**VIDEO_TOKENIZERS, **IMAGE_TOKENIZERS, **MAGVITS}
     names = {name for name, entry in known.items() if "shipped" in entry}
     assert folders == {"shapes_classifier", *names}
     assert max(shipped.shipped_weights(name).stat().st_size for name in names) < 20e6
@@ -72,3 +75,21 @@ def test_the_page_says_what_was_measured(name):
     section = page.split(f"## `{name}`")[1].split("\n## ")[0]
     assert f"| {told['psnr_db']} dB |" in section and f"| {told['codes_used']} |" in section
     assert all(command in section for command in told.get("commands", {"only": told.get("command")}).values())
+
+
+@pytest.mark.once
+def test_a_whole_model_that_is_shipped_is_loaded_by_its_name(tmp_path, monkeypatch):
+    tokenizer = mk.VideoTokenizer(8, (1, 1), (True,), 1, embedding_dim=4, codebook_size=16, norm_groups=1)
+    sizes = {"latent_shape": (2, 4, 4), "num_layers": 1, "hidden_size": 8, "num_heads": 2, "mlp_dim": 8}
+    magvit = mk.Magvit(tokenizer, mk.MaskedTransformer(16, num_classes=2, **sizes), class_names=["waves", "clouds"])
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
+    entry = {"description": "", "config": magvit.get_config()}
+    monkeypatch.setitem(MAGVITS, "for_this_test", entry)
+    with pytest.raises(ValueError, match="is not the folder of a run or a preset"):
+        load_run("for_this_test")  # without weights a name is no trained model
+    shipped.write_shipped(magvit, "for_this_test")
+    entry["shipped"] = True
+    loaded = load_run("for_this_test")
+    assert loaded.class_names == ["waves", "clouds"]
+    for before, after in zip(magvit.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_allclose(after, before, rtol=2e-3, atol=1e-4)  # float16
