@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -17,7 +18,6 @@ _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 #: tf.function takes tapes inside tapes, XLA included.
 SECOND_ORDER_COMPILES = True
 
-attention = plain.attention
 convolve_doubled = plain.convolve_doubled
 normalizer = plain.normalizer
 group_norm = plain.group_norm
@@ -38,6 +38,30 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     if at_once and not tf.config.list_logical_devices("GPU"):
         return winograd.convolve_by_matmul(x, kernel, at_once, convolve)
     return ops.conv(x, kernel, strides=1, padding="valid", data_format="channels_last")
+
+
+#: Attention weights that are computed at once on a CPU, in numbers: they stay in the cache.
+_WEIGHTS = 2**21
+
+
+def attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, causal: bool) -> tf.Tensor | None:
+    """softmax(query key) value, each (B, N, heads, D), a few heads at a time; None where that gains nothing (GPUs).
+
+    `query` is scaled already; `causal` makes tokens blind to those after them.
+    """
+    if tf.config.list_logical_devices("GPU"):
+        return None
+    query, key, value = (tf.transpose(x, (0, 2, 1, 3)) for x in (query, key, value))  # (B, heads, N, D)
+    batch, heads, length, _ = query.shape
+    at_once = max(1, _WEIGHTS // ((batch or 1) * length**2))
+    seen = np.tri(length, dtype=bool) if causal else None
+    made = []
+    for first in range(0, heads, at_once):
+        some = slice(first, first + at_once)
+        affinity = tf.cast(tf.matmul(query[:, some], key[:, some], transpose_b=True), "float32")
+        affinity = affinity if seen is None else tf.where(seen, affinity, -1e30)
+        made.append(tf.matmul(tf.cast(tf.nn.softmax(affinity), value.dtype), value[:, some]))
+    return tf.transpose(tf.concat(made, axis=1), (0, 2, 1, 3))
 
 
 def exact_matmul(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
