@@ -79,9 +79,9 @@ def vqgan():
         generator_only_steps=1,
         restart_codes_after=2,
     )
-    # Adam divides a gradient by its own size. Where the terms of one cancel to 1e-5 among others of 0.05, rounding, which
-    # differs between one device and four, is enough to move its weight by a fifth of a step more or less. An epsilon
-    # above such rests lets the gradients themselves be compared; they agree to 1e-6.
+    # Adam divides a gradient by its own size. Where the terms of one cancel to 1e-5 among others of 0.05, rounding,
+    # which differs between one device and four, is enough to move its weight by a fifth of a step more or less. An
+    # epsilon above such rests lets the gradients themselves be compared; they agree to 1e-6.
     adam = keras.optimizers.Adam(1e-3, epsilon=1e-3)
     # The limit is below the norms of the batch's gradients: those of the parts, clipped, would have another mean.
     model.compile(adam, keras.optimizers.SGD(0.1, global_clipnorm=0.05), jit_compile=JIT)
