@@ -301,7 +301,7 @@ print(f"wrap, rolled by 4: {(np.roll(before, 1, axis=2) == after).mean():.1%} of
 #
 # ```python
 # print(tokenizer.count_params() / image_tokenizer.count_params())
-# ones = [w.size for w in image_tokenizer.weights if len(w.shape) == 4 and w.shape[0] == 1]
+# ones = [np.prod(w.shape) for w in image_tokenizer.weights if len(w.shape) == 4 and w.shape[0] == 1]
 # print("in 1x1 kernels:", sum(ones), "in the codebook:", 1024 * tokenizer.embedding_dim)
 # ```
 #

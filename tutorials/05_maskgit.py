@@ -12,7 +12,7 @@
 # - how iterative decoding by confidence works, and why one step is not enough;
 # - how it compares with autoregression, in time and in quality, when both had the same training.
 #
-# About 25 minutes. Background for Sec. 3.2 of the MAGVIT paper; the method is Sec. 3 of MaskGIT (arXiv 2202.04200).
+# About 25 minutes. Background for Sec. 3.2 of the MAGVIT paper; the method is Sec. 3 of MaskGIT ([arXiv 2202.04200](https://arxiv.org/abs/2202.04200)).
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
@@ -50,8 +50,8 @@ keras.utils.set_random_seed(0)
 # %% [markdown]
 # ## Frames as tokens
 #
-# The shipped 2D-VQ makes one token of 4x4 pixels. Frames of 32x32 keep things small: 8x8 tokens, of 1024 codes. The data
-# are single frames of three shapes, with the shape as the class. How much of a frame survives?
+# The shipped 2D-VQ makes one token of 4x4 pixels. Frames of 32x32 keep things small: 8x8 tokens, of 1024 codes. The
+# data are single frames of three shapes, with the shape as the class. How much of a frame survives?
 
 # %%
 tokenizer = mk.ImageTokenizer.from_preset("2dvq_tiny_moving_shapes")
@@ -77,14 +77,15 @@ mk.show(
 # %% [markdown]
 # ## The loss
 #
-# Let $z=(z_1,\dots,z_N)$ be the tokens of an image and $c$ its class. Draw a ratio $r$, replace $\lceil rN\rceil$ tokens at
-# random places $M$ by `[MASK]`, and ask for them:
+# Let $z=(z_1,\dots,z_N)$ be the tokens of an image and $c$ its class. Draw a ratio $r$, replace $\lceil rN\rceil$
+# tokens at random places $M$ by `[MASK]`, and ask for them:
 #
 # $$\mathcal L=\mathbb{E}_{z,\,r,\,M}\;\frac{1}{|M|}\sum_{i\in M}-\log p_\theta(z_i\mid c,\,z_{\bar M}).$$
 #
-# It is BERT's loss with two differences. All positions are predicted from *both* sides, as there; but a masked token is always
-# `[MASK]`, and the ratio is not a fixed 15 %. It is $r=\gamma(u)$ with $u$ uniform in $[0,1)$ and a **mask schedule** $\gamma$, the
-# same function that decoding uses later to say how many tokens are still open. Which ratios does each schedule train?
+# It is BERT's loss with two differences. All positions are predicted from *both* sides, as there; but a masked token is
+# always `[MASK]`, and the ratio is not a fixed 15 %. It is $r=\gamma(u)$ with $u$ uniform in $[0,1)$ and a **mask
+# schedule** $\gamma$, the same function that decoding uses later to say how many tokens are still open. Which ratios
+# does each schedule train?
 
 # %%
 u = np.linspace(0.001, 0.999, 999).astype("float32")
@@ -99,10 +100,11 @@ axes[0].legend(fontsize=7)
 plt.show()
 
 # %% [markdown]
-# The cosine puts most of the training on high ratios, where little is known and prediction is hard; pow0.5 does the opposite.
+# The cosine puts most of the training on high ratios, where little is known and prediction is hard; pow0.5 does the
+# opposite.
 #
-# The model is a `MaskedTransformer`: BERT over $[\text{task},c,z_1,\dots,z_N]$. (The task token is MAGVIT's and always the
-# same here.) The training step in Keras, for all backends:
+# The model is a `MaskedTransformer`: BERT over $[\text{task},c,z_1,\dots,z_N]$. (The task token is MAGVIT's and always
+# the same here.) The training step in Keras, for all backends:
 
 
 # %%
@@ -131,7 +133,8 @@ class MaskedImages(backend.SteppedModel):  # a keras.Model whose loss is written
         ids, labels = ops.cast(data["tokens"], "int32"), ops.cast(data["labels"], "int32")  # (B, N), (B,)
         size = ops.shape(ids)[0]
         ratio = mask_ratio(backend.uniform((size,), self.seed_generator), N, "cosine")
-        ratio = ops.where(self.fixed_ratio > 0, self.fixed_ratio, ratio)  # (B,)
+        fixed = ops.convert_to_tensor(self.fixed_ratio)
+        ratio = ops.where(fixed > 0, fixed, ratio)  # (B,)
         score = backend.uniform((size, N), self.seed_generator)
         is_masked = lowest_scores(score, num_to_mask(ratio, ops.full((size,), N)))  # (B, N)
         inputs = with_prefix(ops.where(is_masked, vocabulary.mask_id, ids), labels)
@@ -166,9 +169,9 @@ print(f"{model.transformer.count_params():,} parameters; guessing costs {np.log(
 # %% [markdown]
 # ## Why the ratio is random
 #
-# Decoding begins with everything masked and ends with hardly anything masked. The network must be good at every ratio that it
-# meets on the way. Train it twice for a moment, once with BERT's 15 % and once with $r=\gamma(u)$. What does each of
-# them say at other ratios?
+# Decoding begins with everything masked and ends with hardly anything masked. The network must be good at every ratio
+# that it meets on the way. Train it twice for a moment, once with BERT's 15 % and once with $r=\gamma(u)$. What does
+# each of them say at other ratios?
 
 # %%
 ratios, by_ratio = (0.15, 0.5, 0.75, 0.9, 1.0), {}
@@ -192,9 +195,9 @@ axis.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The network that knows only 15 % is lost when much is masked: it has never seen such inputs, and what it says there can be worse than
-# guessing. It would have to begin a picture exactly there. The random ratio trains the whole way. It also learns more from each image: at 15 % only
-# one token in seven has a loss.
+# The network that knows only 15 % is lost when much is masked: it has never seen such inputs, and what it says there
+# can be worse than guessing. It would have to begin a picture exactly there. The random ratio trains the whole way. It
+# also learns more from each image: at 15 % only one token in seven has a loss.
 #
 # ## Training
 #
@@ -209,17 +212,17 @@ print(f"{time.perf_counter() - start:.0f} s")
 mk.visualize.plot_history(history)
 
 # %% [markdown]
-# The accuracy looks poor, and says little: many codes look alike, so that the exact one of a flat patch of background is a matter of chance. The
-# loss is what counts.
+# The accuracy looks poor, and says little: many codes look alike, so that the exact one of a flat patch of background
+# is a matter of chance. The loss is what counts.
 #
 # ## Drawing pictures
 #
-# The network gives $p_\theta(z_i\mid\cdot)$ for each masked position *alone*. Drawing all of them at once, in one step, is drawing from
-# $\prod_i p_\theta(z_i\mid c)$: if the background can be blue or green, each patch decides for itself.
+# The network gives $p_\theta(z_i\mid\cdot)$ for each masked position *alone*. Drawing all of them at once, in one step,
+# is drawing from $\prod_i p_\theta(z_i\mid c)$: if the background can be blue or green, each patch decides for itself.
 #
-# **Iterative decoding** draws all masked tokens, keeps those with the highest probability, masks the others again, and repeats;
-# after step $t$ of $K$ a share $\gamma((t+1)/K)$ of the tokens is still masked. A little Gumbel noise on the confidence, fading
-# with $t$, keeps the first choices from always being the same.
+# **Iterative decoding** draws all masked tokens, keeps those with the highest probability, masks the others again, and
+# repeats; after step $t$ of $K$ a share $\gamma((t+1)/K)$ of the tokens is still masked. A little Gumbel noise on the
+# confidence, fading with $t$, keeps the first choices from always being the same.
 
 
 # %%
@@ -257,8 +260,8 @@ painted = mk.visualize.upscale(painted, 4).reshape(8, len(wanted), 32, 32, 3)
 mk.show({f"{k + 1}": painted[k, ::2] for k in (0, 1, 3, 5, 6, 7)} | {"image": pixels(steps[-1])[::2]}, fps=0, scale=2)
 
 # %% [markdown]
-# Grey is masked. The first steps settle a few scattered tokens, the last ones most of the picture. Now, how many steps does it
-# take?
+# Grey is masked. The first steps settle a few scattered tokens, the last ones most of the picture. Now, how many steps
+# does it take?
 
 # %%
 wanted = np.repeat(np.arange(len(SHAPES), dtype="int32"), 4 if FAST else 20)
@@ -272,13 +275,14 @@ rows = {name.split()[0]: pixels(ids[::every][:8]) for name, ids in samples.items
 mk.show({**rows, "real": frames[:8]}, fps=0, scale=2)
 
 # %% [markdown]
-# With one step every patch is plausible and the whole is not: a mosaic. A few steps later background and shape agree with
-# themselves.
+# With one step every patch is plausible and the whole is not: a mosaic. A few steps later background and shape agree
+# with themselves.
 #
 # ## The rival: one token after the other
 #
 # Autoregression writes $p(z\mid c)=\prod_i p(z_i\mid c,z_{<i})$. It is exact, and takes $N$ steps. The same transformer
-# with a causal mask, trained for as many epochs on the same images; it predicts all tokens of each image, none is masked.
+# with a causal mask, trained for as many epochs on the same images; it predicts all tokens of each image, none is
+# masked.
 
 
 # %%
@@ -305,8 +309,8 @@ print(f"{time.perf_counter() - start:.0f} s, held-out loss {loss:.2f} nats a tok
 
 
 # %% [markdown]
-# `decode_autoregressive` keeps the keys and values of the tokens so far, so that a step costs one token and not the whole sequence.
-# The first call compiles; the second one is timed.
+# `decode_autoregressive` keeps the keys and values of the tokens so far, so that a step costs one token and not the
+# whole sequence. The first call compiles; the second one is timed.
 
 
 # %%
@@ -327,9 +331,10 @@ samples["in order"] = ids
 mk.show({"in order": pixels(ids[::every][:8]), "8 steps": rows["8"], "real": frames[:8]}, fps=0, scale=2)
 
 # %% [markdown]
-# Which is better? Compare distributions, not pictures: describe each image by nine numbers (for each colour its mean, its deviation, and
-# the mean difference of neighbouring pixels) and take the Frechet distance between samples and real frames. It is small only if
-# the samples are both as smooth and as varied as the real ones. Lesson 8 does this with a trained network in place of nine numbers.
+# Which is better? Compare distributions, not pictures: describe each image by nine numbers (for each colour its mean,
+# its deviation, and the mean difference of neighbouring pixels) and take the Frechet distance between samples and real
+# frames. It is small only if the samples are both as smooth and as varied as the real ones. [Lesson
+# 8](08_evaluation.ipynb) does this with a trained network in place of nine numbers.
 
 
 # %%
@@ -362,6 +367,119 @@ axis.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# E5TEXT
+# Two things to read off. The first is the price. A step of masked decoding looks at the whole sequence, a step in order
+# at one new token only; what masked decoding saves is the *number* of steps, which have to wait for one another. Where
+# a pass over all tokens takes hardly longer than one over a single token, on a GPU or TPU, that number is the time. The
+# seconds here are those of this machine, and of a loop in Python against one that is compiled as a whole.
+#
+# The second is quality. Where does the distance stop falling, and how near to other real frames does it come? More
+# steps repair what independent draws break, but there is only so much to repair; the rest is what the network has not
+# learned, and no number of steps adds that. And the distance itself is an estimate from few pictures: it is above zero
+# for real frames too, and draws from another seed give another one. Differences of that size mean nothing. The paper
+# makes this comparison for video, with the same transformer and tokenizer on both sides, in Table 6.
 #
 # ## Exercises
+#
+# **1. Schedules.** Decode in eight steps with "uniform", "cosine", "pow3" and "pow0.5". Which leave most tokens to the
+# late steps, and which should be good?
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# for schedule in ("uniform", "cosine", "pow3", "pow0.5"):
+#     settled = -np.diff([N, *(int(ratio * N) for ratio in mask_ratios(8, N, schedule)[:-1]), 0])
+#     print(f"{schedule:8s} {distance(sample(wanted, 8, schedule)[-1]):.4f}, tokens settled in each step: {settled}")
+# ```
+#
+# "cosine" and "pow3" are concave: few tokens at first, when little is known and each draw is a guess, many at the end,
+# when the rest nearly follows. "pow0.5" is convex and settles a third of the picture in the first step, from marginals
+# alone. MaskGIT finds the concave ones best, the cosine before all. Is that so here, and is the difference larger than
+# that of two seeds? Call `sample` twice to know.
+#
+# </details>
+#
+# **2. The noise on the confidence.** What do temperatures of 0 and 8 do to the pictures? Measure variety as well as
+# distance. Note that the tokens themselves are drawn from the softmax either way.
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# for temperature in (0.0, 1.0, 8.0):
+#     ids = sample(wanted, 8, temperature=temperature)[-1]
+#     made = pixels(ids)
+#     variety = made.reshape(len(SHAPES), -1, *made.shape[1:]).std(axis=1).mean()
+#     print(f"temperature {temperature}: distance {distance(ids):.4f}, deviation within a class {variety:.3f}")
+# mk.show(made[:8], fps=0)
+# ```
+#
+# Without noise the surest draws stay, and the surest are the commonest: what is rare is masked again until it has
+# become common. With much noise the order is random, as if confidence did not count, and unlikely draws stay. The
+# useful temperature lies between, and depends on the model.
+#
+# </details>
+#
+# **3. Filling in.** The same network completes pictures. Give it the left half of the tokens of held-out frames; what
+# must change in `sample`?
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def complete(ids, labels, num_steps):
+#     """Draws what is `mask_id` in ids (B, N), as many in each image."""
+#     count = int(np.sum(ids[0] == mask_id))
+#     for ratio in mask_ratios(num_steps, count):
+#         logits, masked = predict(ids, labels), ids == mask_id
+#         drawn = np.argmax(logits + rng.gumbel(size=logits.shape), axis=-1)
+#         score = np.take_along_axis(logits, drawn[..., None], -1)[..., 0] - np.log(np.exp(logits).sum(-1))
+#         score[~masked] = np.inf
+#         ids = np.where(masked, drawn, ids).astype("int32")
+#         np.put_along_axis(ids, np.argsort(score, axis=1)[:, : int(ratio * count)], mask_id, axis=1)
+#     return ids
+#
+#
+# whole, kinds = held_out["tokens"][: len(wanted)], held_out["labels"][: len(wanted)]
+# halves = whole.reshape(-1, *GRID).copy()
+# halves[:, :, GRID[1] // 2 :] = mask_id
+# done = complete(halves.reshape(-1, N), kinds, 8)
+# mk.show({"completed": pixels(done[:8]), "real": pixels(whole[:8])}, fps=0, scale=2)
+# ```
+#
+# It starts from the given tokens in place of `[MASK]` everywhere, and the schedule counts the open ones only. Nothing
+# is trained for it: any set of masked places was an example in training. It works because here the tokens of the left
+# half were made from the *whole* picture. Given the left half of the pixels only, the tokens at the seam would be
+# others, and that is the problem which COMMIT solves ([lesson 6](06_commit.ipynb)).
+#
+# </details>
+#
+# **4. No way back.** A token that is settled stays, even if it turns out not to fit. Why not drop the line with
+# `np.inf`, so that the least sure of *all* tokens are masked again? First look at what the network says about tokens
+# that it sees.
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# seen = np.random.default_rng(0).random(whole.shape) < 0.5
+# logits = predict(np.where(seen, whole, mask_id), kinds)
+# log_p = np.take_along_axis(logits, whole[..., None], -1)[..., 0] - np.log(np.exp(logits).sum(-1))
+# print(f"log p of the right token: where it is seen {log_p[seen].mean():.2f}, where masked {log_p[~seen].mean():.2f}")
+# ```
+#
+# A token that is seen could simply be copied, with log p of 0. But no loss ever asked for it: only masked places count,
+# and so what the network says elsewhere is not a judgement of the token that stands there. To take back a choice takes
+# a network that was trained to judge; Token-Critic is one.
+#
+# </details>
+#
+# ## Further reading
+#
+# - Chang et al., *MaskGIT* ([arXiv 2202.04200](https://arxiv.org/abs/2202.04200)): Sec. 3 for training and decoding,
+#   Sec. 4.4 for the schedules.
+# - MAGVIT ([arXiv 2212.05199](https://arxiv.org/abs/2212.05199)): Sec. 2 tells of MaskGIT, Sec. 3.2 what video adds; Table 6
+#   compares with autoregression. Files: `magvit_keras/commit/masking.py`, `magvit_keras/decoding/schedules.py`,
+#   `sampling.py`, `autoregressive.py`.
+# - Ghazvininejad et al., *Mask-Predict* ([arXiv 1904.09324](https://arxiv.org/abs/1904.09324)): the same decoding, in
+#   translation, where it comes from.
+# - Esser et al., *Taming transformers* ([arXiv 2012.09841](https://arxiv.org/abs/2012.09841)): tokens in order.
+# - Lezama et al., *Token-Critic* ([arXiv 2209.04439](https://arxiv.org/abs/2209.04439)): a network that says which tokens
+#   to take back.
+# - Next: [lesson 6](06_commit.ipynb), conditions made of pixels, and ten tasks in one model.
