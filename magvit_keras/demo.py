@@ -98,7 +98,7 @@ def ten_tasks(magvit: Magvit, num_steps: int) -> Iterator[Made]:
 def fine_tune(magvit: Magvit, out: pathlib.Path, fast: bool, verbose: int) -> FineTuned:
     """Trains the transformer on video files of another look by `fit`; keeps the model as the preset `out/model`."""
     frames, height, width = magvit.video_shape
-    count, epochs = (6, 1) if fast else (36, 4)
+    count, epochs = (6, 1) if fast else (25, 4)
     MovingShapes(count, frames, (height, width), **NEW_LOOK).write_videos(out / "videos", fps=_FPS)
     videos = VideoFolder(out / "videos", frames, (height, width), class_names=magvit.class_names)
     training, held_out = videos.split(0.2, seed=0)
