@@ -155,10 +155,8 @@ def goals(rows: list[dict]) -> list[str]:
             times = shares[best] / FLAX[program]
             parts = 12 * GFLOP["transformer"] / GOALS["transformer"] + GFLOP["decode"] / GOALS["decode"]
             both = GFLOP["generate"] / parts / FLAX[program]
-            text += (
-                f" That is {times:.1f} times as fast as at the Flax code's rates; 3 was the goal. (A transformer and a "
-            )
-            text += f"decoder that just reach theirs make {both:.1f}.)"
+            text += f" That is {times:.1f} times as fast as at the Flax code's rates; 3 was the goal. A transformer "
+            text += f"and a decoder that just reach theirs make {both:.1f}."
         low = [f"{name} {share:.2f}" for name, share in shares.items() if share < ON_EACH]
         if program != "generate":
             text += f" At least {ON_EACH} on each backend: {'missed by ' + ', '.join(low) if low else 'reached'}."

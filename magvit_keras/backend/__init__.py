@@ -2,7 +2,8 @@
 
 convolve(x, kernel)                        stride-1 convolution without padding, channels last
 convolve_doubled(x, kernel, double)        the same after nearest upsampling, or None where that is done in phases
-attention(query, key, value, causal)       attention in one pass, or None where it is done in steps
+attention(query, key, value, scale, causal)   attention in one pass, or None where it is done in steps
+dense(x, kernel, bias, axes)               a product with the bias in it, or None where that gains nothing
 group_norm(x, groups, scale, bias, epsilon)   group normalization in float32, channels last
 normalizer(x, groups, ...)                 group normalization as a function of `x` padded, or None
 pad(x, widths, mode)                       pads the axes between batch and channels
@@ -48,6 +49,7 @@ apply_gradients = _chosen.apply_gradients
 attention = _chosen.attention
 convolve = _chosen.convolve
 convolve_doubled = _chosen.convolve_doubled
+dense = _chosen.dense
 exact_matmul = _chosen.exact_matmul
 forget_compiled = _chosen.forget_compiled
 full_precision = _chosen.full_precision
@@ -68,6 +70,7 @@ __all__ = [
     "choose_rows",
     "convolve",
     "convolve_doubled",
+    "dense",
     "distribution",
     "exact_matmul",
     "forget_compiled",

@@ -20,6 +20,7 @@ _TARGET: contextvars.ContextVar[str | None] = contextvars.ContextVar("magvit_ker
 #: XLA differentiates a traced gradient like any other function.
 SECOND_ORDER_COMPILES = True
 
+dense = plain.dense
 pad = plain.pad
 
 
@@ -81,18 +82,18 @@ def _convolve_2d_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return x[:, :-1]
 
 
-def attention(query: jax.Array, key: jax.Array, value: jax.Array, causal: bool) -> jax.Array | None:
-    """softmax(query key) value, each (B, N, heads, D), in one pass; None where XLA does it in steps.
+def attention(query: jax.Array, key: jax.Array, value: jax.Array, scale: float, causal: bool) -> jax.Array | None:
+    """softmax(scale query key) value, each (B, N, heads, D), in one pass; None where XLA does it in steps.
 
-    `query` is scaled already; `causal` makes tokens blind to those after them.
+    `causal` makes tokens blind to those after them.
     """
     if keras.distribution.distribution() is not None and _platform() != "gpu":
         return None  # neither kernel nor loop is shared between devices
     if _platform() == "gpu":
         # cuDNN's flash attention where the card, the precision and the sizes allow it, which Keras finds out.
-        return keras.ops.dot_product_attention(query, key, value, scale=1.0, is_causal=causal)
+        return keras.ops.dot_product_attention(query, key, value, scale=scale, is_causal=causal)
     forms = {"cpu": _attention_by_heads, "tpu": jax_tpu.attention}
-    return forms[_platform()](query, key, value, causal) if _platform() in forms else None
+    return forms[_platform()](query * scale, key, value, causal) if _platform() in forms else None
 
 
 def _attention_by_heads(query: jax.Array, key: jax.Array, value: jax.Array, causal: bool) -> jax.Array:

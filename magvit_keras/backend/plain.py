@@ -20,8 +20,8 @@ def group_norm(x: Any, groups: int, scale: Any, bias: Any, epsilon: float) -> An
     return x * (ops.rsqrt(variance + epsilon) * scale) + bias
 
 
-def attention(query: Any, key: Any, value: Any, causal: bool) -> None:
-    """None: attention is done in steps, see `layers.transformer_block`."""
+def dense(x: Any, kernel: Any, bias: Any, axes: int) -> None:
+    """None: the layer does it, and the compiler joins product and bias."""
 
 
 def convolve_doubled(x: Any, kernel: Any, double: Any) -> None:

@@ -19,6 +19,7 @@ _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 SECOND_ORDER_COMPILES = True
 
 convolve_doubled = plain.convolve_doubled
+dense = plain.dense
 normalizer = plain.normalizer
 group_norm = plain.group_norm
 pad = plain.pad
@@ -44,14 +45,14 @@ def convolve(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 _WEIGHTS = 2**21
 
 
-def attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, causal: bool) -> tf.Tensor | None:
-    """softmax(query key) value, each (B, N, heads, D), a few heads at a time; None where that gains nothing (GPUs).
+def attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, scale: float, causal: bool) -> tf.Tensor | None:
+    """softmax(scale query key) value, each (B, N, heads, D), some heads at a time; None where that gains nothing.
 
-    `query` is scaled already; `causal` makes tokens blind to those after them.
+    `causal` makes tokens blind to those after them.
     """
     if tf.config.list_logical_devices("GPU"):
         return None
-    query, key, value = (tf.transpose(x, (0, 2, 1, 3)) for x in (query, key, value))  # (B, heads, N, D)
+    query, key, value = (tf.transpose(x, (0, 2, 1, 3)) for x in (query * scale, key, value))  # (B, heads, N, D)
     batch, heads, length, _ = query.shape
     at_once = max(1, _WEIGHTS // ((batch or 1) * length**2))
     seen = np.tri(length, dtype=bool) if causal else None

@@ -53,14 +53,24 @@ def _convolve_fewer_products(x: torch.Tensor, kernel: torch.Tensor, at_once: int
     return y
 
 
-def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool) -> torch.Tensor:
-    """softmax(query key) value, each (B, N, heads, D), by the fused kernel of the device, which keeps no weights.
+def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, causal: bool) -> torch.Tensor:
+    """softmax(scale query key) value, each (B, N, heads, D), by the fused kernel of the device, which keeps no weights.
 
-    `query` is scaled already; `causal` makes tokens blind to those after them.
+    `causal` makes tokens blind to those after them.
     """
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))
     attend = torch.nn.functional.scaled_dot_product_attention
-    return attend(query, key, value, is_causal=causal, scale=1.0).transpose(1, 2)
+    return attend(query, key, value, is_causal=causal, scale=scale).transpose(1, 2)
+
+
+def dense(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, axes: int) -> torch.Tensor:
+    """The last `axes` axes of `x` times the first of the kernel, plus bias: one product of two matrices.
+
+    Keras adds the bias in a pass of its own, and takes an `EinsumDense` by the slower product of stacks of matrices.
+    """
+    inputs = kernel.shape[:axes].numel()
+    made = torch.addmm(bias.reshape(-1), x.reshape(-1, inputs), kernel.reshape(inputs, -1))
+    return made.reshape(*x.shape[: x.ndim - axes], *kernel.shape[axes:])
 
 
 def group_norm(x: torch.Tensor, groups: int, scale: torch.Tensor, bias: torch.Tensor, epsilon: float) -> torch.Tensor:

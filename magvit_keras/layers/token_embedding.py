@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from magvit_keras.factors import split_ids
+from magvit_keras.layers.dense import dense
 from magvit_keras.layers.initial_values import TruncatedNormal
 
 # LayerNorm's epsilon in the authors' BERT.
@@ -183,7 +184,7 @@ class TokenOutput(keras.layers.Layer):
         Returns:
             (B,N,V) float32, or (B,N,columns).
         """
-        x = ops.cast(self.norm(ops.gelu(self.dense(x), approximate=True)), self.compute_dtype)
+        x = ops.cast(self.norm(ops.gelu(dense(self.dense, x), approximate=True)), self.compute_dtype)
         table = ops.cast(ops.convert_to_tensor(table), self.compute_dtype)[:columns]
         bias = ops.cast(ops.convert_to_tensor(self.bias), "float32")[:columns]
         return ops.cast(ops.matmul(x, ops.transpose(table)), "float32") + bias

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from magvit_keras import backend
+from magvit_keras.layers.dense import dense
 from magvit_keras.layers.token_embedding import bert_initializer, layer_norm
 
 
@@ -61,11 +62,11 @@ class SelfAttention(keras.layers.Layer):
 
     def call(self, x, training=None):
         """(B,N,D) -> (B,N,D)."""
-        key, value = self.key(x), self.value(x)  # (B,N,h,k)
+        key, value = dense(self.key, x), dense(self.value, x)  # (B,N,h,k)
         if not (training and self.dropout_rate):
-            made = backend.attention(self._query(x), key, value, self.causal)
+            made = backend.attention(dense(self.query, x), key, value, self.head_dim**-0.5, self.causal)
             if made is not None:
-                return self.out(made)
+                return dense(self.out, made, axes=2)
         seen = np.tri(x.shape[1], dtype=bool) if self.causal else None  # (N,N)
         return self._attend(x, key, value, seen, training)
 
@@ -101,7 +102,7 @@ class SelfAttention(keras.layers.Layer):
         return self._weights(looking, self.key(x), seen)[:, :, 0]
 
     def _query(self, x):
-        return self.query(x) * self.head_dim**-0.5  # (B,N,h,k)
+        return dense(self.query, x) * self.head_dim**-0.5  # (B,N,h,k)
 
     def _weights(self, x, key, seen):
         affinity = ops.cast(ops.einsum("bqhk,bmhk->bhqm", self._query(x), key), "float32")
@@ -112,7 +113,7 @@ class SelfAttention(keras.layers.Layer):
     def _attend(self, x, key, value, seen, training):
         weights = self._weights(x, key, seen)
         weights = ops.cast(self.dropout(weights, training=training), self.compute_dtype)
-        return self.out(ops.einsum("bhqm,bmhk->bqhk", weights, value))
+        return dense(self.out, ops.einsum("bhqm,bmhk->bqhk", weights, value), axes=2)
 
     def compute_output_shape(self, input_shape, *args, **kwargs):
         """The shape stays."""
@@ -198,8 +199,8 @@ class TransformerBlock(keras.layers.Layer):
     def _after_attention(self, x, attended, training):
         attended = self.attention_dropout(attended, training=training)
         x = ops.cast(self.attention_norm(x + attended), self.compute_dtype)
-        hidden = ops.gelu(self.mlp_in(x), approximate=True)  # (B,N,mlp_dim)
-        hidden = self.mlp_dropout(self.mlp_out(hidden), training=training)
+        hidden = ops.gelu(dense(self.mlp_in, x), approximate=True)  # (B,N,mlp_dim)
+        hidden = self.mlp_dropout(dense(self.mlp_out, hidden), training=training)
         return ops.cast(self.mlp_norm(x + hidden), self.compute_dtype)
 
     def compute_output_shape(self, input_shape, *args, **kwargs):
