@@ -101,11 +101,15 @@ def footnote(summary: dict[str, Any]) -> str:
     b = summary["budget"]
     made = "; ".join(sorted({", ".join((m["date"], m["software"], m["machine"])) for m in summary["made"]}))
     seeds = ", ".join(map(str, summary["seeds"]))
+    steps = f"{b['transformer_steps']} steps of {b['transformer_batch']}"
+    transformer = f"a transformer of {b['layers']} layers and width {b['hidden']}"
+    sizes = {
+        "table7": f"{b['frames']}x{b['size']}x{b['size']}; {b['tokenizer_steps']} steps of {b['tokenizer_batch']}",
+        "figure5": f"{b['frames']} frames; {transformer}",
+    }.get(summary["table"], f"{b['frames']}x{b['large_size']}x{b['large_size']}; {transformer}, {steps}")
     return (
-        f"Mean (standard deviation) over the seeds {seeds or 'none'}. Moving Shapes of "
-        f"{b['frames']}x{b['size']}x{b['size']}, {b['train_clips']} clips to train on and {b['test_clips']} held out; "
-        f"{b['tokenizer_steps']} steps of {b['tokenizer_batch']} clips for a tokenizer, {b['transformer_steps']} steps "
-        f"of {b['transformer_batch']} for a transformer of {b['layers']} layers and width {b['hidden']}. "
+        f"Mean (standard deviation) over the seeds {seeds or 'none'}. {b['train_clips']} clips of Moving Shapes "
+        f"to train on, {b['test_clips']} held out, {sizes}. "
         f"{summary['cells']} cells. {made or 'Nothing measured yet'}. "
         f"`{summary['command']}`. The paper's numbers: {summary['paper']}; other data and another network behind FVD: "
         "compare orderings only."

@@ -13,9 +13,9 @@ class Budget:
         train_clips: different clips to train on; another seed trains on other clips.
         test_clips: held-out clips, the same for all seeds.
         frames: T of a clip.
-        size: height and width of a clip.
-        texture: contrast of the textures of the clips, 0 to 1.
-        filters: base width of the tokenizers.
+        size: height and width of the clips of Table 7, on which tokenizers are trained.
+        texture: contrast of their textures, 0 to 1.
+        filters: base width of the tokenizers of Table 7.
         channel_multipliers: their levels.
         temporal_downsample: of the 3D-VQ.
         embedding_dim: width of a code.
@@ -23,6 +23,11 @@ class Budget:
         tokenizer_steps: optimizer steps of every tokenizer, the 2D-VQ included.
         tokenizer_batch: clips in a batch.
         tokenizer_rate: peak of the learning rate.
+        large_size: height and width of the clips of Tables 4 to 6, whose 3D-VQ comes with the package.
+        large_texture: contrast of their textures; what the shipped tokenizer knows.
+        image_steps: optimizer steps of the 2D-VQ of Table 6.
+        image_batch: clips in its batches.
+        image_rate: peak of its learning rate.
         layers: of the transformers.
         hidden: their width; the MLPs are four times as wide.
         heads: attention heads.
@@ -48,11 +53,16 @@ class Budget:
     tokenizer_steps: int = 400
     tokenizer_batch: int = 8
     tokenizer_rate: float = 2e-3
+    large_size: int = 32
+    large_texture: float = 0.15
+    image_steps: int = 400
+    image_batch: int = 4
+    image_rate: float = 1e-3
     layers: int = 2
     hidden: int = 96
     heads: int = 4
     transformer_steps: int = 300
-    transformer_batch: int = 16
+    transformer_batch: int = 8
     transformer_rate: float = 2e-3
     num_steps: int = 12
     temperature: float = 4.5
@@ -67,7 +77,8 @@ BUDGETS = {
         train_clips=96,
         test_clips=48,
         tokenizer_steps=60,
-        transformer_steps=80,
+        image_steps=40,
+        transformer_steps=50,
         repeats=2,
         timed_sizes=(16, 32),
     ),

@@ -19,7 +19,7 @@ def measure(workshop: Workshop, row: Row, seed: int) -> dict[str, float]:
     options = dict(row.options)
     only = options.pop("only", None)
     magvit = workshop.magvit(seed=seed, tasks=(only,) if only else tuple(TASKS), **options)
-    clips = workshop.clips("test")
+    clips = workshop.clips("test", large=True)
     judge = Judge(clips["video"], magvit.tokenizer)
     scores = {}
     for name, task in TASKS.items():

@@ -13,7 +13,7 @@ KEYS = ("fvd_tokens", "fvd", "accuracy")
 def measure(workshop: Workshop, row: Row, seed: int) -> dict[str, float | None]:
     """Frame prediction by a model for it alone, and the mean over eight tasks by a model for all of them."""
     b = workshop.budget
-    clips = workshop.clips("test")
+    clips = workshop.clips("test", large=True)
     call = {"num_steps": b.num_steps, "temperature": b.temperature}
     options = {key: value for key, value in row.options.items() if key not in ("name", "eight")}
     name = row.options["name"].removesuffix("-frame_prediction")

@@ -13,7 +13,7 @@ def measure(workshop: Workshop, row: Row, seed: int) -> dict[str, float]:
     """Quality and cost of frame prediction from one frame."""
     b = workshop.budget
     magvit = workshop.magvit(seed=seed, tasks=("frame_prediction",), **row.options)
-    clips = workshop.clips("test")
+    clips = workshop.clips("test", large=True)
     call = {"num_steps": b.num_steps, "temperature": b.temperature}
     scores = generation_scores(magvit, "frame_prediction", clips, Judge(clips["video"], magvit.tokenizer), **call)
     given = clips["video"][:_TIMED_CLIPS]
@@ -38,15 +38,15 @@ TABLE = Table(
     about=(
         "Frame prediction from one frame, on held-out clips; shapes-FVD to the clips themselves, and to the "
         "tokenizer's reconstructions of them, which is what the transformer alone is to blame for. MaskGIT is "
-        "latent masking in training and in decoding. The 3D-VQ is the centrally inflated one of Table 7, the 2D-VQ "
-        "is the one that it was inflated from. All transformers have equal sizes and take equal steps on equal "
-        "batches of clips, so the one of the 2D-VQ costs more."
+        "latent masking in training and in decoding. The 3D-VQ comes with the package; the 2D-VQ, of its sizes, is "
+        "trained here and for fewer steps, so only the second distance is fair to its row. All transformers have "
+        "equal sizes and take equal steps on equal batches of clips, so the one of the 2D-VQ costs more."
     ),
     rows=(
         Row(
             "maskgit_2d",
             "MaskGIT, 2D-VQ",
-            {"name": "latent2d-frame_prediction", "condition_mode": "latent", "kind": "2d"},
+            {"name": "latent2d-frame_prediction", "condition_mode": "latent", "kind": "large_2d"},
         ),
         Row("maskgit_3d", "MaskGIT, 3D-VQ", LATENT),
         Row(
@@ -67,7 +67,7 @@ TABLE = Table(
         Column("clock", "time a clip, ms", 1),
     ),
     claims=(
-        Claim("fvd", "maskgit_3d", "maskgit_2d"),
+        Claim("fvd_tokens", "maskgit_3d", "maskgit_2d"),
         Claim("fvd", "autoregressive", "maskgit_3d"),
         Claim("fvd", "commit", "autoregressive"),
         Claim("fvd", "commit", "maskgit_3d"),

@@ -17,6 +17,7 @@ from magvit_keras.data import MovingShapes
 from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.magvit import Magvit
 from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
+from magvit_keras.presets.tokenizers import VIDEO_TOKENIZERS
 from magvit_keras.reproduce.plan import Budget
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.inflation import inflate
@@ -28,12 +29,15 @@ from magvit_keras.transformer.masked_transformer import MaskedTransformer
 SHAPES = {"shapes": ("circle", "square", "star"), "motions": ("left_right", "up_down", "orbit"), "occlusion": 0.0}
 #: The tokenizers of Table 7: the 2D-VQ, and the three starts of the 3D-VQ.
 TOKENIZERS = ("2d", "scratch", "average", "central")
+#: The 3D-VQ of Tables 4 to 6; it was trained for longer than a table may take.
+SHIPPED = "3dvq_moving_shapes"
 #: Tasks without a class, the eight of the paper's BAIR model.
 EIGHT_TASKS = tuple(name for name, task in TASKS.items() if not task.needs_class)
 
 #: Fields of a budget on which no weights depend, and those on which no tokenizer does.
 EVALUATION = {"test_clips", "num_steps", "temperature", "repeats", "timed_sizes"}
 TRANSFORMER = {"layers", "hidden", "heads", "transformer_steps", "transformer_batch", "transformer_rate"}
+LARGE = {"large_size", "large_texture", "image_steps", "image_batch", "image_rate"}
 
 
 class Workshop:
@@ -49,19 +53,31 @@ class Workshop:
         self.budget, self.folder, self.note = budget, pathlib.Path(folder), note
         self._clips: dict[Any, dict[str, np.ndarray]] = {}
 
-    def clips(self, split: str = "train", seed: int = 0) -> dict[str, np.ndarray]:
-        """Clips of the split as arrays, "video" and "label"; those held out are the same for all seeds."""
+    def clips(self, split: str = "train", seed: int = 0, large: bool = False) -> dict[str, np.ndarray]:
+        """Clips of the split as arrays, "video" and "label"; those held out are the same for all seeds.
+
+        Args:
+            split: "train" or "test".
+            seed: of the clips to train on.
+            large: those of Tables 4 to 6; else of Table 7.
+        """
         b = self.budget
+        size, texture = (b.large_size, b.large_texture) if large else (b.size, b.texture)
         count = b.train_clips if split == "train" else b.test_clips
-        key = (split, seed if split == "train" else 0)
+        key = (split, seed if split == "train" else 0, large)
         if key not in self._clips:
-            source = MovingShapes(count, b.frames, (b.size, b.size), key[1], split, texture=b.texture, **SHAPES)
+            source = MovingShapes(count, b.frames, (size, size), key[1], split, texture=texture, **SHAPES)
             self._clips[key] = source.arrays()
         return self._clips[key]
 
     def new_tokenizer(self, kind: str) -> ImageTokenizer | VideoTokenizer:
-        """An untrained tokenizer: "2d", or any other of `TOKENIZERS` for the 3D-VQ."""
+        """A tokenizer as it starts: "2d", or any other of `TOKENIZERS` for the 3D-VQ of Table 7; see `tokenizer`."""
         b = self.budget
+        if kind == "shipped":
+            return VideoTokenizer.from_preset(SHIPPED)
+        if kind == "large_2d":
+            config = VIDEO_TOKENIZERS[SHIPPED]["config"]
+            return ImageTokenizer(**{k: v for k, v in config.items() if k != "temporal_downsample"})
         shared = {
             "filters": b.filters,
             "channel_multipliers": b.channel_multipliers,
@@ -76,30 +92,43 @@ class Workshop:
         return VideoTokenizer(temporal_downsample=b.temporal_downsample, **shared)
 
     def tokenizer(self, kind: str, seed: int) -> ImageTokenizer | VideoTokenizer:
-        """The trained tokenizer of that kind: equal steps, the same clips in the same order for all kinds."""
-        if kind not in TOKENIZERS:
-            raise ValueError(f"Unknown tokenizer {kind!r}; expected one of {', '.join(TOKENIZERS)}.")
+        """The trained tokenizer of that kind.
+
+        Args:
+            kind: one of `TOKENIZERS`, which take equal steps on the same clips in the same order; "shipped", the 3D-VQ
+                that comes with the package; or "large_2d", a 2D-VQ of its sizes.
+            seed: of weights and clips.
+
+        Raises:
+            ValueError: an unknown kind.
+        """
+        if kind == "shipped":
+            return self.new_tokenizer(kind)
+        if kind not in (*TOKENIZERS, "large_2d"):
+            raise ValueError(f"Unknown tokenizer {kind!r}; expected {', '.join(TOKENIZERS)}, shipped or large_2d.")
         images = self.tokenizer("2d", seed) if kind in ("average", "central") else None
         keras.utils.set_random_seed(seed)
         made = self.new_tokenizer(kind)
 
         def train() -> None:
-            b = self.budget
+            b, large = self.budget, kind == "large_2d"
+            steps, batch, rate = (
+                (b.image_steps, b.image_batch, b.image_rate)
+                if large
+                else (b.tokenizer_steps, b.tokenizer_batch, b.tokenizer_rate)
+            )
             if images is not None:
                 inflate(images, made, mode=kind)
-            made.compile(optimizer=tokenizer_optimizer(b.tokenizer_steps, b.tokenizer_rate, beta_1=0.9))
-            made.fit(
-                ClipBatches(self.clips("train", seed)["video"], b.tokenizer_batch, seed, b.tokenizer_steps),
-                shuffle=False,
-                verbose=0,
-            )
+            made.compile(optimizer=tokenizer_optimizer(steps, rate, beta_1=0.9))
+            clips = self.clips("train", seed, large)["video"]
+            made.fit(ClipBatches(clips, batch, seed, steps), shuffle=False, verbose=0)
 
         self._kept(made, f"tokenizer-{kind}-seed{seed}", train)
         return made
 
     def tokens(self, kind: str, seed: int, tasks: Sequence[str]) -> dict[str, np.ndarray]:
         """Tokens of the training clips and of their condition clips, for the tasks in their order."""
-        clips, tokenizer = self.clips("train", seed), None
+        clips, tokenizer = self.clips("train", seed, large=True), None
         columns = []
         for task in tasks:
             path = self.folder / f"tokens-{kind}-seed{seed}-{task}.npz"
@@ -128,9 +157,9 @@ class Workshop:
     ) -> Magvit:
         """An untrained model; with `condition_mode="prefix"` the condition's tokens are part of its prefix."""
         b = self.budget
-        latent_shape = tokenizer.latent_shape((b.frames, size or b.size, size or b.size))
+        latent_shape = tokenizer.latent_shape((b.frames, size or b.large_size, size or b.large_size))
         transformer = MaskedTransformer(
-            b.codebook_size,
+            tokenizer.codebook_size,
             num_classes=len(SHAPES["shapes"]) * len(SHAPES["motions"]),
             latent_shape=latent_shape,
             num_layers=b.layers,
@@ -150,14 +179,14 @@ class Workshop:
             class_dropout=class_dropout,
         )
 
-    def magvit(self, name: str, seed: int, tasks: Sequence[str], kind: str = "central", **options: Any) -> Magvit:
+    def magvit(self, name: str, seed: int, tasks: Sequence[str], kind: str = "shipped", **options: Any) -> Magvit:
         """The trained model of that name; the options are those of `new_magvit`.
 
         Args:
             name: of the kept weights; two names are two models.
             seed: of clips, weights and masks.
             tasks: names.
-            kind: of its tokenizer, one of `TOKENIZERS`.
+            kind: of its tokenizer, "shipped" or "large_2d".
         """
         tokenizer = self.tokenizer(kind, seed)
         keras.utils.set_random_seed(seed)
@@ -191,7 +220,11 @@ class Workshop:
     def _signature(self, name: str) -> dict:
         """What the thing of that name depends on: transformers on all of the training, the rest not on theirs."""
         budget = json.loads(json.dumps(dataclasses.asdict(self.budget)))
-        left_out = EVALUATION | (set() if not name.startswith(("tokenizer-", "tokens-")) else TRANSFORMER)
+        left_out = set(EVALUATION)
+        if name.startswith(("tokenizer-", "tokens-")):
+            left_out |= TRANSFORMER
+            if name.split("-")[1] in TOKENIZERS:
+                left_out |= LARGE
         return {key: value for key, value in budget.items() if key not in left_out}
 
     def _is_ours(self, name: str) -> bool:

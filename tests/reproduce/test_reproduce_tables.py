@@ -22,6 +22,9 @@ TINY = Budget(
     train_clips=4,
     test_clips=4,
     size=16,
+    large_size=16,
+    image_steps=2,
+    image_batch=2,
     channel_multipliers=(1, 2, 2),
     temporal_downsample=(True, True),
     codebook_size=16,
@@ -260,7 +263,7 @@ def test_a_tiny_cell_of_each_table(name, workshop, tmp_path):
 @on_torch
 def test_the_prefix_model_reads_the_condition(workshop):
     magvit = workshop.magvit("prefix-frame_prediction", 0, ("frame_prediction",), condition_mode="prefix")
-    video = workshop.clips("test")["video"]
+    video = workshop.clips("test", large=True)["video"]
     black, white = (magvit.generate(video=np.full_like(video[:1], v), return_details=True) for v in (0, 255))
     tokens = magvit.transformer.num_latents
     assert magvit.transformer.sequence_length == 2 + 2 * tokens
