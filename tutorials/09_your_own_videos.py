@@ -81,8 +81,9 @@ print(videos.scan())
 print("classes:", videos.class_names)
 
 # %% [markdown]
-# `scan` opens every file and decodes a frame. Broken ones are left out from here on, and named, with the reason. (Files
-# that turn out broken later are replaced by the next readable one, with a warning; a training does not stop for them.)
+# `scan` opens every file and decodes a frame. Broken ones are named, with the reason, and not opened again: the next
+# readable one takes the place of each, with a warning. So it is with files that turn out broken later; a training does
+# not stop for them.
 #
 # A training clip is a random window of 16 frames and a random square crop, scaled to 64×64, anew in each epoch; an
 # evaluation clip is the middle one. Split first, look second: the held-out videos are what you judge by.
@@ -160,7 +161,7 @@ def train(model, weights, data, epochs, **options):
     """From these weights and a fresh optimizer; the compiled step is kept."""
     model.set_weights(weights)
     for variable in model.optimizer.variables:
-        variable.assign(ops.zeros_like(variable))
+        variable.assign(ops.zeros(variable.shape, variable.dtype))
     curve = Curve()
     model.fit(
         data, epochs=epochs, shuffle=False, verbose=0, callbacks=[curve, StopOnNaN(), CollapseWarning(0.02)], **options
