@@ -3,7 +3,7 @@
 import os
 import pathlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -74,7 +74,7 @@ def run_demo(
         path = save_gif(out / f"{one.task.name}.gif", side_by_side(_views(one)), _FPS)
         say(f"{time.monotonic() - began:4.0f} s: {path}", flush=True)
     say("Now a short fine-tuning on video files.", flush=True)
-    tuned = fine_tune(magvit, out, fast, verbose)
+    tuned = fine_tune(magvit, out, fast, say)
     save_gif(out / "fine_tuning.gif", side_by_side({"before": tuned.before, "after": tuned.after}), _FPS)
     page = write_report(out / "index.html", [*_sections(magvit, made), _tuning(tuned)], "MAGVIT: ten tasks, one model")
     say(f"{time.monotonic() - began:4.0f} s: done.")
@@ -88,14 +88,13 @@ def ten_tasks(magvit: Magvit, num_steps: int) -> Iterator[Made]:
     for sample, task in zip(source, magvit.tasks.values(), strict=True):
         clip = to_numpy(to_float(sample["video"]))
         # The whole clip is handed over; only what the task gives of it is looked at.
-        label = [sample["label"]] if task.needs_class else None
-        result = magvit.generate(
-            task.name, video=clip[None], label=label, num_steps=num_steps, seed=0, return_details=True
-        )
+        given = {"label": sample["label"]} if task.needs_class else {}
+        given |= {"num_clips": 3} if task.is_unconditional else {"video": clip[None]}
+        result = magvit.generate(task.name, **given, num_steps=num_steps, seed=0, return_details=True)
         yield Made(task, clip, source.class_names[sample["label"]], result)
 
 
-def fine_tune(magvit: Magvit, out: pathlib.Path, fast: bool, verbose: int) -> FineTuned:
+def fine_tune(magvit: Magvit, out: pathlib.Path, fast: bool, say: Callable) -> FineTuned:
     """Trains the transformer on video files of another look by `fit`; keeps the model as the preset `out/model`."""
     frames, height, width = magvit.video_shape
     count, epochs = (6, 1) if fast else (25, 4)
@@ -116,7 +115,10 @@ def fine_tune(magvit: Magvit, out: pathlib.Path, fast: bool, verbose: int) -> Fi
 
     magvit.compile(optimizer=keras.optimizers.Adam(3e-4, beta_2=0.98))
     first, before = measure()
-    magvit.fit(tokens, batch_size=4, epochs=epochs, verbose=2 if verbose else 0)
+    told = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: say(f"  epoch {epoch + 1} of {epochs}: loss {logs['loss']:.3f}", flush=True)
+    )
+    magvit.fit(tokens, batch_size=4, epochs=epochs, verbose=0, callbacks=[told])
     last, after = measure()
     magvit.save_to_preset(out / "model", card={"data": f"Fine-tuned on {len(training)} clips of Moving Shapes"})
     seconds, steps = time.monotonic() - began, epochs * -(-len(training) // 4)
@@ -135,9 +137,9 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _views(one: Made) -> dict[str, np.ndarray]:
-    """What of a task is looked at, by name; a clip made from its class alone has no counterpart."""
+    """What of a task is looked at, by name; clips made from a class alone have no counterpart."""
     if one.task.is_unconditional:
-        return {"made": one.result.video[0]}
+        return {f"made, {i + 1}": video for i, video in enumerate(one.result.video)}
     return {"given": one.result.condition_video[0], "made": one.result.video[0], "true": one.clip}
 
 

@@ -1,4 +1,4 @@
-"""`make demo` in small: ten tasks of the shipped model, a short fine-tuning, and the page that shows both."""
+"""`make demo` with a tiny model of the same form: ten tasks, a fine-tuning, and the page that shows both."""
 
 import json
 import re
@@ -8,6 +8,7 @@ import pytest
 
 import magvit_keras as mk
 from magvit_keras.demo import PRESET, run_demo
+from magvit_keras.presets.transformers import MAGVITS
 
 pytestmark = [pytest.mark.once, pytest.mark.slow]
 
@@ -15,8 +16,17 @@ pytestmark = [pytest.mark.once, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
-    mk.Magvit.from_preset(PRESET).save_to_preset(out / "before")
+    tokenizer = mk.VideoTokenizer(4, (1, 1, 1), (True, True), 1, embedding_dim=4, codebook_size=16, norm_groups=1)
+    sizes = {"num_layers": 1, "hidden_size": 16, "num_heads": 1, "mlp_dim": 16, "dropout": 0.0}
+    transformer = mk.MaskedTransformer(16, num_classes=36, latent_shape=(4, 16, 16), **sizes)
+    names = mk.data.MovingShapes(1).class_names
+    mk.Magvit(tokenizer, transformer, class_names=names, class_dropout=0.1).save_to_preset(out / "before")
     return out, run_demo(out, fast=True, verbose=0, preset=out / "before").read_text()
+
+
+def test_the_shipped_model_has_this_form():
+    config = MAGVITS[PRESET]["config"]
+    assert config["class_names"] == mk.data.MovingShapes(1).class_names and len(config["tasks"]) == len(mk.TASKS)
 
 
 @pytest.mark.parametrize("title", ["Ten tasks", "Tokens and back", "Decoding", "A short fine-tuning"])
