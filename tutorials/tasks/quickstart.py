@@ -82,8 +82,9 @@ print(path.name, f"{path.stat().st_size / 1e3:.0f} kB")
 # %% [markdown]
 # ## Next
 #
-# - The course begins with `tutorials/01_clips.py`; decoding options (steps, temperature, guidance) are [lesson
-#   7](../07_decoding.ipynb).
-# - Your own videos: `tutorials/tasks/train_on_your_own_videos.py`.
-# - On the command line: `magvit-keras generate --run PRESET_OR_RUN --task class_conditional_generation --label
-#   star_orbit --out star.gif`.
+# - The course begins with [lesson 1](../01_clips.ipynb); decoding options (steps, temperature, guidance) are
+#   [lesson 7](../07_decoding.ipynb).
+# - Draw what is given and what is not: [interactive inpainting](interactive_inpainting.ipynb).
+# - [Train on your own videos](train_on_your_own_videos.ipynb).
+# - On the command line: `magvit-keras generate --run magvit_tiny_moving_shapes --task class_conditional_generation
+#   --label star_orbit --out star.gif`.
