@@ -232,6 +232,13 @@ def train(stage: str, options: argparse.Namespace) -> None:
     print(f"{stage}: {checkpoint.read()['epoch'] - before} epochs in {time.monotonic() - began:.0f} s", flush=True)
 
 
+def curves(folder: pathlib.Path) -> dict[str, list[float]]:
+    """Losses by epoch, and the PSNR where there are codes, of a stage's checkpoint."""
+    history = Checkpoint(folder).read()["history"]
+    kept = [name for name in ("loss", "psnr", "mask_loss", "mask_accuracy") if name in history]
+    return {name: [float(f"{value:.4g}") for value in history[name]] for name in kept}
+
+
 def ship(stage: str, options: argparse.Namespace) -> None:
     kind, name = (ImageTokenizer, IMAGE_TOKENIZER) if stage == "image" else (VideoTokenizer, VIDEO_TOKENIZER)
     model = kind.from_preset(name, load_weights=False)
@@ -250,6 +257,9 @@ def ship(stage: str, options: argparse.Namespace) -> None:
         "commands": {name: (options.run / name / "command.txt").read_text() for name in stages},
         "stages": {name: {k: v for k, v in STAGES[name].items() if k in ("window", "batch")} for name in stages},
         "steps": {name: EPOCH * Checkpoint(options.run / name).read()["epoch"] for name in stages},
+        "seed": options.seed,
+        "curves": {name: curves(options.run / name) for name in stages},
+        "hardware": f"one CPU core, {keras.config.backend()}, {options.precision}",
         "date": time.strftime("%Y-%m-%d"),
         "held_out": f"{len(clips)} clips of the split 'validation'",
         "psnr_db": round(float(scores["psnr"]), 2),

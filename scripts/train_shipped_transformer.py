@@ -18,7 +18,7 @@ import time
 
 import keras
 import numpy as np
-from train_shipped_magvit import CLIP, LOOK, KernelMuon
+from train_shipped_magvit import CLIP, LOOK, KernelMuon, curves
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.data import MovingShapes
@@ -111,9 +111,12 @@ def ship(options: argparse.Namespace) -> None:
     folder = write_shipped(alone, NAME)
     told = {
         "data": f"MovingShapes, {len(tokens_of(options.run / 'tokens')['tokens'])} clips {CLIP}, {LOOK}, all classes",
-        "command": (options.run / "transformer" / "command.txt").read_text(),
-        "steps": steps,
+        "commands": {"transformer": (options.run / "transformer" / "command.txt").read_text()},
+        "steps": {"transformer": steps},
         "batch": BATCH,
+        "seed": options.seed,
+        "curves": {"transformer": curves(options.run / "transformer")},
+        "hardware": f"one CPU core, {keras.config.backend()}, {options.precision}",
         "date": time.strftime("%Y-%m-%d"),
         "licence": "Apache-2.0",
         **scores(Magvit.from_preset(NAME), options.held_out),
@@ -127,7 +130,7 @@ def scores(magvit: Magvit, count: int) -> dict:
     source = MovingShapes(count, CLIP[0], CLIP[1:], split="validation", **LOOK)
     clips = source.arrays()
     video, label = clips["video"].astype("float32") / 255, clips["label"]
-    result: dict = {"held_out": f"{count} clips of the split 'validation'"}
+    result: dict = {"held_out": f"{count} clips of the split 'validation'", "tasks": {}}
     for task in magvit.tasks.values():
         made, given = [], []
         for i in range(0, count, 12):
@@ -140,8 +143,28 @@ def scores(magvit: Magvit, count: int) -> dict:
         entry = {"accuracy": float(shapes_accuracy(made, label)), "shapes_fvd": float(shapes_fvd(video, made))}
         if task.name != "class_conditional_generation":
             entry |= {"psnr_db": psnr(video, made), "condition_psnr_db": psnr(video, np.concatenate(given))}
-        result[task.name] = {name: round(value, 3) for name, value in entry.items()}
-        print(task.name, result[task.name], flush=True)
+        result["tasks"][task.name] = {name: round(value, 3) for name, value in entry.items()}
+        print(task.name, result["tasks"][task.name], flush=True)
+        if task.name == "frame_prediction":
+            result["rivals"] = against_rivals(video, made, task.num_condition_frames)
+            print(result["rivals"], flush=True)
+    return result
+
+
+def against_rivals(video: np.ndarray, made: np.ndarray, given: int) -> dict[str, dict[str, float]]:
+    """PSNR of the frames after the given ones, and shapes-FVD of given and made frames, beside two simple ways."""
+    last, before = video[:, given - 1 : given], video[:, given - 2 : given - 1]
+    ahead = np.arange(1, video.shape[1] - given + 1, dtype="float32").reshape(1, -1, 1, 1, 1)
+    ways = {
+        "this model": made[:, given:],
+        "repeating the last frame": np.repeat(last, ahead.size, axis=1),
+        "linear extrapolation": np.clip(last + ahead * (last - before), 0, 1),
+    }
+    result = {}
+    for name, frames in ways.items():
+        whole = np.concatenate([video[:, :given], frames], axis=1)
+        entry = {"psnr_db": psnr(video[:, given:], frames), "shapes_fvd": float(shapes_fvd(video, whole))}
+        result[name] = {key: round(value, 3) for key, value in entry.items()}
     return result
 
 

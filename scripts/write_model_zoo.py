@@ -1,0 +1,104 @@
+"""The tables and curves of docs/model_zoo.md for the models of 16x64x64, from what was noted when they were shipped.
+
+    python scripts/write_model_zoo.py
+
+Reads `magvit_keras/presets/shipped/*/training.json`; writes between the marks of the page and
+`docs/images/training_curves.png`.
+"""
+
+import json
+import pathlib
+import re
+
+import matplotlib.pyplot as plt
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SHIPPED = ROOT / "magvit_keras" / "presets" / "shipped"
+PAGE = ROOT / "docs" / "model_zoo.md"
+CURVES = ROOT / "docs" / "images" / "training_curves.png"
+NAMES = ("2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes", "magvit_tiny_moving_shapes")
+
+
+def mark(name: str) -> tuple[str, str]:
+    """The lines between which the table of a model stands."""
+    return f"<!-- {name}: scripts/write_model_zoo.py -->", f"<!-- end of {name} -->"
+
+
+def table(told: dict) -> str:
+    """What is known of a model, a row each; the scores of the tasks, where there are any, in a table of their own."""
+    rows = []
+    if "psnr_db" in told:
+        rows += [(f"PSNR, {told['held_out']}", f"{told['psnr_db']} dB"), ("Codes used on them", told["codes_used"])]
+    rows += [
+        ("Data", told["data"]),
+        ("Steps", ", ".join(f"{name} {count}" for name, count in told["steps"].items())),
+        ("Trained", f"{told['date']}, {told['hardware']}, seed {told['seed']}; shipped in float16"),
+        ("Commands", "; ".join(f"`{command}`" for command in told["commands"].values())),
+        ("Licence", told["licence"]),
+    ]
+    lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
+    return "\n".join(lines + (["", *scores(told)] if "tasks" in told else []))
+
+
+def scores(told: dict) -> list[str]:
+    """The scores of each task."""
+    lines = [
+        f"Scores on {told['held_out']}, each made once in 12 steps by default settings:",
+        "",
+        "| task | recognised as its class | shapes-FVD | PSNR, dB | PSNR of the padded condition, dB |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for task, found in told["tasks"].items():
+        quality = [f"{found[name]:.2f}" if name in found else "" for name in ("psnr_db", "condition_psnr_db")]
+        cells = [task.replace("_", " "), f"{found['accuracy']:.0%}", f"{found['shapes_fvd']:.1f}", *quality]
+        lines.append(f"| {' | '.join(cells)} |")
+    if "rivals" in told:
+        lines += ["", "Frame prediction, the frames after the given ones:", "", "| | PSNR, dB | shapes-FVD |"]
+        lines += ["|---|---:|---:|"]
+        lines += [f"| {name} | {r['psnr_db']:.2f} | {r['shapes_fvd']:.1f} |" for name, r in told["rivals"].items()]
+    return lines
+
+
+def draw(all_told: dict[str, dict]) -> None:
+    """Losses by epoch: a panel for each stage that is noted, in the order of training."""
+    stages = {}
+    for told in all_told.values():
+        stages |= told["curves"]
+    figure, axes = plt.subplots(2, -(-len(stages) // 2), figsize=(12, 5), layout="constrained")
+    for panel in axes.flat:
+        panel.set_visible(False)
+    for panel, (stage, curves) in zip(axes.flat, stages.items(), strict=False):
+        panel.set_visible(True)
+        name = "psnr" if "psnr" in curves else "mask_loss" if "mask_loss" in curves else "loss"
+        steps = next(told["steps"][stage] for told in all_told.values() if stage in told["steps"])
+        values = curves[name]
+        panel.plot(
+            [steps * (i + 1) / len(values) for i in range(len(values))], values, marker="." if steps < 300 else ""
+        )
+        if name == "loss":
+            panel.set_yscale("log")
+        labels = {"psnr": "PSNR, dB", "loss": "squared error", "mask_loss": "loss of masked tokens"}
+        panel.set(title=stage.replace("_", " "), xlabel="step", ylabel=labels[name])
+    figure.savefig(CURVES, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Writes page and picture; a model that has not been shipped yet is left out."""
+    page, all_told = PAGE.read_text(), {}
+    for name in NAMES:
+        path = SHIPPED / name / "training.json"
+        if not path.is_file():
+            continue
+        all_told[name] = json.loads(path.read_text())
+        begin, end = mark(name)
+        if not re.search(f"{re.escape(begin)}.*?{re.escape(end)}", page, re.DOTALL):
+            raise ValueError(f"{PAGE} has no place {begin} ... {end}.")
+        text = f"{begin}\n{table(all_told[name])}\n{end}"
+        page = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _, text=text: text, page, flags=re.DOTALL)
+    PAGE.write_text(page)
+    draw(all_told)
+
+
+if __name__ == "__main__":
+    main()
