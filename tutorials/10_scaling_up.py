@@ -450,7 +450,7 @@ for chip, speed in links.items():
 # | Sizes | channels and widths in multiples of 128 fill the matrix unit | multiples of 8 |
 # | Reading | few CPU cores: tokens in memory, no decoding on the way | the same |
 #
-# `tutorials/tasks/colab_tpu.py` is the notebook for it. This lesson's own numbers were measured on whatever ran it,
+# [Train on a Colab TPU](tasks/colab_tpu.ipynb) is the notebook for it. This lesson's own numbers were measured on whatever ran it,
 # printed at the top.
 #
 # ## Exercises

@@ -250,4 +250,5 @@ mk.show(
 # - A grid of thin lines: few pixels are painted, yet nearly all tokens are unknown.
 #
 # Your own clip: an array of the model's shape, `mk.data.VideoFolder(folder, num_frames=16, size=(64, 64))[0]["video"]`.
-# For real videos the model must have been trained on such: `tutorials/tasks/train_on_your_own_videos.py`.
+# For real videos the model must have been trained on such: [train on your own
+# videos](train_on_your_own_videos.ipynb).
