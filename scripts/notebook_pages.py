@@ -80,8 +80,9 @@ def mathml(latex: str, display: str = "inline") -> str:
 
 
 def notebooks() -> list[pathlib.Path]:
-    """The lessons, then the tasks."""
-    return [*sorted(NOTEBOOKS.glob("*.ipynb")), *sorted(NOTEBOOKS.glob("tasks/*.ipynb"))]
+    """The lessons, then the tasks; the quickstart first."""
+    tasks = sorted(NOTEBOOKS.glob("tasks/*.ipynb"), key=lambda path: (path.stem != "quickstart", path.stem))
+    return [*sorted(NOTEBOOKS.glob("*.ipynb")), *tasks]
 
 
 def page(path: pathlib.Path) -> str:
