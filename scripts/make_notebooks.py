@@ -61,10 +61,8 @@ WITHOUT_OUTPUTS: list[str] = [
     "08_evaluation",
     "09_your_own_videos",
     "10_scaling_up",
-    "tasks/convert_weights",
     "tasks/interactive_inpainting",
     "tasks/quickstart",
-    "tasks/switch_backends",
     "tasks/train_on_your_own_videos",
 ]
 
