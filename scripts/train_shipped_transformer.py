@@ -6,7 +6,8 @@
 
 The first command encodes clips, and what each task is given of them, by the shipped tokenizer
 `3dvq_tiny_moving_shapes`; the second trains; both go on where they were. The third measures the last checkpoint on
-held-out clips and writes weights and scores to `magvit_keras/presets/shipped/`.
+held-out clips and writes weights and scores to `magvit_keras/presets/shipped/`. A later training may start from what is
+shipped: `--stage transformer_2 --from-shipped`, and `--stage transformer_2 --ship`.
 """
 
 import argparse
@@ -26,12 +27,13 @@ from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.magvit import Magvit
 from magvit_keras.metrics.shapes_scores import shapes_accuracy, shapes_fvd
 from magvit_keras.optimizers import warmup_cosine
-from magvit_keras.presets.shipped import write_shipped
+from magvit_keras.presets.shipped import SHIPPED, write_shipped
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 
 NAME = "magvit_tiny_moving_shapes"
 EPOCH, BATCH = 100, 8
 CHUNK = 36
+FIRST_STAGE = "transformer"
 LEARNING_RATE = 0.01
 
 
@@ -78,7 +80,7 @@ def tokens_of(folder: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def train(options: argparse.Namespace) -> None:
-    folder = options.run / "transformer"
+    folder = options.run / options.stage
     folder.mkdir(parents=True, exist_ok=True)
     command = " ".join(["python", "scripts/train_shipped_transformer.py", *sys.argv[1:]])
     write_text(folder / "command.txt", f"KERAS_BACKEND={keras.config.backend()} {command}")
@@ -91,7 +93,10 @@ def train(options: argparse.Namespace) -> None:
     data = TokenBatches(tokens_of(options.run / "tokens"), BATCH, options.seed, steps_per_epoch=EPOCH)
     checkpoint = Checkpoint(folder, data=data)
     if not checkpoint.read():
-        start_from_codes(magvit, options.seed)
+        if options.from_shipped:
+            magvit.set_weights(Magvit.from_preset(NAME).get_weights())
+        else:
+            start_from_codes(magvit, options.seed)
     magvit.fit(
         data,
         initial_epoch=checkpoint.restore(magvit),
@@ -104,18 +109,20 @@ def train(options: argparse.Namespace) -> None:
 def ship(options: argparse.Namespace) -> None:
     magvit = model_with_tokenizer()
     magvit.compile(optimizer=KernelMuon(LEARNING_RATE))
-    checkpoint = Checkpoint(options.run / "transformer")
-    steps = EPOCH * checkpoint.restore(magvit)
+    stage = options.run / options.stage
+    steps = EPOCH * Checkpoint(stage).restore(magvit)
     alone = model_with_tokenizer()  # without the optimizer
     alone.set_weights(magvit.get_weights())
+    before = SHIPPED / NAME / "training.json"
+    earlier = json.loads(before.read_text()) if options.stage != FIRST_STAGE else {}
     folder = write_shipped(alone, NAME)
     told = {
         "data": f"MovingShapes, {len(tokens_of(options.run / 'tokens')['tokens'])} clips {CLIP}, {LOOK}, all classes",
-        "commands": {"transformer": (options.run / "transformer" / "command.txt").read_text()},
-        "steps": {"transformer": steps},
+        "commands": {**earlier.get("commands", {}), options.stage: (stage / "command.txt").read_text()},
+        "steps": {**earlier.get("steps", {}), options.stage: steps},
         "batch": BATCH,
         "seed": options.seed,
-        "curves": {"transformer": curves(options.run / "transformer")},
+        "curves": {**earlier.get("curves", {}), options.stage: curves(stage)},
         "hardware": f"one CPU core, {keras.config.backend()}, {options.precision}",
         "date": time.strftime("%Y-%m-%d"),
         "licence": "Apache-2.0",
@@ -179,6 +186,8 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1080, help="training clips")
     parser.add_argument("--process", type=int, nargs=2, default=(0, 1), help="encode part I of N, to share the work")
     parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--stage", default=FIRST_STAGE, help="folder of the checkpoints in RUN")
+    parser.add_argument("--from-shipped", action="store_true", help="start from the shipped weights")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--held-out", type=int, default=72, help="clips to measure on")
     parser.add_argument("--precision", default="mixed_bfloat16", help="a policy of Keras, for the training")
