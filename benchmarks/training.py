@@ -1,6 +1,6 @@
 """Step time and memory of both train steps: by backend, precision, rematerialization and accumulation.
 
-    python benchmarks/training.py                            # all backends that are installed; about eight minutes
+    python benchmarks/training.py                            # all backends that are installed; about fifteen minutes
     python benchmarks/training.py --backends jax torch
 
 The models have the form of the paper's B at a sixteenth of its size, so that a processor trains them. Each row is a
@@ -27,7 +27,7 @@ FORMS = (
     ("float32", "none", 4),
     ("mixed_bfloat16", "none", 1),
 )
-STEPS = ("tokenizer", "transformer")
+STEPS = ("transformer", "tokenizer")
 BATCH = {"tokenizer": 4, "transformer": 16}
 REPEATS = 2
 
@@ -42,7 +42,8 @@ def main() -> None:
         return
     rows, about = [], set()
     for step in STEPS:
-        for backend in options.backends:
+        # The tokenizer last on JAX, which compiles each form for a minute.
+        for backend in reversed(options.backends):
             for form in FORMS:
                 # Without this glibc keeps what was freed, and the largest memory says little.
                 found = in_process(backend, [step, *form], MALLOC_TRIM_THRESHOLD_="0")
@@ -51,7 +52,7 @@ def main() -> None:
                 numbers = [f"{found['seconds']:.2f}", f"{found['bytes'] / 1e6:.0f}"]
                 rows.append([step, backend, dtype.removeprefix("mixed_"), remat, str(parts), *numbers])
                 print(" ".join(rows[-1]), file=sys.stderr, flush=True)
-            write_part("training", as_text(rows, about))  # as it comes: the whole takes a while
+                write_part("training", as_text(rows, about))  # as it comes: the whole takes a while
 
 
 def as_text(rows: list[list[str]], about: set[str]) -> str:
@@ -61,7 +62,7 @@ def as_text(rows: list[list[str]], about: set[str]) -> str:
         f"Tokenizer: 16 filters and discriminator, {BATCH['tokenizer']} clips of 8x64x64. Transformer: 12 layers of "
         f"width 192 on 4x8x8 tokens, dropout 0.1, {BATCH['transformer']} clips."
     )
-    return "\n".join([table(columns, rows, text_columns=4), "", models, "", *sorted(about)])
+    return "\n".join([table(columns, sorted(rows, key=lambda row: row[:2]), text_columns=4), "", models, "", *sorted(about)])
 
 
 def measure(step: str, dtype: str, remat: str, parts: int) -> dict:
