@@ -13,6 +13,7 @@ choices, of `generate` the tokens of the clips. PSNR is over the pixels that a t
 import argparse
 import json
 import pathlib
+import shlex
 import sys
 import time
 
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--backends", nargs="*", default=list(BACKENDS), choices=BACKENDS)
     parser.add_argument("--preset", default=PRESET)
     parser.add_argument("--train", type=int, default=0, help="steps")
+    parser.add_argument("--note", help="a sentence about the preset, for the page")
     parser.add_argument("--clips", type=int, default=32)
     parser.add_argument("--steps", type=int, nargs="*", default=list(STEPS))
     parser.add_argument("--cell", help=argparse.SUPPRESS)
@@ -44,28 +46,36 @@ def main() -> None:
         note = in_process(options.backends[0], ["train", preset, options.train])["note"]
         preset = str(TRAINED)
     else:
-        note = f"Of `{preset}`."
+        note = options.note or f"Of `{preset}`."
     rows = []
     for backend in options.backends:
         found = in_process(backend, ["quantize", preset, options.clips])
         about.add(found.pop("heading"))
         rows.append([backend, *(f"{value:.3g}" for value in found.values())])
         print(rows[-1], file=sys.stderr, flush=True)
+    given = shlex.join(["python", "benchmarks/smaller.py", *sys.argv[1:]])
+    about = {line.replace("`python benchmarks/smaller.py`", f"`{given}`") for line in about}
+    write_part("smaller", as_text(note, rows, about, None, options.clips))
     found = in_process(options.backends[0], ["steps", preset, options.clips, options.steps])
+    write_part("smaller", as_text(note, rows, about, found, options.clips))
+
+
+def as_text(note: str, rows: list[list[str]], about: set[str], steps: dict | None, clips: int) -> str:
+    """Both tables; the second one takes a while, and until then the page says that it is missing."""
     columns = ["backend", "tokens as float32, one pass", "tokens as float32, generate", "MB float32", "MB int8"]
-    given = " ".join(["python benchmarks/smaller.py", *sys.argv[1:]])
+    fewer = ["Fewer decoding steps: not measured yet."]
+    if steps is not None:
+        fewer = [f"Fewer decoding steps, float32, {clips} clips:", "", table(steps["columns"], steps["rows"])]
     text = [
         f"{note} Four clips at a time for the first table.",
         "",
         table([*columns, "generate float32, s", "generate int8, s"], rows),
         "",
-        f"Fewer decoding steps, float32, {options.clips} clips:",
+        *fewer,
         "",
-        table(found["columns"], found["rows"]),
-        "",
-        *sorted({line.replace("`python benchmarks/smaller.py`", f"`{given}`") for line in about}),
+        *sorted(about),
     ]
-    write_part("smaller", "\n".join(text))
+    return "\n".join(text)
 
 
 def trained(preset: str, steps: int) -> dict:

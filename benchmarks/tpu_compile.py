@@ -150,6 +150,7 @@ def write_page(found: dict[str, Any]) -> None:
         f"For comparison, the authors' Flax code, B, float32, batch 8, v5e, temporary and moved: {flax}.",
         "",
         *goals(found),
+        "",
         *missing(found),
         "",
         *sorted({re.sub(r" --row [^`]*", "", heading) for heading in headings}),

@@ -62,7 +62,9 @@ def as_text(rows: list[list[str]], about: set[str]) -> str:
         f"Tokenizer: 16 filters and discriminator, {BATCH['tokenizer']} clips of 8x64x64. Transformer: 12 layers of "
         f"width 192 on 4x8x8 tokens, dropout 0.1, {BATCH['transformer']} clips."
     )
-    return "\n".join([table(columns, sorted(rows, key=lambda row: row[:2]), text_columns=4), "", models, "", *sorted(about)])
+    return "\n".join(
+        [table(columns, sorted(rows, key=lambda row: row[:2]), text_columns=4), "", models, "", *sorted(about)]
+    )
 
 
 def measure(step: str, dtype: str, remat: str, parts: int) -> dict:
