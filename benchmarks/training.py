@@ -1,6 +1,6 @@
 """Step time and memory of both train steps: by backend, precision, rematerialization and accumulation.
 
-    python benchmarks/training.py                            # all backends that are installed; about fifteen minutes
+    python benchmarks/training.py                            # all backends that are installed; about half an hour
     python benchmarks/training.py --backends jax torch
 
 The models have the form of the paper's B at a sixteenth of its size, so that a processor trains them. Each row is a
