@@ -126,10 +126,18 @@ def ship(options: argparse.Namespace) -> None:
         "hardware": f"one CPU core, {keras.config.backend()}, {options.precision}",
         "date": time.strftime("%Y-%m-%d"),
         "licence": "Apache-2.0",
+        "tokens_of_a_prediction": a_prediction(Magvit.from_preset(NAME)),
         **scores(Magvit.from_preset(NAME), options.held_out),
     }
     write_text(folder / "training.json", json.dumps(told, indent=2) + "\n")
-    print(json.dumps(told, indent=2))
+    print(json.dumps({name: value for name, value in told.items() if name != "tokens_of_a_prediction"}, indent=2))
+
+
+def a_prediction(magvit: Magvit) -> list:
+    """Tokens that a test compares on every backend."""
+    sample = MovingShapes(1, CLIP[0], CLIP[1:], split="validation", **LOOK)[0]
+    found = magvit.generate("frame_prediction", video=sample["video"][None], seed=0, return_details=True)
+    return np.asarray(found.tokens)[0].tolist()
 
 
 def scores(magvit: Magvit, count: int) -> dict:

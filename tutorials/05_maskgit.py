@@ -413,8 +413,9 @@ plt.show()
 # ```
 #
 # Without noise the surest draws stay, and the surest are the commonest: what is rare is masked again until it has
-# become common. With much noise the order is random, as if confidence did not count, and unlikely draws stay. The
-# useful temperature lies between, and depends on the model.
+# become common. With much noise the order is random, as if confidence did not count, and unlikely draws stay. A network
+# that knows much wastes it so; for one as weak as this it may well be the better choice. The useful temperature depends
+# on the model, and on how many tokens it decodes.
 #
 # </details>
 #

@@ -138,7 +138,7 @@ mk.show({"yours": known[:3], "reconstructed": before[:3]}, fps=8)
 # codes are in use. The logs hold `codebook_usage` and `perplexity` too.
 
 # %%
-steps, batch = (4, 4) if FAST else (20, 4)
+steps, batch = (4, 2) if FAST else (20, 4)
 clips = training.arrays()["video"]
 rng = np.random.default_rng(0)
 windows = np.empty((steps * batch, 16, 32, 32, 3), "uint8")

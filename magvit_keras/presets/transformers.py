@@ -99,7 +99,8 @@ MAGVITS: dict[str, dict[str, Any]] = {
         ),
     },
     "magvit_tiny_moving_shapes": {
-        "description": "A small MAGVIT for Moving Shapes, all ten tasks, 16x64x64, 36 classes; fresh weights.",
+        "description": "With weights: a small MAGVIT for Moving Shapes, all ten tasks, 16x64x64, 36 classes.",
+        "shipped": True,
         "config": {
             **_magvit("3dvq_tiny_moving_shapes", TINY_TRANSFORMER, [_FIVE_FRAMES, *list(TASKS)[1:]]),
             "class_dropout": 0.1,
