@@ -33,6 +33,7 @@ def table(told: dict) -> str:
         ("Data", told["data"]),
         ("Steps", ", ".join(f"{name} {count}" for name, count in told["steps"].items())),
         ("Trained", f"{told['date']}, {told['hardware']}, seed {told['seed']}; shipped in float16"),
+        *([("Plan", told["plan"])] if "plan" in told else []),
         ("Commands", "; ".join(f"`{command}`" for command in told["commands"].values())),
         ("Licence", told["licence"]),
     ]
