@@ -4,7 +4,8 @@
     python scripts/write_support_table.py
 
 A cell says how many tests of that part passed on the backend, and how many failed where some did. Tests marked `once`
-need no backend; they are not in the table. Results of a part of the tests are refused.
+count where their parameters name the backend that they start; the others need none. Results of a part of the tests are
+refused.
 """
 
 import datetime
@@ -39,9 +40,13 @@ PARTS = {
 BEGIN, END = "<!-- support table: scripts/write_support_table.py -->", "<!-- end of the support table -->"
 
 
-def results(path: pathlib.Path) -> list[tuple[str, bool]]:
-    """(module, passed) of each test in a JUnit file that was not skipped."""
-    cases = ElementTree.parse(path).iter("testcase")
+def results(path: pathlib.Path, backend: str | None = None) -> list[tuple[str, bool]]:
+    """(module, passed) of each test in a JUnit file not skipped, or of those whose parameters name a backend."""
+    cases = [
+        case
+        for case in ElementTree.parse(path).iter("testcase")
+        if backend is None or re.search(rf"[\[-]{backend}[\]-]", case.get("name"))
+    ]
     kinds = [(case.get("classname"), {child.tag for child in case}) for case in cases]
     return [(name, not found & {"failure", "error"}) for name, found in kinds if "skipped" not in found]
 
@@ -63,11 +68,11 @@ def table(found: dict[str, list[tuple[str, bool]]], day: str) -> str:
 
 
 def main(results_folder: pathlib.Path = RESULTS, readme: pathlib.Path = ROOT / "README.md") -> None:
-    files = {backend: results_folder / f"{backend}.xml" for backend in BACKENDS}
+    files = {name: results_folder / f"{name}.xml" for name in (*BACKENDS, "once")}
     missing = [str(path) for path in files.values() if not path.is_file()]
     if missing:
         sys.exit(f"No {', '.join(missing)}: run `make test` first.")
-    found = {backend: results(path) for backend, path in files.items()}
+    found = {backend: results(files[backend]) + results(files["once"], backend) for backend in BACKENDS}
     untested = [part for part, names in PARTS.items() if all(cell(f, names) == NOT_TESTED for f in found.values())]
     if untested:
         sys.exit(f"Not the results of a whole `make test`: nothing was tested of {'; '.join(untested)}.")

@@ -43,6 +43,7 @@ def results(tmp_path):
     everything = {f"{prefixes[0].rstrip('.')}.test_x": "passed" for prefixes in TABLE.PARTS.values()}
     for backend in TABLE.BACKENDS:
         junit(tmp_path / f"{backend}.xml", everything)
+    junit(tmp_path / "once.xml", {})
     (tmp_path / "README.md").write_text(f"before\n\n{TABLE.BEGIN}\nold\n{TABLE.END}\n\nafter\n")
     return tmp_path, everything
 
@@ -50,6 +51,15 @@ def results(tmp_path):
 def rows(readme: pathlib.Path) -> dict[str, list[str]]:
     cells = [line.strip("|").split("|") for line in readme.read_text().splitlines() if line.startswith("| ")]
     return {row[0].strip(): [cell.strip() for cell in row[1:]] for row in cells}
+
+
+def test_tests_that_start_a_backend_count_for_it(results):
+    folder, _ = results
+    case = '<testcase classname="tests.test_distribution" name="test_losses[{}]"/>'
+    cases = "".join(case.format(name) for name in ("jax-data-vqgan", "torch", "no_backend"))
+    (folder / "once.xml").write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+    TABLE.main(folder, folder / "README.md")
+    assert rows(folder / "README.md")["Several devices"] == ["2 passed", "1 passed", "2 passed"]
 
 
 def test_the_table_counts_what_passed_failed_and_was_left_out(results):
