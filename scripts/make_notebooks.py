@@ -52,14 +52,9 @@ FAST = os.environ.get("MAGVIT_KERAS_FAST") == "1"  # a tenth of the steps, for a
 #: Notebooks whose outputs wait for the weights of `magvit_tiny_moving_shapes`, or for an idle machine: they are pages
 #: without pictures, and their code runs in the tests. Whoever executes one takes its name away.
 WITHOUT_OUTPUTS: list[str] = [
-    "03_video_tokenizer",
     "04_adversarial_training",
-    "05_maskgit",
     "08_evaluation",
-    "09_your_own_videos",
     "10_scaling_up",
-    "tasks/interactive_inpainting",
-    "tasks/train_on_your_own_videos",
 ]
 
 
