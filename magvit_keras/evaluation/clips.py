@@ -132,6 +132,6 @@ def describe_clips(source: Source) -> dict[str, Any]:
     described = describe_source(source)
     described.pop("seed", None)
     if described["reader"] == "MovingShapes":
-        names = ("num_clips", "shapes", "motions", "occlusion", "texture")
+        names = ("num_clips", "shapes", "motions", "occlusion", "texture", "look")
         described |= {"split": source.split_name, **{name: getattr(source, name) for name in names}}
     return {**described, "clips": len(source), "videos": getattr(source, "num_videos", len(source))}

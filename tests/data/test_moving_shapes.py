@@ -51,9 +51,9 @@ def _centre(clip_index, motion, **options):
     """The path of the shape's centre: where clips with and without it differ, found by rendering a plain disc."""
     clips = MovingShapes(clip_index + 1, 16, 48, shapes=["circle"], motions=[motion], occlusion=0, **options)
     rng = np.random.default_rng([clips.seed, 0, clip_index])
-    from magvit_keras.data.moving_shapes import _path
+    from magvit_keras.data.shapes_scene import path_of
 
-    return _path(rng.spawn(4)[2], motion, np.arange(16, dtype=np.float32), 1.0, 1.0)
+    return path_of(rng.spawn(4)[2], motion, np.arange(16, dtype=np.float32), 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -164,3 +164,45 @@ def test_rendering_is_fast_enough_for_training():
         clips[index]
         times.append(time.perf_counter() - start)
     assert min(times) < 0.02  # about 4 ms on one free core
+
+
+def test_the_plain_look_has_one_flat_colour_behind_the_shape():
+    for index in range(6):
+        clip = MovingShapes(6, 4, 64, look="plain")[index]["video"]
+        colours, counts = np.unique(clip.reshape(-1, 3), axis=0, return_counts=True)
+        assert counts.max() > 0.5 * counts.sum()
+        assert len(colours) < 3000
+
+
+def test_the_plain_look_has_few_backgrounds():
+    clips = MovingShapes(144, 1, 16, look="plain")
+    grounds = {tuple(np.median(clips[i]["video"].reshape(-1, 3), axis=0)) for i in range(144)}
+    assert len(grounds) == 16
+
+
+def test_the_plain_look_shows_that_a_circle_turns():
+    clip = MovingShapes(1, 8, 64, shapes=["circle"], motions=["spin"], look="plain")[0]["video"].astype(int)
+    assert np.abs(clip[5] - clip[0]).max() > 60
+
+
+def test_the_plain_look_is_recognised_by_the_classifier_that_has_not_seen_it():
+    from magvit_keras.metrics.shapes_scores import shapes_accuracy
+
+    clips = MovingShapes(72, look="plain", split="test").arrays()
+    assert float(shapes_accuracy(clips["video"].astype("float32") / 255, clips["label"])) > 0.97
+
+
+def test_nothing_passes_over_a_plain_shape_unless_asked_for():
+    clips = [MovingShapes(8, 16, 32, look="plain", **more).arrays()["video"] for more in ({}, {"occlusion": 1.0})]
+    assert MovingShapes(1, look="plain").occlusion == 0 and MovingShapes(1).occlusion == 0.7
+    assert all((a != b).any() for a, b in zip(*clips, strict=True))
+
+
+def test_a_plain_look_with_textures_is_refused():
+    with pytest.raises(ValueError, match=r"texture=0\.5: the plain look has none"):
+        MovingShapes(1, look="plain", texture=0.5)
+
+
+def test_an_unknown_look_is_refused():
+    with pytest.raises(ValueError, match="look='shiny': expected one of textured, plain"):
+        MovingShapes(1, look="shiny")
