@@ -23,6 +23,7 @@ _PUBLIC = {
     "ModelCard": "magvit_keras.presets.model_card",
     "upload_preset": "magvit_keras.presets.hub",
     "choose_backend": "magvit_keras.hardware",
+    "keep_memory": "magvit_keras.hardware",
     "load_run": "magvit_keras.run",
     "show": "magvit_keras.visualize.notebook",
 }

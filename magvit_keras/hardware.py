@@ -1,5 +1,6 @@
 """Chooses the backend by the hardware, before Keras is imported, and says what it runs on."""
 
+import ctypes
 import importlib
 import os
 import pathlib
@@ -7,6 +8,9 @@ import shutil
 import sys
 
 from magvit_keras import _select_backend
+
+# Parameters of glibc's `mallopt`, as numbered in its malloc.h.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 
 
 def choose_backend() -> str:
@@ -51,6 +55,32 @@ def accelerators(backend: str) -> list[str]:
     config = module.config
     details = [config.experimental.get_device_details(gpu) for gpu in config.list_physical_devices("GPU")]
     return [found.get("device_name", "GPU") for found in details] + ["TPU"] * len(config.list_physical_devices("TPU"))
+
+
+def keep_memory() -> bool:
+    """Has this process keep memory that it frees, for its next arrays: on a CPU, PyTorch trains faster.
+
+    The C library of Linux gives each large array back to the system when it is freed, and the system clears every page
+    of the next one. PyTorch on a CPU frees large arrays, and asks for others of the same sizes, in every train step.
+    From this call on they are kept, so that the process holds on to the most memory that it ever used. To be called
+    before anything large is made; the commands of `magvit-keras` do so on PyTorch. JAX and TensorFlow gain nothing.
+
+    Returns:
+        Whether the C library could be told; only glibc can, so not on macOS, Windows, or Linux with musl.
+
+    Example:
+        >>> import magvit_keras as mk
+        >>> mk.keep_memory() in (True, False)
+        True
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    # One arena for all threads: those of the others are too small for large arrays, which would be mapped anew.
+    wanted = {_M_ARENA_MAX: 1, _M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**26}
+    return all([mallopt(parameter, value) == 1 for parameter, value in wanted.items()])
 
 
 def _by_hardware(default: str) -> str:

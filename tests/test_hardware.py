@@ -1,6 +1,8 @@
 """Which backend a notebook gets on which hardware; the devices are stand-ins."""
 
 import os
+import platform
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -102,3 +104,42 @@ def test_platform_that_is_not_there(machine):
 
     devices.jax.devices = missing
     assert hardware.choose_backend() == "jax on CPU"
+
+
+FREE_AND_LOOK = """
+import os
+import pathlib
+import numpy as np
+from magvit_keras import hardware
+
+def resident():  # MiB
+    return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+told = KEEP and hardware.keep_memory()
+before = resident()
+np.ones(2**26, "uint8")
+print(told, resident() - before)
+"""
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_keep_memory_keeps_what_is_freed(keep):
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("only glibc can be told to keep memory")
+    code = FREE_AND_LOOK.replace("KEEP", str(keep))
+    told, kept = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert told == str(keep)
+    assert (float(kept) > 60) == keep  # of 64 MiB
+
+
+def test_the_command_line_keeps_memory_on_pytorch_only(monkeypatch):
+    from typer.testing import CliRunner
+
+    from magvit_keras import cli
+
+    called = []
+    monkeypatch.setattr(cli, "keep_memory", lambda: called.append(os.environ["KERAS_BACKEND"]))
+    for backend in ("jax", "tensorflow", "torch"):
+        monkeypatch.setenv("KERAS_BACKEND", backend)
+        assert CliRunner().invoke(cli.app, ["recipes"]).exit_code == 0
+    assert called == ["torch"]

@@ -3,6 +3,7 @@
 convolve(x, kernel)                        stride-1 convolution without padding, channels last
 convolve_doubled(x, kernel, double)        the same after nearest upsampling, or None where that is done in phases
 attention(query, key, value, scale, causal)   attention in one pass, or None where it is done in steps
+cross_entropy(logits, targets, label_smoothing)   of each token, in float32
 dense(x, kernel, bias, axes)               a product with the bias in it, or None where that gains nothing
 group_norm(x, groups, scale, bias, epsilon)   group normalization in float32, channels last
 normalizer(x, groups, ...)                 group normalization as a function of `x` padded, or None
@@ -49,6 +50,7 @@ apply_gradients = _chosen.apply_gradients
 attention = _chosen.attention
 convolve = _chosen.convolve
 convolve_doubled = _chosen.convolve_doubled
+cross_entropy = _chosen.cross_entropy
 dense = _chosen.dense
 exact_matmul = _chosen.exact_matmul
 forget_compiled = _chosen.forget_compiled
@@ -70,6 +72,7 @@ __all__ = [
     "choose_rows",
     "convolve",
     "convolve_doubled",
+    "cross_entropy",
     "dense",
     "distribution",
     "exact_matmul",

@@ -20,6 +20,7 @@ _TARGET: contextvars.ContextVar[str | None] = contextvars.ContextVar("magvit_ker
 #: XLA differentiates a traced gradient like any other function.
 SECOND_ORDER_COMPILES = True
 
+cross_entropy = plain.cross_entropy
 dense = plain.dense
 pad = plain.pad
 

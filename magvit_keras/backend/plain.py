@@ -20,6 +20,14 @@ def group_norm(x: Any, groups: int, scale: Any, bias: Any, epsilon: float) -> An
     return x * (ops.rsqrt(variance + epsilon) * scale) + bias
 
 
+def cross_entropy(logits: Any, targets: Any, label_smoothing: float) -> Any:
+    """(B, N, V) and (B, N) in [0, V) -> (B, N): against (1 - e) one-hot + e / V, in float32."""
+    logits = ops.cast(logits, "float32")
+    log_normalizer = ops.logsumexp(logits, axis=-1)
+    target_logit = ops.squeeze(ops.take_along_axis(logits, targets[..., None], axis=-1), -1)
+    return log_normalizer - (1.0 - label_smoothing) * target_logit - label_smoothing * ops.mean(logits, axis=-1)
+
+
 def dense(x: Any, kernel: Any, bias: Any, axes: int) -> None:
     """None: the layer does it, and the compiler joins product and bias."""
 

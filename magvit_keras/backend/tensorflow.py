@@ -19,6 +19,7 @@ _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 SECOND_ORDER_COMPILES = True
 
 convolve_doubled = plain.convolve_doubled
+cross_entropy = plain.cross_entropy
 dense = plain.dense
 normalizer = plain.normalizer
 group_norm = plain.group_norm

@@ -73,6 +73,13 @@ def dense(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, axes: int) 
     return made.reshape(*x.shape[: x.ndim - axes], *kernel.shape[axes:])
 
 
+def cross_entropy(logits: torch.Tensor, targets: torch.Tensor, label_smoothing: float) -> torch.Tensor:
+    """(B, N, V) and (B, N) in [0, V) -> (B, N): against (1 - e) one-hot + e / V, in float32, by the fused function."""
+    rows = logits.float().flatten(0, -2)
+    options = {"label_smoothing": label_smoothing, "reduction": "none"}
+    return torch.nn.functional.cross_entropy(rows, targets.flatten().long(), **options).reshape(targets.shape)
+
+
 def group_norm(x: torch.Tensor, groups: int, scale: torch.Tensor, bias: torch.Tensor, epsilon: float) -> torch.Tensor:
     """(B, ..., C) normalized over all axes but batch and group, float32; accurate where the mean is large."""
     # PyTorch's kernel computes E[x^2] - E[x]^2. Where a rough mean is taken off before, it loses no digits, and the

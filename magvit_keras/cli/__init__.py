@@ -8,6 +8,7 @@ import typer
 
 from magvit_keras import __version__
 from magvit_keras.cli import compare, convert, demo, evaluate, generate, recipes, reproduce, tokenize, train
+from magvit_keras.hardware import keep_memory
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,6 +39,8 @@ def _options(
     ),
 ) -> None:
     """Masked video generation: train on a folder of videos, generate from what was learned."""
+    if os.environ.get("KERAS_BACKEND") == "torch":
+        keep_memory()
 
 
 app.command()(train.train)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from magvit_keras import backend
 from magvit_keras.commit.masking import LOSS_PARTS
 from magvit_keras.factors import split_ids, split_logits
 
@@ -43,11 +44,9 @@ def cross_entropy(logits: Any, targets: Any, label_smoothing: float = 1e-4) -> A
     Returns:
         (B,N) float32.
     """
-    logits = ops.cast(logits, "float32")
+    logits = ops.convert_to_tensor(logits)
     targets = ops.clip(ops.cast(targets, "int32"), 0, logits.shape[-1] - 1)
-    log_normalizer = ops.logsumexp(logits, axis=-1)
-    target_logit = ops.squeeze(ops.take_along_axis(logits, targets[..., None], axis=-1), -1)
-    return log_normalizer - (1.0 - label_smoothing) * target_logit - label_smoothing * ops.mean(logits, axis=-1)
+    return backend.cross_entropy(logits, targets, label_smoothing)
 
 
 def weighted_mean(values: Any, weights: Any) -> Any:
