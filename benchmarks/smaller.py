@@ -107,7 +107,7 @@ def trained(preset: str, steps: int) -> dict:
 def _clips(count: int, split: str) -> dict:
     from magvit_keras.data import MovingShapes
 
-    return MovingShapes(count, 16, (64, 64), split=split, occlusion=0.0, texture=0.15).arrays(limit=count)
+    return MovingShapes(count, 16, (64, 64), split=split, look="plain").arrays(limit=count)
 
 
 def _model_and_clips(preset: str, count: int) -> tuple:

@@ -19,12 +19,12 @@ from magvit_keras.visualize import Figure, Section, decoding_steps, save_gif, si
 
 #: The model of the demo, 16x64x64.
 PRESET = "magvit_tiny_moving_shapes"
-#: What it has learned from: Moving Shapes with faint textures and nothing in front of the shape.
-LOOK = {"occlusion": 0.0, "texture": 0.15}
-#: What it is trained on here, and has not seen: strong textures.
+#: What it has learned from: Moving Shapes over flat backgrounds.
+LOOK = {"look": "plain"}
+#: What it is trained on here, and has not seen: textures on shapes and backgrounds.
 NEW_LOOK = {"occlusion": 0.0, "texture": 1.0}
-#: What the smaller tokenizer `3dvq_moving_shapes`, 8x32x32, has learned from: three of the six shapes.
-DEMO_SHAPES = {"shapes": ("circle", "square", "star"), **LOOK}
+#: What the smaller tokenizer `3dvq_moving_shapes`, 8x32x32, has learned from: three of the six shapes, faint textures.
+DEMO_SHAPES = {"shapes": ("circle", "square", "star"), "occlusion": 0.0, "texture": 0.15}
 
 _FPS = 8
 
@@ -205,8 +205,8 @@ def _tuning(tuned: FineTuned) -> Section:
     }
     return Section(
         "A short fine-tuning",
-        "The model was trained on faint textures. Here model.fit goes on with a folder of video files whose textures "
-        "are strong. The tokenizer stays as it is, so that strong textures stay blurred; what changes is which tokens "
+        "The model was trained on plain shapes. Here model.fit goes on with a folder of video files full of textures. "
+        "The tokenizer stays as it is, so that textures stay blurred; what changes is which tokens "
         "the transformer expects. A minute of training changes little; the loss tells how much.",
         [
             Figure(rows, "On held-out files, with the same masks before and after."),

@@ -9,7 +9,7 @@ import keras
 
 from magvit_keras import distribution
 from magvit_keras.data import Source, TokenShards, open_source
-from magvit_keras.data.formats import make_shapes
+from magvit_keras.data.formats import make_shapes, merged_options
 from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.presets.hub import PREFIX
 from magvit_keras.presets.recipes import Recipe
@@ -46,7 +46,7 @@ def open_recipe_data(
     frames, *size = recipe.video_shape
     clips = {"num_frames": frames, "size": tuple(size), "seed": seed}
     # The recipe's arguments are for its own format.
-    clips |= {**(recipe.reader if name == recipe.data_format else {}), **(reader or {})}
+    clips |= merged_options(recipe.reader if name == recipe.data_format else {}, reader or {})
     if name == "moving_shapes":
         if data is not None:
             raise ValueError(f"{recipe.name} makes its own clips; leave --data off. Received {data}.")

@@ -19,6 +19,7 @@ import keras
 from magvit_keras import distribution
 from magvit_keras.checks import check_divides, check_parts, check_positive
 from magvit_keras.data import Source
+from magvit_keras.data.formats import merged_options
 from magvit_keras.layers.rematerialized import check_remat
 from magvit_keras.magvit import Magvit
 from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
@@ -121,7 +122,7 @@ def train_recipe(
         "architecture": changed.architecture,
         "changed_discriminator": changed.discriminator,
         "data_format": options.data_format or recipe.data_format,
-        "reader": {**recipe.reader, **options.reader},
+        "reader": merged_options(recipe.reader, options.reader),
         **{name: getattr(options, name) for name in (*FREE, "accumulate", "seed")},
         **noted,
     }

@@ -49,15 +49,6 @@ FAST = os.environ.get("MAGVIT_KERAS_FAST") == "1"  # a tenth of the steps, for a
 """.rstrip()
 
 
-#: Notebooks whose outputs wait for the weights of `magvit_tiny_moving_shapes`, or for an idle machine: they are pages
-#: without pictures, and their code runs in the tests. Whoever executes one takes its name away.
-WITHOUT_OUTPUTS: list[str] = [
-    "04_adversarial_training",
-    "08_evaluation",
-    "10_scaling_up",
-]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     action = parser.add_mutually_exclusive_group()
@@ -210,8 +201,6 @@ def problems() -> list[str]:
             (cell.cell_type, cell.source) for cell in wanted.cells
         ]:
             found.append(f"{name}: differs from its source (--execute {name}, or no option for changes of text alone)")
-        if name in WITHOUT_OUTPUTS:
-            continue
         if [cell.execution_count for cell in code_cells(notebook)] != list(range(1, len(code_cells(notebook)) + 1)):
             found.append(f"{name}: was not run from top to bottom (--execute {name})")
         if any(output.output_type == "error" for cell in code_cells(notebook) for output in cell.outputs):

@@ -10,8 +10,9 @@ An autoencoder without codes learns several times as fast as one whose codes are
 windows of frames without codes, then with noise on its latents as large as the error that codes will make; the codes
 start as the k-means centres of the latents. The 3D-VQ is inflated from it, goes the same way, and last learns whole
 clips against a discriminator. A command goes on where it was when it is given
-again; `--steps` says how long the stage is to be, and the learning rate falls to zero there. With `--ship` a stage's
-model is measured on held-out clips and written to `magvit_keras/presets/shipped/`.
+again; `--steps` says how long the stage is to be, and the learning rate falls to zero there. With `--from-shipped` a
+stage starts from the weights that are shipped, whatever came before. With `--ship` a stage's model is measured on
+held-out clips and written to `magvit_keras/presets/shipped/`.
 """
 
 import argparse
@@ -24,109 +25,39 @@ import time
 import keras
 import numpy as np
 from scipy.cluster.vq import kmeans2
+from shipped_parts import CLIP, EPOCH, Autoencoder, KernelMuon, Windows
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.checks import to_float
 from magvit_keras.data import MovingShapes
+from magvit_keras.hardware import keep_memory
 from magvit_keras.optimizers import tokenizer_optimizer, warmup_cosine
-from magvit_keras.presets.shipped import write_shipped
+from magvit_keras.presets.shipped import SHIPPED, write_shipped
 from magvit_keras.tokenizer.discriminator import VideoDiscriminator
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.inflation import inflate
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 from magvit_keras.tokenizer.vqgan import VQGAN
 
-CLIP = (16, 64, 64)
-#: How the clips look: plain shapes with faint textures, and nothing in front of them. All 36 classes.
-LOOK = {"occlusion": 0.0, "texture": 0.15}
+#: How the clips look. All 36 classes.
+LOOK = {"look": "plain"}
 IMAGE_TOKENIZER, VIDEO_TOKENIZER = "2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes"
-EPOCH = 50
-CENTRES_FROM = 40000  # latents
+CENTRES_FROM = 100000  # latents
 STAGES = {  # in this order
     "image_autoencoder": {"window": (1, 32, 32), "batch": 16, "steps": 1000, "learning_rate": 0.02},
     "image_noise": {"window": (1, 32, 32), "batch": 16, "steps": 2000, "learning_rate": 0.02, "noise": 0.5},
     "image": {"window": (1, 64, 64), "batch": 8, "steps": 800, "learning_rate": 0.002},
-    "video_noise": {"window": (16, 32, 32), "batch": 4, "steps": 8000, "learning_rate": 0.02, "noise": 0.5},
+    "video_noise": {"window": (16, 32, 32), "batch": 4, "steps": 8000, "learning_rate": 0.02, "noise": 0.3},
     "video": {"window": CLIP, "batch": 2, "steps": 500, "learning_rate": 0.002},
     "decoder": {"window": CLIP, "batch": 2, "steps": 2000, "learning_rate": 0.005},
     "adversarial": {"window": CLIP, "batch": 2, "steps": 100, "learning_rate": 1e-4},
 }
-CODES_SHARE = 20.0
+EARLIER = "earlier.json"  # of a stage that started from shipped weights: how those were made
 
 
-@keras.saving.register_keras_serializable("train_shipped")
-class KernelMuon(keras.optimizers.Muon):
-    """Keras' Muon for kernels of any rank, taken as matrices (all inputs, all outputs); Adam for everything else."""
-
-    def _should_use_adamw(self, variable):
-        return variable.name != "kernel" or min(_as_matrix(variable.shape)) <= 3
-
-    def _adamw_update_step(self, gradient, variable, learning_rate, m, v):
-        # Codes are as large as the latents, and follow them faster than other weights move.
-        share = CODES_SHARE if variable.name == "codebook" else 1.0
-        super()._adamw_update_step(gradient, variable, learning_rate * share, m, v)
-
-    def _muon_update_step(self, gradient, variable, lr, m):
-        self.assign(m, m + (gradient - m) * (1 - self.momentum))
-        rows, columns = _as_matrix(variable.shape)
-        matrix = keras.ops.reshape(gradient + self.momentum * (m - gradient), (rows, columns))
-        step = self.zeropower_via_newtonschulz5(matrix, self.ns_steps)
-        scale = max(1.0, rows / columns) ** 0.5
-        self.assign_sub(variable, lr * scale * keras.ops.reshape(step, variable.shape))
-
-
-def _as_matrix(shape: tuple) -> tuple[int, int]:
-    """Inputs and outputs of a kernel: (..., in, out), or of heads (width, heads, d) and (heads, d, width)."""
-    size = int(np.prod(shape))
-    outputs = size // shape[0] if len(shape) == 3 and shape[0] >= shape[-1] else shape[-1]
-    return size // outputs, outputs
-
-
-@keras.saving.register_keras_serializable("train_shipped")
-class Autoencoder(keras.Model):
-    """A tokenizer whose latents get noise in the place of codes: so much of their root mean square, in training."""
-
-    def __init__(self, tokenizer: keras.Model, noise: float):
-        super().__init__()
-        self.tokenizer, self.noise = tokenizer, noise
-
-    def call(self, x, training=False):
-        latents = self.tokenizer.latents(to_float(x))
-        square = keras.ops.mean(keras.ops.square(keras.ops.cast(latents, "float32")))
-        self.add_loss(0.003 * keras.ops.square(square - 1))
-        if training and self.noise:
-            scale = keras.ops.cast(self.noise * keras.ops.sqrt(square), latents.dtype)
-            latents = latents + scale * keras.random.normal(latents.shape, dtype=latents.dtype)
-        return keras.ops.cast(self.tokenizer.pixels(latents), "float32")
-
-
-class Windows(keras.utils.PyDataset):
-    """Random windows of random clips, mirrored, transposed or backwards; seed, epoch and step decide which."""
-
-    def __init__(self, clips: np.ndarray, window: tuple[int, int, int], batch: int, seed: int, pairs: bool = False):
-        super().__init__()
-        self.pairs = pairs
-        self.clips, self.window, self.batch, self.seed, self.epoch = clips, window, batch, seed, 0
-
-    def __len__(self) -> int:
-        return EPOCH
-
-    def on_epoch_end(self) -> None:
-        self.epoch += 1
-
-    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray] | np.ndarray:
-        rng = np.random.default_rng([self.seed, self.epoch, step])
-        found = np.stack([self._view(rng, index) for index in rng.integers(0, len(self.clips), self.batch)])
-        found = found[:, 0] if self.window[0] == 1 else found
-        return (found, found.astype("float32") / 255) if self.pairs else found
-
-    def _view(self, rng: np.random.Generator, index: int) -> np.ndarray:
-        starts = [rng.integers(0, size - w + 1) for size, w in zip(CLIP, self.window, strict=True)]
-        clip = self.clips[index][tuple(slice(s, s + w) for s, w in zip(starts, self.window, strict=True))]
-        for axis in range(3):
-            if rng.random() < 0.5:
-                clip = np.flip(clip, axis)
-        return clip.transpose(0, 2, 1, 3) if rng.random() < 0.5 else clip
+def preset_of(stage: str) -> tuple[type, str]:
+    """Class and name of what a stage trains."""
+    return (ImageTokenizer, IMAGE_TOKENIZER) if "image" in stage else (VideoTokenizer, VIDEO_TOKENIZER)
 
 
 def rendered(folder: pathlib.Path, count: int, seed: int) -> np.ndarray:
@@ -152,15 +83,18 @@ def held_out(count: int) -> np.ndarray:
 
 def start(stage: str, options: argparse.Namespace) -> keras.Model:
     """The tokenizer that a stage trains, with the weights of the stage before it."""
-    kind, name = (ImageTokenizer, IMAGE_TOKENIZER) if "image" in stage else (VideoTokenizer, VIDEO_TOKENIZER)
+    kind, name = preset_of(stage)
     model = kind.from_preset(name, load_weights=False)
-    if stage == "video_noise":
+    if options.from_shipped:
+        model.set_weights(kind.from_preset(name).get_weights())
+    elif stage == "video_noise":
         image = ImageTokenizer.from_preset(IMAGE_TOKENIZER, load_weights=False)
         image.load_weights(options.run / "image" / "model.weights.h5")
         inflate(image, model)
     elif stage != "image_autoencoder":
         before = list(STAGES)[list(STAGES).index(stage) - 1]
-        model.load_weights(options.run / before / "model.weights.h5")
+        # Codes that are about to be put anew may be more or fewer than before.
+        model.load_weights(options.run / before / "model.weights.h5", skip_mismatch=stage in ("image", "video"))
     return model
 
 
@@ -184,7 +118,7 @@ def compiled(stage: str, model: keras.Model, options: argparse.Namespace) -> ker
     return trained
 
 
-def start_codes(model: keras.Model, data: "Windows", seed: int) -> None:
+def start_codes(model: keras.Model, data: Windows, seed: int) -> None:
     """Puts the k-means centres of the latents of some batches into the codebook."""
     latents, step = [], 0
     while sum(map(len, latents)) < CENTRES_FROM:
@@ -192,7 +126,10 @@ def start_codes(model: keras.Model, data: "Windows", seed: int) -> None:
         latents.append(found.reshape(-1, found.shape[-1]).astype("float32"))
         step += 1
     latents = np.concatenate(latents)
-    centres, chosen = kmeans2(latents, model.codebook_size, iter=15, minit="points", rng=np.random.default_rng(seed))
+    # Of the many latents of one flat colour only one may be a centre at first.
+    _, different = np.unique(np.round(latents, 1), axis=0, return_index=True)
+    first = latents[np.random.default_rng(seed).permutation(different)[: model.codebook_size]]
+    centres, chosen = kmeans2(latents, first, iter=8, minit="matrix")
     model.quantizer.codebook.assign(centres.astype("float32"))
     variance, error = latents.var(0).mean(), np.mean((latents - centres[chosen]) ** 2)
     print(f"latents: variance {variance:.3f}, of that {error / variance:.2f} beside the centres", flush=True)
@@ -201,6 +138,8 @@ def start_codes(model: keras.Model, data: "Windows", seed: int) -> None:
 def train(stage: str, options: argparse.Namespace) -> None:
     about, folder = STAGES[stage], options.run / stage
     folder.mkdir(parents=True, exist_ok=True)
+    if options.from_shipped and not (folder / EARLIER).exists():
+        write_text(folder / EARLIER, (SHIPPED / preset_of(stage)[1] / "training.json").read_text())
     command = " ".join(["python", "scripts/train_shipped_magvit.py", *sys.argv[1:]])
     write_text(folder / "command.txt", f"KERAS_BACKEND={keras.config.backend()} {command}")
     pairs = stage.endswith(("autoencoder", "noise"))
@@ -239,8 +178,19 @@ def curves(folder: pathlib.Path) -> dict[str, list[float]]:
     return {name: [float(f"{value:.4g}") for value in history[name]] for name in kept}
 
 
+def history(stage: str, run: pathlib.Path) -> tuple[list[str], dict]:
+    """The stages behind a stage's weights, and how the weights were made that the first of them started from."""
+    stages = list(STAGES)[: list(STAGES).index(stage) + 1]
+    for first in reversed(range(len(stages))):
+        path = run / stages[first] / EARLIER
+        if path.exists():
+            before = json.loads(path.read_text())
+            return stages[first:], {key: before[key] for key in ("data", "steps", "commands", "date")}
+    return stages, {}
+
+
 def ship(stage: str, options: argparse.Namespace) -> None:
-    kind, name = (ImageTokenizer, IMAGE_TOKENIZER) if stage == "image" else (VideoTokenizer, VIDEO_TOKENIZER)
+    kind, name = preset_of(stage)
     model = kind.from_preset(name, load_weights=False)
     model.load_weights(options.run / stage / "model.weights.h5")
     folder = write_shipped(model, name)
@@ -251,7 +201,7 @@ def ship(stage: str, options: argparse.Namespace) -> None:
     scores = shipped.evaluate(clips, batch_size=8, verbose=0, return_dict=True)
     first = shipped.evaluate(clips[:8], batch_size=8, verbose=0, return_dict=True)
     ids = [keras.ops.convert_to_numpy(shipped.encode(clips[i : i + 8])) for i in range(0, len(clips), 8)]
-    stages = list(STAGES)[: list(STAGES).index(stage) + 1]
+    stages, earlier = history(stage, options.run)
     told = {
         "data": f"MovingShapes, {options.clips} clips {CLIP}, {LOOK}, all classes, split 'train', seed {options.seed}",
         "commands": {name: (options.run / name / "command.txt").read_text() for name in stages},
@@ -259,13 +209,14 @@ def ship(stage: str, options: argparse.Namespace) -> None:
         "steps": {name: EPOCH * Checkpoint(options.run / name).read()["epoch"] for name in stages},
         "seed": options.seed,
         "curves": {name: curves(options.run / name) for name in stages},
-        "hardware": f"one CPU core, {keras.config.backend()}, {options.precision}",
+        "hardware": f"one to two CPU cores, {keras.config.backend()}, {options.precision}",
         "date": time.strftime("%Y-%m-%d"),
         "held_out": f"{len(clips)} clips of the split 'validation'",
         "psnr_db": round(float(scores["psnr"]), 2),
         "psnr_of_the_first_8_db": round(float(first["psnr"]), 3),
         "codes_used": f"{len(np.unique(ids))} of {shipped.codebook_size}",
         "licence": "Apache-2.0",
+        **({"earlier": earlier} if earlier else {}),
     }
     write_text(folder / "training.json", json.dumps(told, indent=2) + "\n")
     print(json.dumps(told, indent=2))
@@ -279,9 +230,12 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=6000, help="training clips")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="mixed_bfloat16", help="a policy of Keras")
+    parser.add_argument("--from-shipped", action="store_true", help="start the stage from the shipped weights")
     parser.add_argument("--ship", action="store_true", help="write the stage's model into the package")
     options = parser.parse_args()
     options.steps = options.steps or STAGES[options.stage]["steps"]
+    if keras.config.backend() == "torch":
+        keep_memory()
     keras.utils.set_random_seed(options.seed)
     if options.ship:
         ship(options.stage, options)

@@ -35,16 +35,25 @@ def table(told: dict) -> str:
         ("Trained", f"{told['date']}, {told['hardware']}, seed {told['seed']}; shipped in float16"),
         *([("Plan", told["plan"])] if "plan" in told else []),
         ("Commands", "; ".join(f"`{command}`" for command in told["commands"].values())),
+        *([("Before", before(told["earlier"]))] if "earlier" in told else []),
         ("Licence", told["licence"]),
     ]
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
     return "\n".join(lines + (["", *scores(told)] if "tasks" in told else []))
 
 
+def before(earlier: dict) -> str:
+    """How the weights were made that the training started from."""
+    steps = ", ".join(f"{name} {count}" for name, count in earlier["steps"].items())
+    commands = "; ".join(f"`{command}`" for command in earlier["commands"].values())
+    return f"{earlier['date']}, {earlier['data']}: {steps}. {commands}"
+
+
 def scores(told: dict) -> list[str]:
     """The scores of each task."""
     lines = [
-        f"Scores on {told['held_out']}, each made once in 12 steps by default settings:",
+        f"Scores on {told['held_out']}, each made once in 12 steps by default settings. PSNR is that of the mean "
+        "squared error:",
         "",
         "| task | recognised as its class | shapes-FVD | PSNR, dB | PSNR of the padded condition, dB |",
         "|---|---:|---:|---:|---:|",

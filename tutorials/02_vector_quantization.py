@@ -131,7 +131,7 @@ plt.show()
 # %%
 def patches(num_frames, split):
     """Patches (N, 192) of 8 x 8 pixels, and the frames (num_frames, 64, 64, 3) that they were cut from."""
-    clips = mk.data.MovingShapes(num_frames, 1, 64, split=split, occlusion=0.0, texture=0.15).arrays()["video"]
+    clips = mk.data.MovingShapes(num_frames, 1, 64, split=split, look="plain").arrays()["video"]
     frames = clips[:, 0].astype("float32") / 255
     cut = frames.reshape(-1, 8, 8, 8, 8, 3).transpose(0, 1, 3, 2, 4, 5)
     return cut.reshape(-1, 192) - 0.5, frames

@@ -39,7 +39,7 @@ from keras import ops
 
 def shapes(count, frames=16, size=64, split="validation", **options):
     """Clips (count, frames, size, size, 3), floats in [0, 1]."""
-    source = mk.data.MovingShapes(count, frames, size, split=split, occlusion=0.0, texture=0.15, **options)
+    source = mk.data.MovingShapes(count, frames, size, split=split, look="plain", **options)
     return source.arrays()["video"].astype("float32") / 255
 
 
@@ -58,29 +58,33 @@ def coded(tokenizer, clips, batch=4):
 # %% [markdown]
 # ## Frame by frame, or clip by clip
 #
-# Both tokenizers below ship with the library and have the same widths and 1024 codes. The 2D-VQ halves height and width
-# twice: a token for $4\times 4$ pixels of one frame. The 3D-VQ also halves time twice: a token for $4\times 4\times 4$
-# pixels. In the network, every $3\times 3$ convolution has become $3\times 3\times 3$.
+# Both tokenizers below ship with the library and have the same widths. The 2D-VQ halves height and width twice: a token
+# for $4\times 4$ pixels of one frame, out of 1024. The 3D-VQ also halves time twice: a token for $4\times 4\times 4$
+# pixels, out of 4096, for there is more to tell. In the network, every $3\times 3$ convolution has become
+# $3\times 3\times 3$.
 #
 # What does the 3D-VQ lose by sending a quarter of the tokens? Compare the PSNR, and also the PSNR of *changes*, of
 # $\hat{x}_{t+1} - \hat{x}_t$ against $x_{t+1} - x_t$. It falls where a reconstruction flickers. For orientation there
-# are the mean colours of the same boxes from [lesson 1](01_clips.ipynb), which need 24 bits a box where a token has 10.
+# are the mean colours of the same boxes from [lesson 1](01_clips.ipynb), which need 24 bits a box where a token has
+# 10 or 12.
 
 # %%
 image_tokenizer = mk.ImageTokenizer.from_preset("2dvq_tiny_moving_shapes")
 tokenizer = mk.VideoTokenizer.from_preset("3dvq_tiny_moving_shapes")
 clips = shapes(4 if FAST else 8)
 
-decoded, tokens = {}, {}
+tokens, decoded, sizes = {}, {}, {"4x4x4 means": 24 * 4 * 16 * 16}  # bits a clip
 for name, model in (("2D-VQ", image_tokenizer), ("3D-VQ", tokenizer)):
     tokens[name], decoded[name] = coded(model, clips)
+    sizes[name] = round(np.log2(model.codebook_size)) * tokens[name][0].size
 boxes = clips.reshape(len(clips), 4, 4, 16, 4, 16, 4, 3)
 means = np.broadcast_to(boxes.mean(axis=(2, 4, 6), keepdims=True), boxes.shape).reshape(clips.shape)
 
 for name, other in {**decoded, "4x4x4 means": means}.items():
     changes = -10 * np.log10(np.mean((np.diff(other, axis=1) - np.diff(clips, axis=1)) ** 2))
-    bits = 10 * tokens[name][0].size if name in tokens else 24 * 4 * 16 * 16
-    print(f"{name:12s} {bits:6d} bits a clip, PSNR {psnr(clips, other).mean():.1f} dB, of changes {changes:.1f} dB")
+    print(
+        f"{name:12s} {sizes[name]:6d} bits a clip, PSNR {psnr(clips, other).mean():.1f} dB, of changes {changes:.1f} dB"
+    )
 
 # %%
 shown = {"clip": clips[:4]} | {name: np.clip(other[:4], 0, 1) for name, other in decoded.items()}
@@ -133,24 +137,25 @@ plt.show()
 # saw motion has to do with what comes out. How good is it, before any training?
 
 # %%
-trained_weights = tokenizer.get_weights()
 keras.utils.set_random_seed(0)
-random_weights = mk.VideoTokenizer.from_preset("3dvq_tiny_moving_shapes", load_weights=False).get_weights()
+with_1024_codes = {**tokenizer.get_config(), "codebook_size": image_tokenizer.codebook_size}
+inflated = mk.VideoTokenizer.from_config(with_1024_codes)  # a 3D-VQ that can take the codes of the 2D-VQ
+random_weights = inflated.get_weights()
 static = np.repeat(clips[:4, :1], 16, axis=1)
 static_ids = ops.convert_to_numpy(image_tokenizer.encode(static))[:, :4]
 
 
 def start_from(mode):
     """The weights that a 3D-VQ starts from; the same object every time, so that nothing is compiled again."""
-    tokenizer.set_weights(random_weights)
+    inflated.set_weights(random_weights)
     if mode != "scratch":
-        mk.inflate(image_tokenizer, tokenizer, mode=mode)
-    return tokenizer
+        mk.inflate(image_tokenizer, inflated, mode=mode)
+    return inflated
 
 
 for mode in ("central", "average", "scratch"):
     same = (ops.convert_to_numpy(start_from(mode).encode(static)) == static_ids).mean()
-    decoded[mode] = coded(tokenizer, clips)[1]
+    decoded[mode] = coded(inflated, clips)[1]
     print(f"{mode:8s} static: {same:4.0%} of the 2D-VQ's tokens; moving: {psnr(clips, decoded[mode]).mean():.1f} dB")
 
 # %%
@@ -166,17 +171,17 @@ mk.show({name: np.clip(decoded[name][:4], 0, 1) for name in ("central", "average
 # %%
 steps, block = (12, 4) if FAST else (80, 8)
 windows = shapes(2 * steps, frames=8, size=64, split="train")[:, :, 16:48, 16:48]
-tokenizer.compile(optimizer=keras.optimizers.Adam(5e-4))
-tokenizer.optimizer.build(tokenizer.trainable_variables)
-fresh = [ops.convert_to_numpy(variable) for variable in tokenizer.optimizer.variables]
+inflated.compile(optimizer=keras.optimizers.Adam(5e-4))
+inflated.optimizer.build(inflated.trainable_variables)
+fresh = [ops.convert_to_numpy(variable) for variable in inflated.optimizer.variables]
 
 curves = {}
 for mode in ("central", "average", "scratch"):
     start_from(mode)
-    for variable, value in zip(tokenizer.optimizer.variables, fresh, strict=True):
+    for variable, value in zip(inflated.optimizer.variables, fresh, strict=True):
         variable.assign(value)
     curves[mode] = [
-        tokenizer.fit(windows[i : i + 2 * block], batch_size=2, shuffle=False, verbose=0).history["psnr"][0]
+        inflated.fit(windows[i : i + 2 * block], batch_size=2, shuffle=False, verbose=0).history["psnr"][0]
         for i in range(0, len(windows), 2 * block)
     ]
 
@@ -220,8 +225,8 @@ grey_maps = [mk.visualize.token_map(ids[None], 1024)[0] for ids in grey_ids.valu
 mk.show(grey_maps, labels=["reflect", "same (zeros)", "wrap"], fps=0, columns=3)
 
 # %% [markdown]
-# With zeros the network sees a frame around the picture, and several rings of tokens say so. A trained network can get
-# used to that, but it spends codes on it: a thing near the border gets other tokens than the same thing in the middle.
+# With zeros the network sees a frame around the picture, and the tokens along the border say so. A trained network can
+# get used to that, but it spends codes on it: a thing near the border gets other tokens than one in the middle.
 # With reflection (or by wrapping around) a constant picture stays constant in every layer, whatever the weights are.
 #
 # The same happens in *time*, to which inflation is sensitive. Take average inflation on a static clip again, with the
@@ -233,9 +238,9 @@ differences = {}
 for padding in ("reflect", "same"):
     two_d = paddings[padding]
     expected = ops.convert_to_numpy(two_d.decode(two_d.encode(np.repeat(static[:, 0], 2, axis=0))))[::2]
-    inflated = mk.VideoTokenizer.from_config({**tokenizer.get_config(), "padding": padding})
-    mk.inflate(two_d, inflated, mode="average")
-    difference = coded(inflated, static)[1] - expected[:, None]
+    three_d = mk.VideoTokenizer.from_config({**with_1024_codes, "padding": padding})
+    mk.inflate(two_d, three_d, mode="average")
+    difference = coded(three_d, static)[1] - expected[:, None]
     differences[padding] = np.sqrt(np.mean(difference**2, axis=(0, 2, 3, 4)))
 
 figure, place = plt.subplots(figsize=(6, 3), layout="constrained")
@@ -296,14 +301,14 @@ print(f"wrap, rolled by 4: {(np.roll(before, 1, axis=2) == after).mean():.1%} of
 #
 # ## Exercises
 #
-# **1. Parameters and work.** How many times more parameters has the 3D-VQ than the 2D-VQ, and why not three times?
+# **1. Parameters and work.** How many times more parameters has the inflated 3D-VQ than the 2D-VQ, and why not three times?
 #
 # <details><summary>Solution</summary>
 #
 # ```python
-# print(tokenizer.count_params() / image_tokenizer.count_params())
+# print(inflated.count_params() / image_tokenizer.count_params())
 # ones = [np.prod(w.shape) for w in image_tokenizer.weights if len(w.shape) == 4 and w.shape[0] == 1]
-# print("in 1x1 kernels:", sum(ones), "in the codebook:", 1024 * tokenizer.embedding_dim)
+# print("in 1x1 kernels:", sum(ones), "in the codebook:", 1024 * inflated.embedding_dim)
 # ```
 #
 # Kernels of $3\times 3$ become $3\times 3\times 3$, three times as many; $1\times 1$ kernels, biases, norms and the
@@ -319,11 +324,11 @@ print(f"wrap, rolled by 4: {(np.roll(before, 1, axis=2) == after).mean():.1%} of
 #
 # ```python
 # start_from("central")
-# central = tokenizer.get_weights()
+# central = inflated.get_weights()
 # start_from("average")
-# average = tokenizer.get_weights()
-# tokenizer.set_weights([(c + m) / 2 for c, m in zip(central, average, strict=True)])
-# print(f"half way: {psnr(clips, coded(tokenizer, clips)[1]).mean():.1f} dB")
+# average = inflated.get_weights()
+# inflated.set_weights([(c + m) / 2 for c, m in zip(central, average, strict=True)])
+# print(f"half way: {psnr(clips, coded(inflated, clips)[1]).mean():.1f} dB")
 # ```
 #
 # The mean of the two sets of weights is that kernel, $a = (0 + 1/3) / 2$, and what was copied is the same in both. The

@@ -57,7 +57,7 @@ keras.utils.set_random_seed(0)
 tokenizer = mk.ImageTokenizer.from_preset("2dvq_tiny_moving_shapes")
 SHAPES, COUNT = ("circle", "square", "star"), 320 if FAST else 1664
 motions = ("spin",)  # in the middle of the frame
-source = mk.data.MovingShapes(COUNT, 1, 32, shapes=SHAPES, motions=motions, occlusion=0.0, texture=0.0)
+source = mk.data.MovingShapes(COUNT, 1, 32, shapes=SHAPES, motions=motions, look="plain")
 data = source.arrays()
 frames, labels = data["video"][:, 0], data["label"] // len(motions)
 tokens = np.concatenate([ops.convert_to_numpy(tokenizer.encode(frames[i : i + 64])) for i in range(0, COUNT, 64)])

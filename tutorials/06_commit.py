@@ -57,7 +57,7 @@ keras.utils.set_random_seed(0)
 magvit = mk.Magvit.from_preset("magvit_tiny_moving_shapes")
 tokenizer, latent_shape = magvit.tokenizer, magvit.latent_shape
 COUNT = 1 if FAST else 2
-data = mk.data.MovingShapes(COUNT, 16, 64, split="test", occlusion=0.0, texture=0.15).arrays()
+data = mk.data.MovingShapes(COUNT, 16, 64, split="test", look="plain").arrays()
 clips, labels = data["video"] / np.float32(255), data["label"]
 
 

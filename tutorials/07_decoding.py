@@ -51,7 +51,7 @@ keras.utils.set_random_seed(0)
 magvit = mk.Magvit.from_preset("magvit_tiny_moving_shapes")
 tokenizer, vocabulary, latent_shape = magvit.tokenizer, magvit.vocabulary, magvit.latent_shape
 BATCH, K = (1, 4) if FAST else (2, 12)
-data = mk.data.MovingShapes(BATCH, 16, 64, split="test", seed=1, occlusion=0.0, texture=0.15).arrays()
+data = mk.data.MovingShapes(BATCH, 16, 64, split="test", seed=1, look="plain").arrays()
 clips = data["video"] / np.float32(255)
 
 

@@ -118,7 +118,7 @@ def psnr(made, true):
 
 
 known = known[:4]  # enough to see it; take all of them for a number to report
-plain = mk.data.MovingShapes(4, split="test", occlusion=0.0, texture=0.15).arrays()["video"].astype("float32") / 255
+plain = mk.data.MovingShapes(4, split="test", look="plain").arrays()["video"].astype("float32") / 255
 before = through(tokenizer, known)
 print(f"what it was trained on: {psnr(through(tokenizer, plain), plain):.1f} dB")
 print(f"your videos: {psnr(before, known):.1f} dB")

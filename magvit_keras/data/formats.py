@@ -65,6 +65,17 @@ def make_shapes(**options: Any) -> Source:
     return data.MovingShapes(**options)
 
 
+def merged_options(options: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a reader, and others in their place; another look of Moving Shapes brings its own amounts.
+
+    Example:
+        >>> merged_options({"num_clips": 9, "texture": 0.15}, {"look": "plain"})
+        {'num_clips': 9, 'look': 'plain'}
+    """
+    replaced = {"occlusion", "texture"} if "look" in given else set()
+    return {name: value for name, value in options.items() if name not in replaced} | dict(given)
+
+
 def check_options(name: str, parameters: Sequence[inspect.Parameter], options: Mapping[str, Any]) -> None:
     """Raises ValueError where an option is none of the parameters of a reader, or one of these is missing."""
     known = [parameter.name for parameter in parameters]

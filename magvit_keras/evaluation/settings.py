@@ -6,6 +6,7 @@ from typing import Any
 
 from magvit_keras.checks import check_positive
 from magvit_keras.commit.tasks import get_task
+from magvit_keras.data.formats import merged_options
 from magvit_keras.data.token_shards import flat_entries
 from magvit_keras.decoding.schedules import get_schedule
 from magvit_keras.evaluation.scores import METRICS
@@ -54,7 +55,7 @@ def settle(protocol: str | Protocol, **changes: Any) -> Protocol:
     if plain.get("data_format", protocol.data_format) != protocol.data_format:
         plain.setdefault("reader", {})  # another reader does not know the arguments of this one
     elif "reader" in plain:
-        plain["reader"] = {**protocol.reader, **plain["reader"]}
+        plain["reader"] = merged_options(protocol.reader, plain["reader"])
     if decoding:
         plain["decoding"] = dataclasses.replace(protocol.decoding, **decoding)
     clips = {name: changes[name] for name in _CLIPS if name in changes}

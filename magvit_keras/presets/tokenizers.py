@@ -79,8 +79,8 @@ VIDEO_TOKENIZERS: dict[str, dict[str, Any]] = {
         ),
     },
     "3dvq_tiny_moving_shapes": {
-        "description": "With weights: a small 3D-VQ for Moving Shapes, 16x64x64; 4x4x4 pixels a token, 1024 codes.",
+        "description": "With weights: a small 3D-VQ for Moving Shapes, 16x64x64; 4x4x4 pixels a token, 4096 codes.",
         "shipped": True,
-        "config": {**TINY_MOVING_SHAPES, "temporal_downsample": (True, True)},
+        "config": {**TINY_MOVING_SHAPES, "temporal_downsample": (True, True), "codebook_size": 4096},
     },
 }

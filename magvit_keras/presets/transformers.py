@@ -60,7 +60,7 @@ SHAPES = ("circle", "square", "triangle", "star", "ring", "cross")
 MOTIONS = ("left_right", "up_down", "diagonal", "orbit", "spin", "pulse")
 #: The transformer of the shipped model. Without dropout a small model learns more in the same time.
 TINY_TRANSFORMER: dict[str, Any] = {
-    **transformer_config("tiny", len(SHAPES) * len(MOTIONS)),
+    **transformer_config("tiny", len(SHAPES) * len(MOTIONS), codebook_size=4096),
     "hidden_size": 192,
     "num_heads": 3,
     "mlp_dim": 768,

@@ -120,3 +120,10 @@ def test_class_conditional_generation_of_ssv2_has_clips_of_its_own():
 def test_bad_changes_are_refused(name, changes, message):
     with pytest.raises(ValueError, match=message):
         settle(name, **changes)
+
+
+def test_another_look_brings_its_own_occlusion_and_texture():
+    settled = settle("moving_shapes_reconstruction", reader={"look": "plain"})
+    assert settled.reader["look"] == "plain"
+    assert not {"occlusion", "texture"} & set(settled.reader)
+    assert settle("moving_shapes_reconstruction", reader={"num_clips": 8}).reader["texture"] == 0.15

@@ -1,0 +1,85 @@
+"""What the trainings of the shipped models have in common: the optimizer, windows of clips, a model without codes."""
+
+import keras
+import numpy as np
+
+from magvit_keras.checks import to_float
+
+CLIP = (16, 64, 64)
+EPOCH = 50  # batches
+CODES_SHARE = 20.0  # of the learning rate, for codes
+
+
+@keras.saving.register_keras_serializable("train_shipped")
+class KernelMuon(keras.optimizers.Muon):
+    """Keras' Muon for kernels of any rank, taken as matrices (all inputs, all outputs); Adam for everything else."""
+
+    def _should_use_adamw(self, variable):
+        return variable.name != "kernel" or min(_as_matrix(variable.shape)) <= 3
+
+    def _adamw_update_step(self, gradient, variable, learning_rate, m, v):
+        # Codes are as large as the latents, and follow them faster than other weights move.
+        share = CODES_SHARE if variable.name == "codebook" else 1.0
+        super()._adamw_update_step(gradient, variable, learning_rate * share, m, v)
+
+    def _muon_update_step(self, gradient, variable, lr, m):
+        self.assign(m, m + (gradient - m) * (1 - self.momentum))
+        rows, columns = _as_matrix(variable.shape)
+        matrix = keras.ops.reshape(gradient + self.momentum * (m - gradient), (rows, columns))
+        step = self.zeropower_via_newtonschulz5(matrix, self.ns_steps)
+        scale = max(1.0, rows / columns) ** 0.5
+        self.assign_sub(variable, lr * scale * keras.ops.reshape(step, variable.shape))
+
+
+def _as_matrix(shape: tuple) -> tuple[int, int]:
+    """Inputs and outputs of a kernel: (..., in, out), or of heads (width, heads, d) and (heads, d, width)."""
+    size = int(np.prod(shape))
+    outputs = size // shape[0] if len(shape) == 3 and shape[0] >= shape[-1] else shape[-1]
+    return size // outputs, outputs
+
+
+@keras.saving.register_keras_serializable("train_shipped")
+class Autoencoder(keras.Model):
+    """A tokenizer whose latents get noise in the place of codes: so much of their root mean square, in training."""
+
+    def __init__(self, tokenizer: keras.Model, noise: float):
+        super().__init__()
+        self.tokenizer, self.noise = tokenizer, noise
+
+    def call(self, x, training=False):
+        latents = self.tokenizer.latents(to_float(x))
+        square = keras.ops.mean(keras.ops.square(keras.ops.cast(latents, "float32")))
+        self.add_loss(0.003 * keras.ops.square(square - 1))
+        if training and self.noise:
+            scale = keras.ops.cast(self.noise * keras.ops.sqrt(square), latents.dtype)
+            latents = latents + scale * keras.random.normal(latents.shape, dtype=latents.dtype)
+        return keras.ops.cast(self.tokenizer.pixels(latents), "float32")
+
+
+class Windows(keras.utils.PyDataset):
+    """Random windows of random clips, mirrored, transposed or backwards; seed, epoch and step decide which."""
+
+    def __init__(self, clips: np.ndarray, window: tuple[int, int, int], batch: int, seed: int, pairs: bool = False):
+        super().__init__()
+        self.pairs = pairs
+        self.clips, self.window, self.batch, self.seed, self.epoch = clips, window, batch, seed, 0
+
+    def __len__(self) -> int:
+        return EPOCH
+
+    def on_epoch_end(self) -> None:
+        self.epoch += 1
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray] | np.ndarray:
+        rng = np.random.default_rng([self.seed, self.epoch, step])
+        found = np.stack([self._view(rng, index) for index in rng.integers(0, len(self.clips), self.batch)])
+        found = found[:, 0] if self.window[0] == 1 else found
+        return (found, found.astype("float32") / 255) if self.pairs else found
+
+    def _view(self, rng: np.random.Generator, index: int) -> np.ndarray:
+        starts = [rng.integers(0, size - w + 1) for size, w in zip(CLIP, self.window, strict=True)]
+        clip = self.clips[index][tuple(slice(s, s + w) for s, w in zip(starts, self.window, strict=True))]
+        for axis in range(3):
+            if rng.random() < 0.5:
+                clip = np.flip(clip, axis)
+        return clip.transpose(0, 2, 1, 3) if rng.random() < 0.5 else clip
