@@ -62,9 +62,11 @@ def as_text(rows: list[list[str]], about: set[str]) -> str:
         f"Tokenizer: 16 filters and discriminator, {BATCH['tokenizer']} clips of 8x64x64. Transformer: 12 layers of "
         f"width 192 on 4x8x8 tokens, dropout 0.1, {BATCH['transformer']} clips."
     )
-    return "\n".join(
-        [table(columns, sorted(rows, key=lambda row: row[:2]), text_columns=4), "", models, "", *sorted(about)]
-    )
+    done = {(step, backend) for step, backend, *_ in rows}
+    missing = [f"{step} on {backend}" for step in STEPS for backend in BACKENDS if (step, backend) not in done]
+    left = ["", f"Not measured yet: {', '.join(missing)}."] if missing else []
+    shown = sorted(rows, key=lambda row: row[:2])
+    return "\n".join([table(columns, shown, text_columns=4), "", models, *left, "", *sorted(about)])
 
 
 def measure(step: str, dtype: str, remat: str, parts: int) -> dict:
