@@ -7,11 +7,10 @@ Steps of the shipped transformer's training, a batch of 8: PyTorch in bfloat16, 
 most CPUs, in float32. A whole run writes its table into docs/performance.md.
 """
 
-import argparse
 import json
 import time
 
-from cells import BACKENDS, in_process, report
+from cells import BACKENDS, in_process, parser, report
 from heading import heading
 from page import table, write_part
 
@@ -47,10 +46,7 @@ def measure(kept: bool) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backends", nargs="*", default=list(BACKENDS), choices=BACKENDS)
-    parser.add_argument("--cell", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser(__doc__).parse_args()
     if options.cell:
         report(measure(json.loads(options.cell)))
         return

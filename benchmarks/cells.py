@@ -1,5 +1,6 @@
 """A benchmark's cells: each is measured in a process of its own, so that none sees another's memory or programs."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -7,6 +8,14 @@ import sys
 from typing import Any
 
 BACKENDS = ("jax", "tensorflow", "torch")
+
+
+def parser(about: str | None, backends: tuple[str, ...] = BACKENDS) -> argparse.ArgumentParser:
+    """What every benchmark of cells is asked: the backends, and in a cell's process the cell."""
+    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--backends", nargs="*", default=list(backends), choices=BACKENDS)
+    made.add_argument("--cell", help=argparse.SUPPRESS)
+    return made
 
 
 def in_process(backend: str, cell: Any, *arguments: str, **environment: str) -> dict:

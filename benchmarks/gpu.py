@@ -11,12 +11,11 @@ is a process of its own. The paper gives 37 frames a second on a V100 (Sec. 4.3)
 a GPU.
 """
 
-import argparse
 import json
 import sys
 import time
 
-from cells import in_process, report
+from cells import in_process, parser, report
 from heading import heading
 from page import table, write_part
 
@@ -28,14 +27,12 @@ REPEATS = 5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backends", nargs="*", default=["jax", "torch"], choices=("jax", "tensorflow", "torch"))
-    parser.add_argument("--sizes", nargs="*", default=["B", "L"], choices=list(SIZES))
-    parser.add_argument("--batches", type=int, nargs="*", default=[1, 8])
-    parser.add_argument("--precisions", nargs="*", default=list(DTYPES), choices=DTYPES)
-    parser.add_argument("--any-device", action="store_true", help="runs without a GPU, too, and then only prints")
-    parser.add_argument("--cell", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    asked = parser(__doc__, ("jax", "torch"))
+    asked.add_argument("--sizes", nargs="*", default=["B", "L"], choices=list(SIZES))
+    asked.add_argument("--batches", type=int, nargs="*", default=[1, 8])
+    asked.add_argument("--precisions", nargs="*", default=list(DTYPES), choices=DTYPES)
+    asked.add_argument("--any-device", action="store_true", help="runs without a GPU, too, and then only prints")
+    options = asked.parse_args()
     if options.cell:
         report(measure(*json.loads(options.cell)))
         return

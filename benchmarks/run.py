@@ -10,13 +10,12 @@ each repetition. So a share compares across machines, and above 1 less work is d
 Each cell runs in a process of its own; memory is that process' largest.
 """
 
-import argparse
 import json
 import resource
 import sys
 import time
 
-from cells import BACKENDS, in_process, report
+from cells import BACKENDS, in_process, parser, report
 from heading import heading
 from page import table, write_part
 
@@ -35,12 +34,10 @@ SIZE = 2048  # of the matrices
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backends", nargs="*", default=list(BACKENDS), choices=BACKENDS)
-    parser.add_argument("--programs", nargs="*", default=list(GFLOP), choices=list(GFLOP))
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--cell", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    asked = parser(__doc__)
+    asked.add_argument("--programs", nargs="*", default=list(GFLOP), choices=list(GFLOP))
+    asked.add_argument("--repeats", type=int, default=3)
+    options = asked.parse_args()
     if options.cell:
         report(measure(json.loads(options.cell), options.repeats))
         return

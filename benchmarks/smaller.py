@@ -10,14 +10,13 @@ the share of the tokens that the 8-bit transformer makes as the other does, from
 choices, of `generate` the tokens of the clips. PSNR is over the pixels that a task asks for.
 """
 
-import argparse
 import json
 import pathlib
 import shlex
 import sys
 import time
 
-from cells import BACKENDS, in_process, report
+from cells import in_process, parser, report
 from heading import heading
 from page import table, write_part
 
@@ -28,15 +27,13 @@ STEPS = (4, 6, 8, 12)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backends", nargs="*", default=list(BACKENDS), choices=BACKENDS)
-    parser.add_argument("--preset", default=PRESET)
-    parser.add_argument("--train", type=int, default=0, help="steps")
-    parser.add_argument("--note", help="a sentence about the preset, for the page")
-    parser.add_argument("--clips", type=int, default=32)
-    parser.add_argument("--steps", type=int, nargs="*", default=list(STEPS))
-    parser.add_argument("--cell", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    asked = parser(__doc__)
+    asked.add_argument("--preset", default=PRESET)
+    asked.add_argument("--train", type=int, default=0, help="steps")
+    asked.add_argument("--note", help="a sentence about the preset, for the page")
+    asked.add_argument("--clips", type=int, default=32)
+    asked.add_argument("--steps", type=int, nargs="*", default=list(STEPS))
+    options = asked.parse_args()
     if options.cell:
         name, preset, *more = json.loads(options.cell)
         report({"quantize": quantized, "steps": by_steps, "train": trained}[name](preset, *more))

@@ -8,14 +8,13 @@ process of its own. Memory is by how much that process' largest memory exceeds w
 compiler's own memory included; time is the fastest of the steps after the first.
 """
 
-import argparse
 import json
 import os
 import resource
 import sys
 import time
 
-from cells import BACKENDS, in_process, report
+from cells import BACKENDS, in_process, parser, report
 from heading import heading
 from page import table, write_part
 
@@ -33,10 +32,7 @@ REPEATS = 2
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--backends", nargs="*", default=list(BACKENDS), choices=BACKENDS)
-    parser.add_argument("--cell", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser(__doc__).parse_args()
     if options.cell:
         report(measure(*json.loads(options.cell)))
         return

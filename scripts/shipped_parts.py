@@ -1,11 +1,16 @@
-"""What the trainings of the shipped models have in common: the optimizer, windows of clips, a model without codes."""
+"""Parts of the trainings of the shipped models: optimizer, windows of clips, a model without codes, curves."""
+
+import pathlib
 
 import keras
 import numpy as np
 
+from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.checks import to_float
 
 CLIP = (16, 64, 64)
+#: How the clips look. All 36 classes.
+LOOK = {"look": "plain"}
 EPOCH = 50  # batches
 CODES_SHARE = 20.0  # of the learning rate, for codes
 
@@ -83,3 +88,10 @@ class Windows(keras.utils.PyDataset):
             if rng.random() < 0.5:
                 clip = np.flip(clip, axis)
         return clip.transpose(0, 2, 1, 3) if rng.random() < 0.5 else clip
+
+
+def curves(folder: pathlib.Path) -> dict[str, list[float]]:
+    """Losses by epoch, and the PSNR where there are codes, of a stage's checkpoint."""
+    history = Checkpoint(folder).read()["history"]
+    kept = [name for name in ("loss", "psnr", "mask_loss", "mask_accuracy") if name in history]
+    return {name: [float(f"{value:.4g}") for value in history[name]] for name in kept}

@@ -9,10 +9,10 @@
 An autoencoder without codes learns several times as fast as one whose codes are still bad. So the 2D-VQ first learns
 windows of frames without codes, then with noise on its latents as large as the error that codes will make; the codes
 start as the k-means centres of the latents. The 3D-VQ is inflated from it, goes the same way, and last learns whole
-clips against a discriminator. A command goes on where it was when it is given
-again; `--steps` says how long the stage is to be, and the learning rate falls to zero there. With `--from-shipped` a
-stage starts from the weights that are shipped, whatever came before. With `--ship` a stage's model is measured on
-held-out clips and written to `magvit_keras/presets/shipped/`.
+clips against a discriminator. A command goes on where it was when it is given again; `--steps` says how long the stage
+is to be, and the learning rate falls to zero there. With `--from-shipped` a stage starts from the weights that are
+shipped, whatever came before. With `--ship` a stage's model is measured on held-out clips and written to
+`magvit_keras/presets/shipped/`.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import time
 import keras
 import numpy as np
 from scipy.cluster.vq import kmeans2
-from shipped_parts import CLIP, EPOCH, Autoencoder, KernelMuon, Windows
+from shipped_parts import CLIP, EPOCH, LOOK, Autoencoder, KernelMuon, Windows, curves
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.checks import to_float
@@ -39,8 +39,6 @@ from magvit_keras.tokenizer.inflation import inflate
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 from magvit_keras.tokenizer.vqgan import VQGAN
 
-#: How the clips look. All 36 classes.
-LOOK = {"look": "plain"}
 IMAGE_TOKENIZER, VIDEO_TOKENIZER = "2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes"
 CENTRES_FROM = 100000  # latents
 STAGES = {  # in this order
@@ -169,13 +167,6 @@ def train(stage: str, options: argparse.Namespace) -> None:
     alone.save_weights(folder / "partial.weights.h5", overwrite=True)
     os.replace(folder / "partial.weights.h5", folder / "model.weights.h5")
     print(f"{stage}: {checkpoint.read()['epoch'] - before} epochs in {time.monotonic() - began:.0f} s", flush=True)
-
-
-def curves(folder: pathlib.Path) -> dict[str, list[float]]:
-    """Losses by epoch, and the PSNR where there are codes, of a stage's checkpoint."""
-    history = Checkpoint(folder).read()["history"]
-    kept = [name for name in ("loss", "psnr", "mask_loss", "mask_accuracy") if name in history]
-    return {name: [float(f"{value:.4g}") for value in history[name]] for name in kept}
 
 
 def history(stage: str, run: pathlib.Path) -> tuple[list[str], dict]:

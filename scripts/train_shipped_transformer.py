@@ -19,8 +19,7 @@ import time
 
 import keras
 import numpy as np
-from shipped_parts import CLIP, KernelMuon
-from train_shipped_magvit import LOOK, curves
+from shipped_parts import CLIP, LOOK, KernelMuon, curves
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.data import MovingShapes
