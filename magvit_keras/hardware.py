@@ -19,7 +19,7 @@ def choose_backend() -> str:
     A TPU is used by JAX; an NVIDIA GPU by the first of JAX, PyTorch and TensorFlow that sees it; a CPU by the first
     installed of JAX, TensorFlow and PyTorch. `KERAS_BACKEND`, a `keras.json` that names another backend than Keras'
     own default, and a Keras that is already loaded are followed, as by `import magvit_keras`. Notebooks call it in
-    their first cell, before they import Keras.
+    their first cell, before they import Keras. With PyTorch on a CPU it also calls `keep_memory`.
 
     Returns:
         The backend and its devices, for example "jax on 1 x TPU v5 lite", "torch on 1 x Tesla T4" or "jax on CPU".
@@ -33,6 +33,8 @@ def choose_backend() -> str:
     if _select_backend.by_default and "keras" not in sys.modules:
         backend = os.environ["KERAS_BACKEND"] = _by_hardware(backend)
     seen = accelerators(backend)
+    if backend == "torch" and not seen:
+        keep_memory()
     kinds = [f"{seen.count(kind)} x {kind}" for kind in dict.fromkeys(seen)]
     return f"{backend} on {', '.join(kinds) or 'CPU'}"
 
@@ -58,12 +60,13 @@ def accelerators(backend: str) -> list[str]:
 
 
 def keep_memory() -> bool:
-    """Has this process keep memory that it frees, for its next arrays: on a CPU, PyTorch trains faster.
+    """Has this process keep memory that it frees, for its next arrays: on a CPU, PyTorch becomes faster.
 
     The C library of Linux gives each large array back to the system when it is freed, and the system clears every page
-    of the next one. PyTorch on a CPU frees large arrays, and asks for others of the same sizes, in every train step.
-    From this call on they are kept, so that the process holds on to the most memory that it ever used. To be called
-    before anything large is made; the commands of `magvit-keras` do so on PyTorch. JAX and TensorFlow gain nothing.
+    of the next one. PyTorch on a CPU frees large arrays, and asks for others of the same sizes, in every step of
+    training and decoding. From this call on they are kept, so that the process holds on to the most memory that it ever
+    used. To be called before anything large is made; `choose_backend` and the commands of `magvit-keras` do so on
+    PyTorch. JAX and TensorFlow gain little.
 
     Returns:
         Whether the C library could be told; only glibc can, so not on macOS, Windows, or Linux with musl.

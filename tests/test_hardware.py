@@ -61,6 +61,23 @@ def test_cpu(machine):
     assert set(devices.asked) == {"jax"}, "the others load slowly and are left alone where there is no driver"
 
 
+@pytest.mark.parametrize(("chosen", "kept"), [("torch", True), ("tensorflow", False)])
+def test_pytorch_on_a_cpu_keeps_memory(machine, monkeypatch, chosen, kept):
+    machine(chosen=chosen, by_default=False)
+    calls = []
+    monkeypatch.setattr(hardware, "keep_memory", lambda: calls.append(True))
+    monkeypatch.setattr(_select_backend, "select_backend", lambda: chosen)
+    hardware.choose_backend()
+    assert bool(calls) is kept
+
+
+def test_pytorch_on_a_gpu_does_not(machine, monkeypatch):
+    machine(driver=True, chosen="torch", by_default=False, torch=["Tesla T4"])
+    monkeypatch.setattr(hardware, "keep_memory", lambda: pytest.fail("called"))
+    monkeypatch.setattr(_select_backend, "select_backend", lambda: "torch")
+    assert hardware.choose_backend() == "torch on 1 x Tesla T4"
+
+
 def test_tpu(machine):
     machine(jax=["TPU v5 lite"] * 8)
     assert hardware.choose_backend() == "jax on 8 x TPU v5 lite"
