@@ -20,6 +20,8 @@ from cells import in_process, parser, report
 from heading import heading
 from page import table, write_part
 
+import magvit_keras as mk
+
 PRESET = "magvit_tiny_moving_shapes"
 TRAINED = pathlib.Path(__file__).parents[1] / "build" / "smaller"
 TASKS = ("frame_prediction", "central_inpainting")
@@ -35,6 +37,7 @@ def main() -> None:
     asked.add_argument("--steps", type=int, nargs="*", default=list(STEPS))
     options = asked.parse_args()
     if options.cell:
+        mk.choose_backend()  # as notebooks do; PyTorch then keeps memory
         name, preset, *more = json.loads(options.cell)
         report({"quantize": quantized, "steps": by_steps, "train": trained}[name](preset, *more))
         return
@@ -80,7 +83,6 @@ def trained(preset: str, steps: int) -> dict:
     import keras
     import numpy as np
 
-    import magvit_keras as mk
     from magvit_keras.optimizers import transformer_optimizer
 
     keras.utils.set_random_seed(0)
@@ -108,8 +110,6 @@ def _clips(count: int, split: str) -> dict:
 
 
 def _model_and_clips(preset: str, count: int) -> tuple:
-    import magvit_keras as mk
-
     arrays = _clips(count, "test")
     return mk.Magvit.from_preset(preset), arrays["video"], arrays["label"]
 

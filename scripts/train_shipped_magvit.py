@@ -11,8 +11,8 @@ windows of frames without codes, then with noise on its latents as large as the 
 start as the k-means centres of the latents. The 3D-VQ is inflated from it, goes the same way, and last learns whole
 clips against a discriminator. A command goes on where it was when it is given again; `--steps` says how long the stage
 is to be, and the learning rate falls to zero there. With `--from-shipped` a stage starts from the weights that are
-shipped, whatever came before. With `--ship` a stage's model is measured on held-out clips and written to
-`magvit_keras/presets/shipped/`.
+shipped, codes included, whatever came before. With `--ship` a stage's model is measured on held-out clips and written
+to `magvit_keras/presets/shipped/`.
 """
 
 import argparse
@@ -98,7 +98,7 @@ def start(stage: str, options: argparse.Namespace) -> keras.Model:
 
 def compiled(stage: str, model: keras.Model, options: argparse.Namespace) -> keras.Model:
     """What is fitted in a stage, with its optimizer."""
-    rate = STAGES[stage]["learning_rate"]
+    rate = options.learning_rate or STAGES[stage]["learning_rate"]
     if stage == "adversarial":
         discriminator = VideoDiscriminator.from_preset("discriminator_tiny_moving_shapes")
         vqgan = VQGAN(model, discriminator, perceptual_loss=None, decoder_only=True, ema_decay=0.98)
@@ -145,7 +145,7 @@ def train(stage: str, options: argparse.Namespace) -> None:
     data = Windows(clips, about["window"], about["batch"], options.seed, pairs)
     checkpoint = Checkpoint(folder, data=data)
     model = start(stage, options)
-    if stage in ("image", "video") and not checkpoint.read():
+    if stage in ("image", "video") and not options.from_shipped and not checkpoint.read():
         start_codes(model, data, options.seed)
     trained = compiled(stage, model, options)
     trained(np.zeros((1, *CLIP[1 if "image" in stage else 0 :], 3), "float32"))
@@ -218,6 +218,7 @@ def main() -> None:
     parser.add_argument("--run", type=pathlib.Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--stage", choices=STAGES, required=True)
     parser.add_argument("--steps", type=int, help="length of the stage")
+    parser.add_argument("--learning-rate", type=float, help="highest of the stage")
     parser.add_argument("--clips", type=int, default=6000, help="training clips")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", default="mixed_bfloat16", help="a policy of Keras")
