@@ -176,7 +176,8 @@ def history(stage: str, run: pathlib.Path) -> tuple[list[str], dict]:
         path = run / stages[first] / EARLIER
         if path.exists():
             before = json.loads(path.read_text())
-            return stages[first:], {key: before[key] for key in ("data", "steps", "commands", "date")}
+            kept = ("data", "steps", "commands", "date", "curves", "earlier")
+            return stages[first:], {key: before[key] for key in kept if key in before}
     return stages, {}
 
 

@@ -28,10 +28,10 @@ from magvit_keras.hardware import keep_memory
 from magvit_keras.magvit import Magvit
 from magvit_keras.metrics.shapes_scores import shapes_accuracy, shapes_fvd
 from magvit_keras.optimizers import warmup_cosine
-from magvit_keras.presets.shipped import SHIPPED, write_shipped
+from magvit_keras.presets.shipped import CHECKSUM_FILE, SHIPPED, write_shipped
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 
-NAME = "magvit_tiny_moving_shapes"
+NAME, TOKENIZER = "magvit_tiny_moving_shapes", "3dvq_tiny_moving_shapes"
 EPOCH, BATCH = 100, 8
 CHUNK = 36
 FIRST_STAGE = "transformer"
@@ -41,8 +41,18 @@ OFTEN = {"class_conditional_generation": 4.0}  # how often a task is drawn; 1 fo
 
 def model_with_tokenizer() -> Magvit:
     magvit = Magvit.from_preset(NAME, load_weights=False)
-    magvit.tokenizer.set_weights(VideoTokenizer.from_preset("3dvq_tiny_moving_shapes").get_weights())
+    magvit.tokenizer.set_weights(VideoTokenizer.from_preset(TOKENIZER).get_weights())
     return magvit
+
+
+def check_tokens(folder: pathlib.Path) -> None:
+    """Notes which tokenizer the tokens are of; refuses those of another one."""
+    mark, now = folder / CHECKSUM_FILE, (SHIPPED / TOKENIZER / CHECKSUM_FILE).read_text()
+    if not mark.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(mark, now)
+    if mark.read_text() != now:
+        raise ValueError(f"{folder} holds tokens of an earlier {TOKENIZER}: remove it and give --tokens again.")
 
 
 def start_from_codes(magvit: Magvit, seed: int) -> None:
@@ -59,7 +69,7 @@ def start_from_codes(magvit: Magvit, seed: int) -> None:
 
 def encode(folder: pathlib.Path, count: int, seed: int, process: tuple[int, int] = (0, 1)) -> None:
     """Writes the tokens of `count` clips in files of CHUNK clips; each of several processes writes its part."""
-    folder.mkdir(parents=True, exist_ok=True)
+    check_tokens(folder)
     magvit, source = model_with_tokenizer(), MovingShapes(count, CLIP[0], CLIP[1:], seed=seed, **LOOK)
     began = time.monotonic()
     for part in range(process[0], -(-count // CHUNK), process[1]):
@@ -86,6 +96,7 @@ def train(options: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     command = " ".join(["python", "scripts/train_shipped_transformer.py", *sys.argv[1:]])
     write_text(folder / "command.txt", f"KERAS_BACKEND={keras.config.backend()} {command}")
+    check_tokens(options.run / "tokens")
     magvit = model_with_tokenizer()
     magvit.tokenizer.trainable = False
     magvit.task_weights = [OFTEN.get(name, 1.0) for name in magvit.tasks]
@@ -126,6 +137,7 @@ def plan(folder: pathlib.Path) -> dict[str, str]:
 
 
 def ship(options: argparse.Namespace) -> None:
+    check_tokens(options.run / "tokens")
     magvit = model_with_tokenizer()
     magvit.compile(optimizer=KernelMuon(LEARNING_RATE))
     stage = options.run / options.stage

@@ -43,10 +43,11 @@ def table(told: dict) -> str:
 
 
 def before(earlier: dict) -> str:
-    """How the weights were made that the training started from."""
+    """How the weights were made that the training started from, and those before them."""
     steps = ", ".join(f"{name} {count}" for name, count in earlier["steps"].items())
     commands = "; ".join(f"`{command}`" for command in earlier["commands"].values())
-    return f"{earlier['date']}, {earlier['data']}: {steps}. {commands}"
+    said = f"{earlier['date']}, {earlier['data']}: {steps}. {commands}"
+    return f"{said}. Before that: {before(earlier['earlier'])}" if "earlier" in earlier else said
 
 
 def scores(told: dict) -> list[str]:
@@ -73,14 +74,14 @@ def draw(all_told: dict[str, dict]) -> None:
     """Losses by epoch: a panel for each stage that is noted, in the order of training."""
     stages = {}
     for told in all_told.values():
-        stages |= told["curves"]
+        for part in (told.get("earlier", {}), told):  # the later training of a stage is shown
+            stages |= {name: (part["steps"][name], curves) for name, curves in part.get("curves", {}).items()}
     figure, axes = plt.subplots(2, -(-len(stages) // 2), figsize=(12, 5), layout="constrained")
     for panel in axes.flat:
         panel.set_visible(False)
-    for panel, (stage, curves) in zip(axes.flat, stages.items(), strict=False):
+    for panel, (stage, (steps, curves)) in zip(axes.flat, stages.items(), strict=False):
         panel.set_visible(True)
         name = "psnr" if "psnr" in curves else "mask_loss" if "mask_loss" in curves else "loss"
-        steps = next(told["steps"][stage] for told in all_told.values() if stage in told["steps"])
         values = curves[name]
         panel.plot(
             [steps * (i + 1) / len(values) for i in range(len(values))], values, marker="." if steps < 300 else ""
