@@ -19,7 +19,7 @@ from cells import BACKENDS, in_process, parser, report
 from heading import heading
 from page import table, write_part
 
-BATCH, CLIPS, PAIRS = 8, 4, 3
+BATCH, CLIPS, PAIRS = 8, 4, 2
 RUNS = {"train step": 6, "generate": 3}  # in each process; the first is not counted
 PRECISION = {"jax": "float32", "tensorflow": "float32", "torch": "mixed_bfloat16"}  # in training
 

@@ -104,7 +104,7 @@ mk.show(known[:4], columns=4, fps=8)
 # survives it?
 
 # %%
-shipped = mk.Magvit.from_preset("magvit_tiny_moving_shapes")  # its tokenizer is 3dvq_tiny_moving_shapes
+shipped = mk.Magvit.from_preset("magvit_tiny_moving_shapes")  # its tokenizer: as 3dvq_tiny_moving_shapes
 tokenizer = shipped.tokenizer
 
 
