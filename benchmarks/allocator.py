@@ -19,6 +19,8 @@ from cells import BACKENDS, in_process, parser, report
 from heading import heading
 from page import table, write_part
 
+import magvit_keras as mk
+
 BATCH, CLIPS, PAIRS = 8, 4, 2
 RUNS = {"train step": 6, "generate": 3}  # in each process; the first is not counted
 PRECISION = {"jax": "float32", "tensorflow": "float32", "torch": "mixed_bfloat16"}  # in training
@@ -26,8 +28,6 @@ PRECISION = {"jax": "float32", "tensorflow": "float32", "torch": "mixed_bfloat16
 
 def measure(program: str, kept: bool) -> dict:
     """Seconds of a train step or of generate, the median of those after the first."""
-    import magvit_keras as mk
-
     if kept and not mk.keep_memory():
         raise RuntimeError("This system's C library cannot be told to keep memory; glibc can.")
     import keras

@@ -19,6 +19,8 @@ from cells import BACKENDS, in_process, parser, report
 from heading import heading
 from page import table, write_part
 
+import magvit_keras as mk
+
 #: Precision, remat, parts of a batch.
 FORMS = (
     ("float32", "none", 1),
@@ -73,8 +75,6 @@ def measure(step: str, dtype: str, remat: str, parts: int, keep: bool) -> dict:
     """Steps of one form; the first compiles."""
     import keras
 
-    import magvit_keras as mk
-
     if keep:
         mk.keep_memory()
     keras.config.set_dtype_policy(dtype)
@@ -99,7 +99,6 @@ def _held() -> int:
 def _tokenizer(remat: str, parts: int) -> tuple:
     import numpy as np
 
-    import magvit_keras as mk
     from magvit_keras.optimizers import tokenizer_optimizer
 
     tokenizer = mk.VideoTokenizer(filters=16, norm_groups=8, remat=remat)
@@ -114,7 +113,6 @@ def _tokenizer(remat: str, parts: int) -> tuple:
 def _transformer(remat: str, parts: int) -> tuple:
     import numpy as np
 
-    import magvit_keras as mk
     from magvit_keras.optimizers import transformer_optimizer
 
     shape = (4, 8, 8)

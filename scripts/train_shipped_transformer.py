@@ -46,13 +46,10 @@ def model_with_tokenizer() -> Magvit:
 
 
 def check_tokens(folder: pathlib.Path) -> None:
-    """Notes which tokenizer the tokens are of; refuses those of another one."""
-    mark, now = folder / CHECKSUM_FILE, (SHIPPED / TOKENIZER / CHECKSUM_FILE).read_text()
-    if not mark.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(mark, now)
-    if mark.read_text() != now:
-        raise ValueError(f"{folder} holds tokens of an earlier {TOKENIZER}: remove it and give --tokens again.")
+    """Refuses a folder whose tokens are not of the tokenizer that is shipped now."""
+    mark = folder / CHECKSUM_FILE
+    if not mark.exists() or mark.read_text() != (SHIPPED / TOKENIZER / CHECKSUM_FILE).read_text():
+        raise ValueError(f"{folder} has no tokens of today's {TOKENIZER}: remove it and give --tokens first.")
 
 
 def start_from_codes(magvit: Magvit, seed: int) -> None:
@@ -69,6 +66,9 @@ def start_from_codes(magvit: Magvit, seed: int) -> None:
 
 def encode(folder: pathlib.Path, count: int, seed: int, process: tuple[int, int] = (0, 1)) -> None:
     """Writes the tokens of `count` clips in files of CHUNK clips; each of several processes writes its part."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.glob("part-*.npz")):
+        write_text(folder / CHECKSUM_FILE, (SHIPPED / TOKENIZER / CHECKSUM_FILE).read_text())
     check_tokens(folder)
     magvit, source = model_with_tokenizer(), MovingShapes(count, CLIP[0], CLIP[1:], seed=seed, **LOOK)
     began = time.monotonic()
@@ -109,7 +109,8 @@ def train(options: argparse.Namespace) -> None:
     note_plan(folder, EPOCH * checkpoint.read().get("epoch", 0), options.steps)
     if not checkpoint.read():
         if options.from_shipped:
-            magvit.set_weights(Magvit.from_preset(NAME).get_weights())
+            # Of the transformer alone: the shipped model's tokenizer may be an earlier one than that of the tokens.
+            magvit.transformer.set_weights(Magvit.from_preset(NAME).transformer.get_weights())
         else:
             start_from_codes(magvit, options.seed)
     magvit.fit(
