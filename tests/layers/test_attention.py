@@ -48,20 +48,29 @@ def test_outputs_are_those_of_the_definition(causal):
     np.testing.assert_allclose(numpy(attention(X)), plain(attention, X, causal), atol=1e-5)
 
 
+def gradients(attention):
+    def loss():
+        return ops.sum(ops.square(ops.cast(attention(X, training=True), "float32"))), ()
+
+    return backend.value_and_gradients(loss, attention.trainable_variables, [])[2]
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_gradients_are_those_of_the_steps(causal, monkeypatch):
     attention = layer(causal=causal)
-
-    def gradients():
-        def loss():
-            return ops.sum(ops.square(attention(X, training=True))), ()
-
-        return backend.value_and_gradients(loss, attention.trainable_variables, [])[2]
-
-    ours = gradients()
+    ours = gradients(attention)
     monkeypatch.setattr(transformer_block.backend, "attention", lambda *args: None)
-    for our, their in zip(ours, gradients(), strict=True):
+    for our, their in zip(ours, gradients(attention), strict=True):
         np.testing.assert_allclose(numpy(our), numpy(their), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("few", [0, 2**25])
+def test_gradients_in_half_precision_are_near_those_of_float32(few, monkeypatch):
+    monkeypatch.setattr(backend._chosen, "_FEW_WEIGHTS", few, raising=False)  # PyTorch: in one pass, with kept weights
+    exact = gradients(layer())
+    largest = max(np.abs(numpy(gradient)).max() for gradient in exact)
+    for half, whole in zip(gradients(layer(dtype="mixed_bfloat16")), exact, strict=True):
+        np.testing.assert_allclose(numpy(half), numpy(whole), rtol=0, atol=0.02 * largest)
 
 
 def test_half_precision_has_a_float32_softmax():
