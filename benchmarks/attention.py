@@ -1,11 +1,12 @@
 """PyTorch's attention in training on a CPU, bfloat16: by the fused kernel, and with weights that are kept.
 
-    KERAS_BACKEND=torch python benchmarks/attention.py
+    python benchmarks/attention.py
 
 Outputs and gradients of one layer. The ways take turns in one process, and the fastest time of each counts. Writes its
 table into docs/performance.md.
 """
 
+import argparse
 import os
 import time
 
@@ -46,10 +47,12 @@ def seconds(clips: int, tokens: int, heads: int) -> dict[str, float]:
 
 def main() -> None:
     """Prints the table and writes it into the page."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     mk.keep_memory()
     rows = []
     for size in SIZES:
-        found = seconds(*size)
+        with keras.device("cpu"):
+            found = seconds(*size)
         weights = size[0] * size[2] * size[1] ** 2 / 1e6
         rows.append([*map(str, size), f"{weights:.0f}", *(f"{1000 * s:.0f}" for s in found.values())])
         rows[-1].append(f"{found['fused'] / found['weights kept']:.2f}")

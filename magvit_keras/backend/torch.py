@@ -59,21 +59,22 @@ def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale
     Where gradients are wanted and it is faster, few weights are kept. `causal` makes tokens blind to those after them.
     """
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))
-    if not causal and _is_faster_in_steps(query, key):
+    if not causal and _keeps_weights(query, key):
+        # The softmax computes in float32 inside, and keeps its result in half the memory.
         return (((query * scale) @ key.mT).softmax(-1) @ value).transpose(1, 2)
     attend = torch.nn.functional.scaled_dot_product_attention
     return attend(query, key, value, is_causal=causal, scale=scale).transpose(1, 2)
 
 
-#: Attention weights (B, heads, N, N), all together: 64 MB.
+#: Most attention weights, B x heads x N x N, that a layer keeps for the gradients: 64 MB.
 _FEW_WEIGHTS = 2**25
 
 
-def _is_faster_in_steps(query: torch.Tensor, key: torch.Tensor) -> bool:
-    """On CPUs the fused kernel's gradients in bfloat16 take longer than with kept weights, which need memory."""
-    weights = query.shape[:-1].numel() * key.shape[-2]
-    here = query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.requires_grad
-    return here and torch.is_grad_enabled() and weights <= _FEW_WEIGHTS
+def _keeps_weights(query: torch.Tensor, key: torch.Tensor) -> bool:
+    """In bfloat16 on a CPU the fused kernel's gradients take longer than those from weights that were kept."""
+    wanted = torch.is_grad_enabled() and query.requires_grad
+    few = query.shape[:-1].numel() * key.shape[-2] <= _FEW_WEIGHTS
+    return wanted and few and query.device.type == "cpu" and query.dtype == torch.bfloat16
 
 
 def dense(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, axes: int) -> torch.Tensor:
