@@ -18,7 +18,7 @@ from magvit_keras import backend, longer
 from magvit_keras.checks import batch_of, check_video, to_float
 from magvit_keras.commit.conditions import apply_plan, condition_plan, stack_plans, take_plan
 from magvit_keras.commit.losses import commit_loss
-from magvit_keras.commit.masking import multivariate_mask
+from magvit_keras.commit.masking import MaskedTokens, multivariate_mask
 from magvit_keras.commit.tasks import TASKS, Task, get_task
 from magvit_keras.commit.vocabulary import Vocabulary
 from magvit_keras.decoding.schedules import get_schedule, mask_ratio
@@ -179,7 +179,12 @@ class Magvit(PresetMixin, backend.SteppedModel):
 
     def losses_and_logs(self, data: Any, training: bool) -> tuple[Any, dict[str, Any]]:
         """Draws task, mask ratio and scores for each example; the three-part loss of Eq. 3-4."""
-        batch = batch_of(data)
+        prefix, masked, task = self._masked(batch_of(data))
+        sequence = ops.concatenate([prefix, masked.ids], axis=1)  # z-bar
+        return self._loss_and_logs(self.transformer.codebook_logits(sequence, training=training), masked, task)
+
+    def _masked(self, batch: dict) -> tuple[Any, MaskedTokens, Any]:
+        """Prefix, masked tokens, and the tasks (B,) that were drawn."""
         size = ops.shape(batch["tokens" if "tokens" in batch else "video"])[0]
         task = self._draw_tasks(size)  # (B,)
         ids, condition_ids = self._tokens(batch, task, size)  # (B, N), (B, N)
@@ -194,9 +199,9 @@ class Magvit(PresetMixin, backend.SteppedModel):
             condition_mode=self.condition_mode,
             loss_parts=self.loss_parts,
         )
-        prefix = self.full_prefix(self._prefix(batch, task, size), condition_ids, ispad)
-        sequence = ops.concatenate([prefix, masked.ids], axis=1)  # z-bar
-        logits = self.transformer.codebook_logits(sequence, training=training)
+        return self.full_prefix(self._prefix(batch, task, size), condition_ids, ispad), masked, task
+
+    def _loss_and_logs(self, logits: Any, masked: MaskedTokens, task: Any) -> tuple[Any, dict[str, Any]]:
         loss = commit_loss(
             logits,
             masked.targets,

@@ -9,8 +9,6 @@ from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.checks import to_float
 
 CLIP = (16, 64, 64)
-#: How the clips look. All 36 classes.
-LOOK = {"look": "plain"}
 EPOCH = 50  # batches
 CODES_SHARE = 20.0  # of the learning rate, for codes
 
@@ -62,11 +60,13 @@ class Autoencoder(keras.Model):
 
 
 class Windows(keras.utils.PyDataset):
-    """Random windows of random clips, mirrored, transposed or backwards; seed, epoch and step decide which."""
+    """Random windows of random clips; seed, epoch and step decide which. `turned`: mirrored, transposed, backwards."""
 
-    def __init__(self, clips: np.ndarray, window: tuple[int, int, int], batch: int, seed: int, pairs: bool = False):
+    def __init__(
+        self, clips: np.ndarray, window: tuple[int, int, int], batch: int, seed: int, pairs: bool, turned: bool
+    ):
         super().__init__()
-        self.pairs = pairs
+        self.pairs, self.turned = pairs, turned
         self.clips, self.window, self.batch, self.seed, self.epoch = clips, window, batch, seed, 0
 
     def __len__(self) -> int:
@@ -84,6 +84,8 @@ class Windows(keras.utils.PyDataset):
     def _view(self, rng: np.random.Generator, index: int) -> np.ndarray:
         starts = [rng.integers(0, size - w + 1) for size, w in zip(CLIP, self.window, strict=True)]
         clip = self.clips[index][tuple(slice(s, s + w) for s, w in zip(starts, self.window, strict=True))]
+        if not self.turned:
+            return clip
         for axis in range(3):
             if rng.random() < 0.5:
                 clip = np.flip(clip, axis)

@@ -11,8 +11,9 @@ windows of frames without codes, then with noise on its latents as large as the 
 start as the k-means centres of the latents. The 3D-VQ is inflated from it, goes the same way, and last learns whole
 clips against a discriminator. A command goes on where it was when it is given again; `--steps` says how long the stage
 is to be, and the learning rate falls to zero there. With `--from-shipped` a stage starts from the weights that are
-shipped, codes included, whatever came before. With `--ship` a stage's model is measured on held-out clips and written
-to `magvit_keras/presets/shipped/`.
+shipped, codes included, whatever came before. With `--look grid` the tokenizer is that of the grid look: the stage
+`video` is then the first, and starts from the shipped tokenizer of plain clips, with new codes. With `--ship` a stage's
+model is measured on held-out clips and written to `magvit_keras/presets/shipped/`.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import time
 import keras
 import numpy as np
 from scipy.cluster.vq import kmeans2
-from shipped_parts import CLIP, EPOCH, LOOK, Autoencoder, KernelMuon, Windows, curves
+from shipped_parts import CLIP, EPOCH, Autoencoder, KernelMuon, Windows, curves
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.checks import to_float
@@ -40,6 +41,7 @@ from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 from magvit_keras.tokenizer.vqgan import VQGAN
 
 IMAGE_TOKENIZER, VIDEO_TOKENIZER = "2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes"
+GRID_TOKENIZER = "3dvq_grid_shapes"
 CENTRES_FROM = 100000  # latents
 STAGES = {  # in this order
     "image_autoencoder": {"window": (1, 32, 32), "batch": 16, "steps": 1000, "learning_rate": 0.02},
@@ -53,19 +55,28 @@ STAGES = {  # in this order
 EARLIER = "earlier.json"  # of a stage that started from shipped weights: how those were made
 
 
-def preset_of(stage: str) -> tuple[type, str]:
+def preset_of(stage: str, look: str) -> tuple[type, str]:
     """Class and name of what a stage trains."""
+    if look == "grid":
+        return VideoTokenizer, GRID_TOKENIZER
     return (ImageTokenizer, IMAGE_TOKENIZER) if "image" in stage else (VideoTokenizer, VIDEO_TOKENIZER)
 
 
-def rendered(folder: pathlib.Path, count: int, seed: int) -> np.ndarray:
+def start_preset(stage: str, options: argparse.Namespace) -> tuple[type, str] | None:
+    """Class and name of the shipped preset whose weights a stage starts from, if there is one."""
+    if options.look == "grid" and stage == "video" and not options.from_shipped:
+        return preset_of(stage, "plain")
+    return preset_of(stage, options.look) if options.from_shipped else None
+
+
+def rendered(folder: pathlib.Path, count: int, seed: int, look: str) -> np.ndarray:
     """The clips of the split "train", memory-mapped; rendered once."""
-    path = folder / f"clips_{count}_{seed}.npy"
+    path = folder / f"{look}_clips_{count}_{seed}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_name("partial.npy")
         clips = np.lib.format.open_memmap(partial, "w+", "uint8", (count, *CLIP, 3))
-        source = MovingShapes(count, CLIP[0], CLIP[1:], seed=seed, **LOOK)
+        source = MovingShapes(count, CLIP[0], CLIP[1:], seed=seed, look=look)
         for index in range(count):
             clips[index] = source.read(index)["video"]
             if index % 1000 == 999:
@@ -75,16 +86,20 @@ def rendered(folder: pathlib.Path, count: int, seed: int) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
-def held_out(count: int) -> np.ndarray:
-    return MovingShapes(count, CLIP[0], CLIP[1:], split="validation", **LOOK).arrays()["video"]
+def held_out(count: int, look: str) -> np.ndarray:
+    return MovingShapes(count, CLIP[0], CLIP[1:], split="validation", look=look).arrays()["video"]
 
 
 def start(stage: str, options: argparse.Namespace) -> keras.Model:
     """The tokenizer that a stage trains, with the weights of the stage before it."""
-    kind, name = preset_of(stage)
+    kind, name = preset_of(stage, options.look)
     model = kind.from_preset(name, load_weights=False)
-    if options.from_shipped:
-        model.set_weights(kind.from_preset(name).get_weights())
+    if before := start_preset(stage, options):
+        shipped = kind.from_preset(before[1])
+        model.encoder.set_weights(shipped.encoder.get_weights())
+        model.decoder.set_weights(shipped.decoder.get_weights())
+        if shipped.codebook_size == model.codebook_size:
+            model.quantizer.set_weights(shipped.quantizer.get_weights())
     elif stage == "video_noise":
         image = ImageTokenizer.from_preset(IMAGE_TOKENIZER, load_weights=False)
         image.load_weights(options.run / "image" / "model.weights.h5")
@@ -136,20 +151,21 @@ def start_codes(model: keras.Model, data: Windows, seed: int) -> None:
 def train(stage: str, options: argparse.Namespace) -> None:
     about, folder = STAGES[stage], options.run / stage
     folder.mkdir(parents=True, exist_ok=True)
-    if options.from_shipped and not (folder / EARLIER).exists():
-        write_text(folder / EARLIER, (SHIPPED / preset_of(stage)[1] / "training.json").read_text())
+    first = start_preset(stage, options)
+    if first and not (folder / EARLIER).exists():
+        write_text(folder / EARLIER, (SHIPPED / first[1] / "training.json").read_text())
     command = " ".join(["python", "scripts/train_shipped_magvit.py", *sys.argv[1:]])
     write_text(folder / "command.txt", f"KERAS_BACKEND={keras.config.backend()} {command}")
     pairs = stage.endswith(("autoencoder", "noise"))
-    clips = rendered(options.run, options.clips, options.seed)
-    data = Windows(clips, about["window"], about["batch"], options.seed, pairs)
+    clips = rendered(options.run, options.clips, options.seed, options.look)
+    data = Windows(clips, about["window"], about["batch"], options.seed, pairs, turned=options.look == "plain")
     checkpoint = Checkpoint(folder, data=data)
     model = start(stage, options)
     if stage in ("image", "video") and not options.from_shipped and not checkpoint.read():
         start_codes(model, data, options.seed)
     trained = compiled(stage, model, options)
     trained(np.zeros((1, *CLIP[1 if "image" in stage else 0 :], 3), "float32"))
-    seen = held_out(36)[:, 0] if "image" in stage else held_out(16)
+    seen = held_out(36, options.look)[:, 0] if "image" in stage else held_out(16, options.look)
     began, before = time.monotonic(), checkpoint.read().get("epoch", 0)
     trained.fit(
         data,
@@ -182,22 +198,23 @@ def history(stage: str, run: pathlib.Path) -> tuple[list[str], dict]:
 
 
 def ship(stage: str, options: argparse.Namespace) -> None:
-    kind, name = preset_of(stage)
+    kind, name = preset_of(stage, options.look)
     model = kind.from_preset(name, load_weights=False)
     model.load_weights(options.run / stage / "model.weights.h5")
     folder = write_shipped(model, name)
     shipped = kind.from_preset(name)
     shipped.compile()
-    clips = held_out(144)
+    clips = held_out(144, options.look)
     clips = clips[:, 0] if stage == "image" else clips
     scores = shipped.evaluate(clips, batch_size=8, verbose=0, return_dict=True)
     first = shipped.evaluate(clips[:8], batch_size=8, verbose=0, return_dict=True)
     ids = [keras.ops.convert_to_numpy(shipped.encode(clips[i : i + 8])) for i in range(0, len(clips), 8)]
     stages, earlier = history(stage, options.run)
+    about = f"look {options.look!r}, all classes, split 'train', seed {options.seed}"
     told = {
-        "data": f"MovingShapes, {options.clips} clips {CLIP}, {LOOK}, all classes, split 'train', seed {options.seed}",
+        "data": f"MovingShapes, {options.clips} clips {CLIP}, {about}",
         "commands": {name: (options.run / name / "command.txt").read_text() for name in stages},
-        "stages": {name: {k: v for k, v in STAGES[name].items() if k in ("window", "batch")} for name in stages},
+        "stages": {stage: {k: STAGES[stage][k] for k in ("window", "batch")} for stage in stages},
         "steps": {name: EPOCH * Checkpoint(options.run / name).read()["epoch"] for name in stages},
         "seed": options.seed,
         "curves": {name: curves(options.run / name) for name in stages},
@@ -218,6 +235,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=pathlib.Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--stage", choices=STAGES, required=True)
+    parser.add_argument("--look", choices=("plain", "grid"), default="plain", help="of the clips")
     parser.add_argument("--steps", type=int, help="length of the stage")
     parser.add_argument("--learning-rate", type=float, help="highest of the stage")
     parser.add_argument("--clips", type=int, default=6000, help="training clips")
@@ -226,6 +244,8 @@ def main() -> None:
     parser.add_argument("--from-shipped", action="store_true", help="start the stage from the shipped weights")
     parser.add_argument("--ship", action="store_true", help="write the stage's model into the package")
     options = parser.parse_args()
+    if options.look == "grid" and list(STAGES).index(options.stage) < list(STAGES).index("video"):
+        parser.error(f"--stage {options.stage}: with --look grid the first stage is video")
     options.steps = options.steps or STAGES[options.stage]["steps"]
     if keras.config.backend() == "torch":
         keep_memory()

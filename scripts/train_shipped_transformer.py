@@ -1,16 +1,20 @@
 """Trains the transformer of the shipped model `magvit_tiny_moving_shapes`, and writes the model into the package.
 
     KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --tokens
-    KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --steps 3000
-    KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --ship
+    KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage part --steps 8000
+    KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage whole --steps 1000
+    KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage whole --ship
 
 The first command encodes clips, and what each task is given of them, by the shipped tokenizer
-`3dvq_tiny_moving_shapes`; the second trains; both go on where they were. The third measures the last checkpoint on
-held-out clips and writes weights and scores to `magvit_keras/presets/shipped/`. A later training may start from what is
-shipped: `--stage transformer_2 --from-shipped`, and `--stage transformer_2 --ship`.
+`3dvq_tiny_moving_shapes`. The second trains on half of each clip's tokens, which takes less time a step, and the third
+on whole clips; all go on where they were. The last measures a stage's checkpoint on held-out clips and writes
+weights and scores to `magvit_keras/presets/shipped/`. With `--from-shipped` a stage starts from what is shipped;
+without, the second stage starts from the first, or afresh where there was none. With `--look grid` the models are
+`3dvq_grid_shapes` and `magvit_grid_shapes`.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import pathlib
@@ -19,37 +23,68 @@ import time
 
 import keras
 import numpy as np
-from shipped_parts import CLIP, LOOK, KernelMuon, curves
+from shipped_parts import CLIP, KernelMuon, curves
+from shipped_scores import a_prediction, scores
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
+from magvit_keras.commit.masking import MaskedTokens
 from magvit_keras.data import MovingShapes
 from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.hardware import keep_memory
-from magvit_keras.magvit import Magvit
-from magvit_keras.metrics.shapes_scores import shapes_accuracy, shapes_fvd
+from magvit_keras.magvit import Magvit, batch_of
 from magvit_keras.optimizers import warmup_cosine
 from magvit_keras.presets.shipped import CHECKSUM_FILE, SHIPPED, write_shipped
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 
-NAME, TOKENIZER = "magvit_tiny_moving_shapes", "3dvq_tiny_moving_shapes"
+MODELS = {  # by the look of the clips: the model and its tokenizer
+    "plain": ("magvit_tiny_moving_shapes", "3dvq_tiny_moving_shapes"),
+    "grid": ("magvit_grid_shapes", "3dvq_grid_shapes"),
+}
 EPOCH, BATCH = 100, 8
 CHUNK = 36
-FIRST_STAGE = "transformer"
-LEARNING_RATE = 0.01
-OFTEN = {"class_conditional_generation": 4.0}  # how often a task is drawn; 1 for the others. Nothing given is hardest.
+STAGES = {"part": 0.01, "whole": 0.003}  # in this order, with the highest learning rate
+PART = 512  # tokens of a clip
+EARLIER = "earlier.json"  # of a stage that started from shipped weights: how those were made
+OFTEN = {"class_conditional_generation": 8.0}  # how often a task is drawn; 1 for the others. Nothing given is hardest.
 
 
-def model_with_tokenizer() -> Magvit:
-    magvit = Magvit.from_preset(NAME, load_weights=False)
-    magvit.tokenizer.set_weights(VideoTokenizer.from_preset(TOKENIZER).get_weights())
+@keras.saving.register_keras_serializable("train_shipped")
+class LearnsFromPart(Magvit):
+    """Reads the prefix and PART of the tokens of each clip, others in each step, as if the clip had no more."""
+
+    def losses_and_logs(self, data, training):
+        prefix, masked, task = self._masked(batch_of(data))
+        count, before = masked.ids.shape[1], prefix.shape[1]
+        kept = keras.ops.argsort(self._uniform((count,)))[:PART]
+        masked = MaskedTokens(*(keras.ops.take(field, kept, axis=1) for field in masked))
+        embedding = self.transformer.embedding
+        places = keras.ops.concatenate([keras.ops.arange(before, dtype=kept.dtype), kept + before])
+        rows = keras.ops.take(keras.ops.convert_to_tensor(embedding.positions), places, axis=0)
+        x = embedding._embed(keras.ops.concatenate([prefix, masked.ids], axis=1), rows, None, training)
+        for block in self.transformer.blocks:
+            x = block(x, training=training)
+        return self._loss_and_logs(self.transformer._logits(x[:, before:], True), masked, task)
+
+
+def model_with_tokenizer(look: str, kind: type[Magvit] = Magvit) -> Magvit:
+    name, tokenizer = MODELS[look]
+    magvit = kind.from_preset(name, load_weights=False)
+    magvit.tokenizer.set_weights(VideoTokenizer.from_preset(tokenizer).get_weights())
     return magvit
 
 
-def check_tokens(folder: pathlib.Path) -> None:
+def mark_of_tokens(look: str) -> str:
+    """A hash of what makes the tokens: the shipped encoder and codes. The decoder may learn on."""
+    tokenizer = VideoTokenizer.from_preset(MODELS[look][1])
+    weights = [*tokenizer.encoder.get_weights(), *tokenizer.quantizer.get_weights()]
+    return hashlib.sha256(b"".join(weight.tobytes() for weight in weights)).hexdigest() + "\n"
+
+
+def check_tokens(folder: pathlib.Path, look: str) -> None:
     """Refuses a folder whose tokens are not of the tokenizer that is shipped now."""
     mark = folder / CHECKSUM_FILE
-    if not mark.exists() or mark.read_text() != (SHIPPED / TOKENIZER / CHECKSUM_FILE).read_text():
-        raise ValueError(f"{folder} has no tokens of today's {TOKENIZER}: remove it and give --tokens first.")
+    if not mark.exists() or mark.read_text() != mark_of_tokens(look):
+        raise ValueError(f"{folder} has no tokens of today's {MODELS[look][1]}: remove it and give --tokens first.")
 
 
 def start_from_codes(magvit: Magvit, seed: int) -> None:
@@ -64,13 +99,26 @@ def start_from_codes(magvit: Magvit, seed: int) -> None:
     table.assign(rows.astype("float32"))
 
 
-def encode(folder: pathlib.Path, count: int, seed: int, process: tuple[int, int] = (0, 1)) -> None:
-    """Writes the tokens of `count` clips in files of CHUNK clips; each of several processes writes its part."""
+def start_from_places(magvit: Magvit) -> None:
+    """Gives places of the clip that lie near each other rows of the position table that are alike: slow waves."""
+    table = magvit.transformer.embedding.positions
+    rows = keras.ops.convert_to_numpy(table).copy()
+    shape = magvit.transformer.latent_shape
+    place = np.stack(np.meshgrid(*[np.arange(n) / n for n in shape], indexing="ij"), -1).reshape(-1, len(shape))
+    waves = [f(np.pi * k * place[:, axis]) for axis in range(len(shape)) for k in range(1, 9) for f in (np.sin, np.cos)]
+    rows[-len(place) :, : len(waves)] += 0.02 * np.stack(waves, -1)
+    table.assign(rows.astype("float32"))
+
+
+def encode(options: argparse.Namespace) -> None:
+    """Writes the tokens of the clips in files of CHUNK clips; each of several processes writes its part."""
+    folder, count, process, look = options.run / "tokens", options.clips, options.process, options.look
     folder.mkdir(parents=True, exist_ok=True)
     if not any(folder.glob("part-*.npz")):
-        write_text(folder / CHECKSUM_FILE, (SHIPPED / TOKENIZER / CHECKSUM_FILE).read_text())
-    check_tokens(folder)
-    magvit, source = model_with_tokenizer(), MovingShapes(count, CLIP[0], CLIP[1:], seed=seed, **LOOK)
+        write_text(folder / CHECKSUM_FILE, mark_of_tokens(look))
+    check_tokens(folder, look)
+    magvit = model_with_tokenizer(look)
+    source = MovingShapes(count, CLIP[0], CLIP[1:], seed=options.seed, look=look)
     began = time.monotonic()
     for part in range(process[0], -(-count // CHUNK), process[1]):
         path = folder / f"part-{part:04d}.npz"
@@ -91,28 +139,46 @@ def tokens_of(folder: pathlib.Path) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0].files}
 
 
+def stage_model(stage: str, options: argparse.Namespace) -> Magvit:
+    """What is fitted in a stage, with its optimizer."""
+    magvit = model_with_tokenizer(options.look, LearnsFromPart if stage == "part" else Magvit)
+    magvit.tokenizer.trainable = False
+    magvit.task_weights = [OFTEN.get(name, 1.0) for name in magvit.tasks]
+    schedule = warmup_cosine(options.learning_rate or STAGES[stage], options.steps, 100)
+    magvit.compile(
+        optimizer=KernelMuon(schedule, adam_lr_ratio=0.1, adam_beta_2=0.98, weight_decay=0.0, adam_weight_decay=0.0)
+    )
+    return magvit
+
+
+def start(magvit: Magvit, options: argparse.Namespace) -> None:
+    """Puts into a stage's model what it begins with."""
+    name = MODELS[options.look][0]
+    if options.from_shipped:
+        # Of the transformer alone: the shipped model's tokenizer may be an earlier one than that of the tokens.
+        magvit.transformer.set_weights(Magvit.from_preset(name).transformer.get_weights())
+        write_text(options.run / options.stage / EARLIER, (SHIPPED / name / "training.json").read_text())
+    elif options.stage == "whole" and Checkpoint(options.run / "part").read():
+        before = stage_model("part", options)
+        Checkpoint(options.run / "part").restore(before)
+        magvit.transformer.set_weights(before.transformer.get_weights())
+    else:
+        start_from_codes(magvit, options.seed)
+        start_from_places(magvit)
+
+
 def train(options: argparse.Namespace) -> None:
     folder = options.run / options.stage
     folder.mkdir(parents=True, exist_ok=True)
     command = " ".join(["python", "scripts/train_shipped_transformer.py", *sys.argv[1:]])
     write_text(folder / "command.txt", f"KERAS_BACKEND={keras.config.backend()} {command}")
-    check_tokens(options.run / "tokens")
-    magvit = model_with_tokenizer()
-    magvit.tokenizer.trainable = False
-    magvit.task_weights = [OFTEN.get(name, 1.0) for name in magvit.tasks]
-    schedule = warmup_cosine(LEARNING_RATE, options.steps, 100)
-    magvit.compile(
-        optimizer=KernelMuon(schedule, adam_lr_ratio=0.1, adam_beta_2=0.98, weight_decay=0.0, adam_weight_decay=0.0)
-    )
+    check_tokens(options.run / "tokens", options.look)
+    magvit = stage_model(options.stage, options)
     data = TokenBatches(tokens_of(options.run / "tokens"), BATCH, options.seed, steps_per_epoch=EPOCH)
     checkpoint = Checkpoint(folder, data=data)
     note_plan(folder, EPOCH * checkpoint.read().get("epoch", 0), options.steps)
     if not checkpoint.read():
-        if options.from_shipped:
-            # Of the transformer alone: the shipped model's tokenizer may be an earlier one than that of the tokens.
-            magvit.transformer.set_weights(Magvit.from_preset(NAME).transformer.get_weights())
-        else:
-            start_from_codes(magvit, options.seed)
+        start(magvit, options)
     magvit.fit(
         data,
         initial_epoch=checkpoint.restore(magvit),
@@ -138,87 +204,44 @@ def plan(folder: pathlib.Path) -> dict[str, str]:
 
 
 def ship(options: argparse.Namespace) -> None:
-    check_tokens(options.run / "tokens")
-    magvit = model_with_tokenizer()
-    magvit.compile(optimizer=KernelMuon(LEARNING_RATE))
-    stage = options.run / options.stage
-    steps = EPOCH * Checkpoint(stage).restore(magvit)
-    alone = model_with_tokenizer()  # without the optimizer
-    alone.set_weights(magvit.get_weights())
-    before = SHIPPED / NAME / "training.json"
-    earlier = json.loads(before.read_text()) if options.stage != FIRST_STAGE else {}
-    folder = write_shipped(alone, NAME)
+    check_tokens(options.run / "tokens", options.look)
+    name = MODELS[options.look][0]
+    magvit = stage_model(options.stage, options)
+    Checkpoint(options.run / options.stage).restore(magvit)
+    alone = model_with_tokenizer(options.look)  # without the optimizer
+    alone.transformer.set_weights(magvit.transformer.get_weights())
+    stages, earlier = history(options.stage, options.run)
+    folder = write_shipped(alone, name)
+    count = len(tokens_of(options.run / "tokens")["tokens"])
     told = {
-        "data": f"MovingShapes, {len(tokens_of(options.run / 'tokens')['tokens'])} clips {CLIP}, {LOOK}, all classes",
-        "commands": {**earlier.get("commands", {}), options.stage: (stage / "command.txt").read_text()},
-        "steps": {**earlier.get("steps", {}), options.stage: steps},
+        "data": f"MovingShapes, {count} clips {CLIP}, look {options.look!r}, all classes",
+        "commands": {stage: (options.run / stage / "command.txt").read_text() for stage in stages},
+        "steps": {stage: EPOCH * Checkpoint(options.run / stage).read()["epoch"] for stage in stages},
         "batch": BATCH,
         "seed": options.seed,
-        "curves": {**earlier.get("curves", {}), options.stage: curves(stage)},
-        "hardware": f"one to two CPU cores, {keras.config.backend()}, {options.precision}",
+        "curves": {stage: curves(options.run / stage) for stage in stages},
+        "hardware": f"two CPU cores, {keras.config.backend()}, {options.precision}",
         "date": time.strftime("%Y-%m-%d"),
         "licence": "Apache-2.0",
-        **plan(stage),
-        "tokens_of_a_prediction": a_prediction(Magvit.from_preset(NAME)),
-        **scores(Magvit.from_preset(NAME), options.held_out),
+        **plan(options.run / options.stage),
+        "tokens_of_a_prediction": a_prediction(Magvit.from_preset(name), options.look),
+        **scores(Magvit.from_preset(name), options.held_out, options.look),
+        **({"earlier": earlier} if earlier else {}),
     }
     write_text(folder / "training.json", json.dumps(told, indent=2) + "\n")
     print(json.dumps({name: value for name, value in told.items() if name != "tokens_of_a_prediction"}, indent=2))
 
 
-def a_prediction(magvit: Magvit) -> list:
-    """Tokens that a test compares on every backend."""
-    sample = MovingShapes(1, CLIP[0], CLIP[1:], split="validation", **LOOK)[0]
-    found = magvit.generate("frame_prediction", video=sample["video"][None], seed=0, return_details=True)
-    return np.asarray(found.tokens)[0].tolist()
-
-
-def scores(magvit: Magvit, count: int) -> dict:
-    """Class accuracy of made clips, and for each task the PSNR to the true clip beside that of what it was given."""
-    source = MovingShapes(count, CLIP[0], CLIP[1:], split="validation", **LOOK)
-    clips = source.arrays()
-    video, label = clips["video"].astype("float32") / 255, clips["label"]
-    result: dict = {"held_out": f"{count} clips of the split 'validation'", "tasks": {}}
-    for task in magvit.tasks.values():
-        made, given = [], []
-        for i in range(0, count, 12):
-            options = {"label": label[i : i + 12]} if task.needs_class else {}
-            options |= {} if task.name == "class_conditional_generation" else {"video": video[i : i + 12]}
-            found = magvit.generate(task.name, **options, return_details=True, seed=i)
-            made.append(found.video)
-            given.append(found.condition_video)
-        made = np.concatenate(made)
-        entry = {"accuracy": float(shapes_accuracy(made, label)), "shapes_fvd": float(shapes_fvd(video, made))}
-        if task.name != "class_conditional_generation":
-            entry |= {"psnr_db": psnr(video, made), "condition_psnr_db": psnr(video, np.concatenate(given))}
-        result["tasks"][task.name] = {name: round(value, 3) for name, value in entry.items()}
-        print(task.name, result["tasks"][task.name], flush=True)
-        if task.name == "frame_prediction":
-            result["rivals"] = against_rivals(video, made, task.num_condition_frames)
-            print(result["rivals"], flush=True)
-    return result
-
-
-def against_rivals(video: np.ndarray, made: np.ndarray, given: int) -> dict[str, dict[str, float]]:
-    """PSNR of the frames after the given ones, and shapes-FVD of given and made frames, beside two simple ways."""
-    last, before = video[:, given - 1 : given], video[:, given - 2 : given - 1]
-    ahead = np.arange(1, video.shape[1] - given + 1, dtype="float32").reshape(1, -1, 1, 1, 1)
-    ways = {
-        "this model": made[:, given:],
-        "repeating the last frame": np.repeat(last, ahead.size, axis=1),
-        "linear extrapolation": np.clip(last + ahead * (last - before), 0, 1),
-    }
-    result = {}
-    for name, frames in ways.items():
-        whole = np.concatenate([video[:, :given], frames], axis=1)
-        entry = {"psnr_db": psnr(video[:, given:], frames), "shapes_fvd": float(shapes_fvd(video, whole))}
-        result[name] = {key: round(value, 3) for key, value in entry.items()}
-    return result
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Of the error of all clips together: where a shape stays in the given part, a padded plain clip has no error."""
-    return float(-10 * np.log10(np.mean((a - b) ** 2)))
+def history(stage: str, run: pathlib.Path) -> tuple[list[str], dict]:
+    """The stages behind a stage's weights, and how the weights were made that the first of them started from."""
+    stages = [name for name in list(STAGES)[: list(STAGES).index(stage) + 1] if Checkpoint(run / name).read()]
+    for first in reversed(range(len(stages))):
+        path = run / stages[first] / EARLIER
+        if path.exists():
+            before = json.loads(path.read_text())
+            kept = ("data", "steps", "commands", "date", "curves", "earlier")
+            return stages[first:], {key: before[key] for key in kept if key in before}
+    return stages, {}
 
 
 def main() -> None:
@@ -227,8 +250,10 @@ def main() -> None:
     parser.add_argument("--tokens", action="store_true", help="encode the clips")
     parser.add_argument("--clips", type=int, default=1080, help="training clips")
     parser.add_argument("--process", type=int, nargs=2, default=(0, 1), help="encode part I of N, to share the work")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--stage", default=FIRST_STAGE, help="folder of the checkpoints in RUN")
+    parser.add_argument("--steps", type=int, default=8000, help="length of the stage")
+    parser.add_argument("--stage", choices=STAGES, default="whole")
+    parser.add_argument("--look", choices=MODELS, default="plain", help="of the clips")
+    parser.add_argument("--learning-rate", type=float, help="highest of the stage")
     parser.add_argument("--from-shipped", action="store_true", help="start from the shipped weights")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--held-out", type=int, default=72, help="clips to measure on")
@@ -242,7 +267,7 @@ def main() -> None:
         ship(options)
         return
     if options.tokens:
-        encode(options.run / "tokens", options.clips, options.seed, options.process)
+        encode(options)
         return
     keras.config.set_dtype_policy(options.precision)
     train(options)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from magvit_keras.data import shapes as draw
+from magvit_keras.data.shapes_grid import render_on_grid, scenes
 from magvit_keras.data.shapes_scene import render
 from magvit_keras.data.source import Source, _count, check_clip_shape
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 MOTIONS = ("left_right", "up_down", "diagonal", "orbit", "spin", "pulse")
-LOOKS = ("textured", "plain")
+LOOKS = ("textured", "plain", "grid")
 
 
 class MovingShapes(Source):
@@ -27,7 +28,8 @@ class MovingShapes(Source):
     clips a bar or a second, smaller shape passes over it. The class is shape x motion: `star_orbit`, `ring_spin`, ...
     Shapes are anti-aliased, bounce at the borders, turn and change size. A clip depends on `(seed, split, index)`,
     `shapes`, `motions`, `occlusion`, `texture` and `look` alone; a longer clip begins with the frames of the shorter
-    one. With `look="plain"` nothing drifts, and colours are few: clips that a small model learns soon.
+    one. With `look="plain"` nothing drifts, and colours are few: clips that a small model learns soon; with
+    `look="grid"` places, speeds and phases are few as well.
 
     Args:
         num_clips: the number of clips. Classes take turns, so that they are equally frequent.
@@ -38,11 +40,13 @@ class MovingShapes(Source):
         shapes: some of circle, square, triangle, star, ring, cross.
         motions: some of left_right, up_down, diagonal, orbit, spin, pulse.
         occlusion: the part of the clips, 0 to 1, in which something passes over the shape; 0.7 by default, and 0 with
-            the plain look.
+            the plain look. In the grid look nothing does.
         texture: contrast of the textures, 0 to 1, by default 1; with 0 shapes and backgrounds show light and shade
-            alone. The plain look has none.
+            alone. The other looks have none.
         look: `"textured"`, or `"plain"`: one flat colour behind the shape, hues out of eight, faint stripes that show
-            how the shape turns, a soft outline and no shadow.
+            how the shape turns, a soft outline and no shadow; or `"grid"`: one of four sets of flat colours, a shape of
+            two halves, upright and of one size unless it spins or pulses; it starts on a grid of an eighth of the
+            frame and moves two cells in four frames. Each scene belongs to one split.
 
     Raises:
         ValueError: an argument is out of range or names an unknown split, shape, motion or look.
@@ -77,8 +81,10 @@ class MovingShapes(Source):
             raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
         if look not in LOOKS:
             raise ValueError(f"look={look!r}: expected one of {', '.join(LOOKS)}")
-        if look == "plain" and texture:
-            raise ValueError(f"texture={texture!r}: the plain look has none; expected None, 0 or look='textured'")
+        if look != "textured" and texture:
+            raise ValueError(f"texture={texture!r}: the {look} look has none; expected None, 0 or look='textured'")
+        if look == "grid" and occlusion:
+            raise ValueError(f"occlusion={occlusion!r}: nothing passes over in the grid look; expected None or 0")
         occlusion = (0.7 if look == "textured" else 0.0) if occlusion is None else occlusion
         texture = (1.0 if look == "textured" else 0.0) if texture is None else texture
         for name, value in (("occlusion", occlusion), ("texture", texture)):
@@ -102,7 +108,12 @@ class MovingShapes(Source):
         """Renders one clip, the same in every epoch."""
         label = int(self._turns[index % len(self._turns)])
         shape, motion = self.shapes[label // len(self.motions)], self.motions[label % len(self.motions)]
-        rng = np.random.default_rng([self.seed, SPLITS.index(self.split_name), index])
+        seed = [self.seed, SPLITS.index(self.split_name), index]
+        if self.look == "grid":
+            found = scenes(self.split_name, shape, motion)
+            scene = found[np.random.default_rng(seed).integers(len(found))]
+            return {"video": render_on_grid(scene, shape, motion, self.num_frames, self.size), "label": label}
+        rng = np.random.default_rng(seed)
         texture = None if self.look == "plain" else self.texture
         video = render(rng, shape, motion, self.num_frames, self.size, self.occlusion, texture)
         return {"video": video, "label": label}

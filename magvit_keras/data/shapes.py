@@ -96,6 +96,11 @@ def noise(rng, u, v, pixel, low=0.4, high=1.6, waves=5):
     return np.clip(0.5 + total * np.float32(0.6 / np.sqrt(waves)), 0, 1)
 
 
+def halves(u, v, pixel):
+    """0 on the left and 1 on the right; v has the shape of u alone."""
+    return np.clip(0.5 + u / pixel, 0, 1)
+
+
 TEXTURES = {"stripes": stripes, "checks": checks, "spots": spots, "noise": noise}
 
 

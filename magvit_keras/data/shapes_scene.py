@@ -141,20 +141,32 @@ def _local(path: Path, x, y, reach: float = 1.5):
 
 
 def _draw_shape(canvas, rng, shape, path: Path, x, y, colours, pixel, textures, contrast=1.0, shadow=0.5):
+    texture = draw.TEXTURES[rng.choice(textures)]
+
+    def value_of(u, v, size):
+        return _faded(texture(rng, u, v, size), contrast)
+
+    draw_shape(canvas, shape, path, x, y, colours, pixel, value_of, shade=0.14, shadow=shadow)
+
+
+def draw_shape(canvas, shape, path: Path, x, y, colours, pixel, value_of, shade=0.0, shadow=0.0):
+    """Draws a shape along its path into `canvas` (T, H, W, 3): two colours mixed by `value_of(u, v, pixel)`."""
     path = Path(*(a[: len(canvas)] for a in path))
     index, frame, u, v = _local(path, x, y)
     strong, second, outline = colours
-    texture = draw.TEXTURES[rng.choice(textures)]
-    value = _faded(texture(rng, u, v, np.float32(pixel) / path.radius[frame]), contrast)
+    value = value_of(u, v, np.float32(pixel) / path.radius[frame])
     distance = draw.SHAPES[shape](u, v)
     per_pixel = (path.radius / np.float32(pixel))[frame]  # pixels per unit of distance
     cover = np.clip(0.5 - distance * per_pixel, 0, 1)[:, None]
     border = np.clip(0.5 + (distance + np.float32(0.1)) * per_pixel, 0, 1)[:, None]
-    light = (1.04 - 0.14 * (u + v) * np.float32(0.7))[:, None]
-    paint = (value[:, None] * (second - strong) + strong) * light
+    paint = value[:, None] * (second - strong) + strong
+    if shade:
+        paint *= (1.04 - np.float32(shade) * (u + v) * np.float32(0.7))[:, None]
     paint += border * (outline - paint)
     pixels = canvas.reshape(-1, 3)
-    under = pixels[index] * (1 - np.float32(shadow) * np.clip(1 - distance / 0.35, 0, 1)[:, None] ** 2)
+    under = pixels[index]
+    if shadow:
+        under = under * (1 - np.float32(shadow) * np.clip(1 - distance / 0.35, 0, 1)[:, None] ** 2)
     pixels[index] = under + cover * (paint - under)
 
 

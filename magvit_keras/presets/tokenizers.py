@@ -83,4 +83,8 @@ VIDEO_TOKENIZERS: dict[str, dict[str, Any]] = {
         "shipped": True,
         "config": {**TINY_MOVING_SHAPES, "temporal_downsample": (True, True), "codebook_size": 4096},
     },
+    "3dvq_grid_shapes": {
+        "description": "3dvq_tiny_moving_shapes with 512 codes, for the grid look of Moving Shapes; fresh weights.",
+        "config": {**TINY_MOVING_SHAPES, "temporal_downsample": (True, True), "codebook_size": 512},
+    },
 }

@@ -204,5 +204,5 @@ def test_a_plain_look_with_textures_is_refused():
 
 
 def test_an_unknown_look_is_refused():
-    with pytest.raises(ValueError, match="look='shiny': expected one of textured, plain"):
+    with pytest.raises(ValueError, match="look='shiny': expected one of textured, plain, grid"):
         MovingShapes(1, look="shiny")

@@ -1,0 +1,63 @@
+"""What is measured of the shipped model on held-out clips."""
+
+import numpy as np
+from shipped_parts import CLIP
+
+from magvit_keras.data import MovingShapes
+from magvit_keras.magvit import Magvit
+from magvit_keras.metrics.shapes_scores import shapes_accuracy, shapes_fvd
+
+
+def a_prediction(magvit: Magvit, look: str) -> list:
+    """Tokens that a test compares on every backend."""
+    sample = MovingShapes(1, CLIP[0], CLIP[1:], split="validation", look=look)[0]
+    found = magvit.generate("frame_prediction", video=sample["video"][None], seed=0, return_details=True)
+    return np.asarray(found.tokens)[0].tolist()
+
+
+def scores(magvit: Magvit, count: int, look: str) -> dict:
+    """Class accuracy of made clips, and for each task the PSNR to the true clip beside that of what it was given."""
+    source = MovingShapes(count, CLIP[0], CLIP[1:], split="validation", look=look)
+    clips = source.arrays()
+    video, label = clips["video"].astype("float32") / 255, clips["label"]
+    result: dict = {"held_out": f"{count} clips of the split 'validation'", "tasks": {}}
+    for task in magvit.tasks.values():
+        made, given = [], []
+        for i in range(0, count, 12):
+            options = {"label": label[i : i + 12]} if task.needs_class else {}
+            options |= {} if task.name == "class_conditional_generation" else {"video": video[i : i + 12]}
+            found = magvit.generate(task.name, **options, return_details=True, seed=i)
+            made.append(found.video)
+            given.append(found.condition_video)
+        made = np.concatenate(made)
+        entry = {"accuracy": float(shapes_accuracy(made, label)), "shapes_fvd": float(shapes_fvd(video, made))}
+        if task.name != "class_conditional_generation":
+            entry |= {"psnr_db": psnr(video, made), "condition_psnr_db": psnr(video, np.concatenate(given))}
+        result["tasks"][task.name] = {name: round(value, 3) for name, value in entry.items()}
+        print(task.name, result["tasks"][task.name], flush=True)
+        if task.name == "frame_prediction":
+            result["rivals"] = against_rivals(video, made, task.num_condition_frames)
+            print(result["rivals"], flush=True)
+    return result
+
+
+def against_rivals(video: np.ndarray, made: np.ndarray, given: int) -> dict[str, dict[str, float]]:
+    """PSNR of the frames after the given ones, and shapes-FVD of given and made frames, beside two simple ways."""
+    last, before = video[:, given - 1 : given], video[:, given - 2 : given - 1]
+    ahead = np.arange(1, video.shape[1] - given + 1, dtype="float32").reshape(1, -1, 1, 1, 1)
+    ways = {
+        "this model": made[:, given:],
+        "repeating the last frame": np.repeat(last, ahead.size, axis=1),
+        "linear extrapolation": np.clip(last + ahead * (last - before), 0, 1),
+    }
+    result = {}
+    for name, frames in ways.items():
+        whole = np.concatenate([video[:, :given], frames], axis=1)
+        entry = {"psnr_db": psnr(video[:, given:], frames), "shapes_fvd": float(shapes_fvd(video, whole))}
+        result[name] = {key: round(value, 3) for key, value in entry.items()}
+    return result
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Of the error of all clips together: where a shape stays in the given part, a padded plain clip has no error."""
+    return float(-10 * np.log10(np.mean((a - b) ** 2)))
