@@ -52,7 +52,7 @@ TABLE = Table(
         Row("ten", "all ten tasks", {"name": "ten"}),
     ),
     columns=(
-        Column("mean", "mean", 2, "low", "mean", "mean FVD, SSv2, B"),
+        Column("mean", "mean shapes-FVD", 2, "low", "mean", "mean FVD, SSv2, B"),
         *(Column(short, short, 2, "low") for short in SHORT.values()),
     ),
     claims=(
