@@ -97,7 +97,7 @@ def noise(rng, u, v, pixel, low=0.4, high=1.6, waves=5):
 
 
 def halves(u, v, pixel):
-    """0 on the left and 1 on the right; v has the shape of u alone."""
+    """0 where u is negative and 1 where it is positive, with an edge of a pixel; the same for every v."""
     return np.clip(0.5 + u / pixel, 0, 1)
 
 
