@@ -60,7 +60,7 @@ def contradictions(table: Table, committed: Sequence[dict], fresh: Sequence[dict
     for claim, old, new in zip(table.claims, committed, fresh, strict=True):
         line = f"{describe(table, claim)}: committed {_seeds(old)}, now {_seeds(new)}"
         if not claim.checked:
-            line += ": not compared, too small a difference for the short budget"
+            line += ": not compared, the short budget does not show it"
         elif {old["verdict"], new["verdict"]} == {YES, NO}:
             line += ": CONTRADICTS"
             wrong.append(line)

@@ -129,7 +129,7 @@ class Claim:
         column: name of the column.
         better: name of the row that is better in the paper.
         worse: name of the other row.
-        checked: whether `--check` compares it; others are too small a difference for the short budget.
+        checked: whether `--check` compares it; others the short budget does not show.
     """
 
     column: str

@@ -57,7 +57,7 @@ TABLE = Table(
     ),
     claims=(
         Claim("mean", "ten", "single_class", checked=True),
-        Claim("mean", "ten", "single_frame", checked=True),
+        Claim("mean", "ten", "single_frame"),
         Claim("FP", "ten", "single_class"),
         Claim("FP", "single_frame", "single_class", checked=True),
     ),
