@@ -1,15 +1,19 @@
-"""Parts of the trainings of the shipped models: optimizer, windows of clips, a model without codes, curves."""
+"""Parts of the trainings of the shipped models: optimizer, windows, a model without codes, and what is told of them."""
 
+import json
 import pathlib
+from collections.abc import Iterable
 
 import keras
 import numpy as np
 
-from magvit_keras.callbacks.checkpoint import Checkpoint
+from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.checks import to_float
+from magvit_keras.presets.shipped import SHIPPED
 
 CLIP = (16, 64, 64)
 EPOCH = 50  # batches
+EARLIER = "earlier.json"  # of a stage that started from shipped weights: how those were made
 CODES_SHARE = 20.0  # of the learning rate, for codes
 
 
@@ -97,3 +101,22 @@ def curves(folder: pathlib.Path) -> dict[str, list[float]]:
     history = Checkpoint(folder).read()["history"]
     kept = [name for name in ("loss", "psnr", "mask_loss", "mask_accuracy") if name in history]
     return {name: [float(f"{value:.4g}") for value in history[name]] for name in kept}
+
+
+def note_start(folder: pathlib.Path, name: str) -> None:
+    """Keeps, for a stage that starts from shipped weights, how those were made: they may be shipped anew meanwhile."""
+    if not (folder / EARLIER).exists():
+        write_text(folder / EARLIER, (SHIPPED / name / "training.json").read_text())
+
+
+def history(order: Iterable[str], stage: str, run: pathlib.Path) -> tuple[list[str], dict]:
+    """The stages behind a stage's weights, and how the weights were made that the first of them started from."""
+    names = list(order)
+    stages = [name for name in names[: names.index(stage) + 1] if Checkpoint(run / name).read()]
+    for first in reversed(range(len(stages))):
+        path = run / stages[first] / EARLIER
+        if path.exists():
+            before = json.loads(path.read_text())
+            kept = ("data", "steps", "commands", "date", "curves", "earlier")
+            return stages[first:], {key: before[key] for key in kept if key in before}
+    return stages, {}

@@ -26,14 +26,14 @@ import time
 import keras
 import numpy as np
 from scipy.cluster.vq import kmeans2
-from shipped_parts import CLIP, EPOCH, Autoencoder, KernelMuon, Windows, curves
+from shipped_parts import CLIP, EPOCH, Autoencoder, KernelMuon, Windows, curves, history, note_start
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.checks import to_float
 from magvit_keras.data import MovingShapes
 from magvit_keras.hardware import keep_memory
 from magvit_keras.optimizers import tokenizer_optimizer, warmup_cosine
-from magvit_keras.presets.shipped import SHIPPED, write_shipped
+from magvit_keras.presets.shipped import write_shipped
 from magvit_keras.tokenizer.discriminator import VideoDiscriminator
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.inflation import inflate
@@ -52,7 +52,6 @@ STAGES = {  # in this order
     "decoder": {"window": CLIP, "batch": 2, "steps": 2000, "learning_rate": 0.005},
     "adversarial": {"window": CLIP, "batch": 2, "steps": 100, "learning_rate": 1e-4},
 }
-EARLIER = "earlier.json"  # of a stage that started from shipped weights: how those were made
 
 
 def preset_of(stage: str, look: str) -> tuple[type, str]:
@@ -62,11 +61,11 @@ def preset_of(stage: str, look: str) -> tuple[type, str]:
     return (ImageTokenizer, IMAGE_TOKENIZER) if "image" in stage else (VideoTokenizer, VIDEO_TOKENIZER)
 
 
-def start_preset(stage: str, options: argparse.Namespace) -> tuple[type, str] | None:
-    """Class and name of the shipped preset whose weights a stage starts from, if there is one."""
-    if options.look == "grid" and stage == "video" and not options.from_shipped:
-        return preset_of(stage, "plain")
-    return preset_of(stage, options.look) if options.from_shipped else None
+def start_preset(stage: str, options: argparse.Namespace) -> str | None:
+    """Name of the shipped preset whose weights a stage starts from, if there is one."""
+    if options.from_shipped:
+        return preset_of(stage, options.look)[1]
+    return VIDEO_TOKENIZER if options.look == "grid" and stage == "video" else None
 
 
 def rendered(folder: pathlib.Path, count: int, seed: int, look: str) -> np.ndarray:
@@ -94,8 +93,8 @@ def start(stage: str, options: argparse.Namespace) -> keras.Model:
     """The tokenizer that a stage trains, with the weights of the stage before it."""
     kind, name = preset_of(stage, options.look)
     model = kind.from_preset(name, load_weights=False)
-    if before := start_preset(stage, options):
-        shipped = kind.from_preset(before[1])
+    if first := start_preset(stage, options):
+        shipped = kind.from_preset(first)
         model.encoder.set_weights(shipped.encoder.get_weights())
         model.decoder.set_weights(shipped.decoder.get_weights())
         if shipped.codebook_size == model.codebook_size:
@@ -151,9 +150,8 @@ def start_codes(model: keras.Model, data: Windows, seed: int) -> None:
 def train(stage: str, options: argparse.Namespace) -> None:
     about, folder = STAGES[stage], options.run / stage
     folder.mkdir(parents=True, exist_ok=True)
-    first = start_preset(stage, options)
-    if first and not (folder / EARLIER).exists():
-        write_text(folder / EARLIER, (SHIPPED / first[1] / "training.json").read_text())
+    if first := start_preset(stage, options):
+        note_start(folder, first)
     command = " ".join(["python", "scripts/train_shipped_magvit.py", *sys.argv[1:]])
     write_text(folder / "command.txt", f"KERAS_BACKEND={keras.config.backend()} {command}")
     pairs = stage.endswith(("autoencoder", "noise"))
@@ -185,18 +183,6 @@ def train(stage: str, options: argparse.Namespace) -> None:
     print(f"{stage}: {checkpoint.read()['epoch'] - before} epochs in {time.monotonic() - began:.0f} s", flush=True)
 
 
-def history(stage: str, run: pathlib.Path) -> tuple[list[str], dict]:
-    """The stages behind a stage's weights, and how the weights were made that the first of them started from."""
-    stages = list(STAGES)[: list(STAGES).index(stage) + 1]
-    for first in reversed(range(len(stages))):
-        path = run / stages[first] / EARLIER
-        if path.exists():
-            before = json.loads(path.read_text())
-            kept = ("data", "steps", "commands", "date", "curves", "earlier")
-            return stages[first:], {key: before[key] for key in kept if key in before}
-    return stages, {}
-
-
 def ship(stage: str, options: argparse.Namespace) -> None:
     kind, name = preset_of(stage, options.look)
     model = kind.from_preset(name, load_weights=False)
@@ -209,7 +195,7 @@ def ship(stage: str, options: argparse.Namespace) -> None:
     scores = shipped.evaluate(clips, batch_size=8, verbose=0, return_dict=True)
     first = shipped.evaluate(clips[:8], batch_size=8, verbose=0, return_dict=True)
     ids = [keras.ops.convert_to_numpy(shipped.encode(clips[i : i + 8])) for i in range(0, len(clips), 8)]
-    stages, earlier = history(stage, options.run)
+    stages, earlier = history(STAGES, stage, options.run)
     about = f"look {options.look!r}, all classes, split 'train', seed {options.seed}"
     told = {
         "data": f"MovingShapes, {options.clips} clips {CLIP}, {about}",

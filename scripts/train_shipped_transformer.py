@@ -23,7 +23,7 @@ import time
 
 import keras
 import numpy as np
-from shipped_parts import CLIP, KernelMuon, curves
+from shipped_parts import CLIP, KernelMuon, curves, history, note_start
 from shipped_scores import a_prediction, scores
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
@@ -33,7 +33,7 @@ from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.hardware import keep_memory
 from magvit_keras.magvit import Magvit, batch_of
 from magvit_keras.optimizers import warmup_cosine
-from magvit_keras.presets.shipped import CHECKSUM_FILE, SHIPPED, write_shipped
+from magvit_keras.presets.shipped import CHECKSUM_FILE, write_shipped
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 
 MODELS = {  # by the look of the clips: the model and its tokenizer
@@ -44,7 +44,6 @@ EPOCH, BATCH = 100, 8
 CHUNK = 36
 STAGES = {"part": 0.01, "whole": 0.003}  # in this order, with the highest learning rate
 PART = 512  # tokens of a clip
-EARLIER = "earlier.json"  # of a stage that started from shipped weights: how those were made
 OFTEN = {"class_conditional_generation": 8.0}  # how often a task is drawn; 1 for the others. Nothing given is hardest.
 
 
@@ -153,11 +152,11 @@ def stage_model(stage: str, options: argparse.Namespace) -> Magvit:
 
 def start(magvit: Magvit, options: argparse.Namespace) -> None:
     """Puts into a stage's model what it begins with."""
-    name = MODELS[options.look][0]
     if options.from_shipped:
+        name = MODELS[options.look][0]
         # Of the transformer alone: the shipped model's tokenizer may be an earlier one than that of the tokens.
         magvit.transformer.set_weights(Magvit.from_preset(name).transformer.get_weights())
-        write_text(options.run / options.stage / EARLIER, (SHIPPED / name / "training.json").read_text())
+        note_start(options.run / options.stage, name)
     elif options.stage == "whole" and Checkpoint(options.run / "part").read():
         before = stage_model("part", options)
         Checkpoint(options.run / "part").restore(before)
@@ -210,7 +209,7 @@ def ship(options: argparse.Namespace) -> None:
     Checkpoint(options.run / options.stage).restore(magvit)
     alone = model_with_tokenizer(options.look)  # without the optimizer
     alone.transformer.set_weights(magvit.transformer.get_weights())
-    stages, earlier = history(options.stage, options.run)
+    stages, earlier = history(STAGES, options.stage, options.run)
     folder = write_shipped(alone, name)
     count = len(tokens_of(options.run / "tokens")["tokens"])
     told = {
@@ -230,18 +229,6 @@ def ship(options: argparse.Namespace) -> None:
     }
     write_text(folder / "training.json", json.dumps(told, indent=2) + "\n")
     print(json.dumps({name: value for name, value in told.items() if name != "tokens_of_a_prediction"}, indent=2))
-
-
-def history(stage: str, run: pathlib.Path) -> tuple[list[str], dict]:
-    """The stages behind a stage's weights, and how the weights were made that the first of them started from."""
-    stages = [name for name in list(STAGES)[: list(STAGES).index(stage) + 1] if Checkpoint(run / name).read()]
-    for first in reversed(range(len(stages))):
-        path = run / stages[first] / EARLIER
-        if path.exists():
-            before = json.loads(path.read_text())
-            kept = ("data", "steps", "commands", "date", "curves", "earlier")
-            return stages[first:], {key: before[key] for key in kept if key in before}
-    return stages, {}
 
 
 def main() -> None:

@@ -16,13 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "magvit_keras" / "presets" / "shipped"
 PAGE = ROOT / "docs" / "model_zoo.md"
 CURVES = ROOT / "docs" / "images" / "training_curves.png"
-NAMES = (
-    "2dvq_tiny_moving_shapes",
-    "3dvq_tiny_moving_shapes",
-    "magvit_tiny_moving_shapes",
-    "3dvq_grid_shapes",
-    "magvit_grid_shapes",
-)
+NAMES = ("2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes", "magvit_tiny_moving_shapes")
 
 
 def mark(name: str) -> tuple[str, str]:
@@ -79,17 +73,13 @@ def scores(told: dict) -> list[str]:
 def draw(all_told: dict[str, dict]) -> None:
     """Losses by epoch: a panel for each stage that is noted, in the order of training."""
     stages = {}
-    for model, told in all_told.items():
-        # The later training of a stage is shown, and what another model began with only there.
-        for part in (told.get("earlier", {}), told):
-            for name, curves in part.get("curves", {}).items():
-                new = all(curves != drawn for _, drawn in stages.values())
-                if new and len(curves["loss"]) > 1:
-                    stages[model, name] = (part["steps"][name], curves)
-    figure, axes = plt.subplots(3, -(-len(stages) // 3), figsize=(12, 7), layout="constrained")
+    for told in all_told.values():
+        for part in (told.get("earlier", {}), told):  # the later training of a stage is shown
+            stages |= {name: (part["steps"][name], curves) for name, curves in part.get("curves", {}).items()}
+    figure, axes = plt.subplots(2, -(-len(stages) // 2), figsize=(12, 5), layout="constrained")
     for panel in axes.flat:
         panel.set_visible(False)
-    for panel, ((model, stage), (steps, curves)) in zip(axes.flat, stages.items(), strict=False):
+    for panel, (stage, (steps, curves)) in zip(axes.flat, stages.items(), strict=False):
         panel.set_visible(True)
         name = "psnr" if "psnr" in curves else "mask_loss" if "mask_loss" in curves else "loss"
         values = curves[name]
@@ -99,8 +89,7 @@ def draw(all_told: dict[str, dict]) -> None:
         if name == "loss":
             panel.set_yscale("log")
         labels = {"psnr": "PSNR, dB", "loss": "squared error", "mask_loss": "loss of masked tokens"}
-        panel.set_title(f"{model}\n{stage.replace('_', ' ')}", fontsize=9)
-        panel.set(xlabel="step", ylabel=labels[name])
+        panel.set(title=stage.replace("_", " "), xlabel="step", ylabel=labels[name])
     figure.savefig(CURVES, dpi=110)
     plt.close(figure)
 

@@ -58,10 +58,9 @@ _ROWS: tuple[tuple[str, str, str, list, tuple[str, ...]], ...] = (
 #: Classes of Moving Shapes, in their order. (`data` is not imported for two lists of words; a test compares them.)
 SHAPES = ("circle", "square", "triangle", "star", "ring", "cross")
 MOTIONS = ("left_right", "up_down", "diagonal", "orbit", "spin", "pulse")
-_CLASSES = [f"{shape}_{motion}" for shape in SHAPES for motion in MOTIONS]
-#: The transformer of the shipped models. Without dropout a small model learns more in the same time.
+#: The transformer of the shipped model. Without dropout a small model learns more in the same time.
 TINY_TRANSFORMER: dict[str, Any] = {
-    **transformer_config("tiny", len(SHAPES) * len(MOTIONS), codebook_size=4096),
+    **transformer_config("tiny", len(SHAPES) * len(MOTIONS)),
     "hidden_size": 192,
     "num_heads": 3,
     "mlp_dim": 768,
@@ -77,6 +76,15 @@ def _magvit(tokenizer: str, transformer: dict[str, Any], tasks: list) -> dict[st
         },
         "transformer": {"class_name": "magvit_keras>MaskedTransformer", "config": transformer},
         "tasks": tasks,
+    }
+
+
+def _shapes(tokenizer: str) -> dict[str, Any]:
+    codebook_size = VIDEO_TOKENIZERS[tokenizer]["config"]["codebook_size"]
+    return {
+        **_magvit(tokenizer, {**TINY_TRANSFORMER, "codebook_size": codebook_size}, [_FIVE_FRAMES, *list(TASKS)[1:]]),
+        "class_dropout": 0.1,
+        "class_names": [f"{shape}_{motion}" for shape in SHAPES for motion in MOTIONS],
     }
 
 
@@ -99,21 +107,13 @@ MAGVITS: dict[str, dict[str, Any]] = {
             list(TASKS),
         ),
     },
-    "magvit_grid_shapes": {
-        "description": "magvit_tiny_moving_shapes with 512 codes, for the grid look of Moving Shapes; fresh weights.",
-        "config": {
-            **_magvit("3dvq_grid_shapes", {**TINY_TRANSFORMER, "codebook_size": 512}, [_FIVE_FRAMES, *list(TASKS)[1:]]),
-            "class_dropout": 0.1,
-            "class_names": _CLASSES,
-        },
-    },
     "magvit_tiny_moving_shapes": {
         "description": "With weights: a small MAGVIT for Moving Shapes, all ten tasks, 16x64x64, 36 classes.",
         "shipped": True,
-        "config": {
-            **_magvit("3dvq_tiny_moving_shapes", TINY_TRANSFORMER, [_FIVE_FRAMES, *list(TASKS)[1:]]),
-            "class_dropout": 0.1,
-            "class_names": _CLASSES,
-        },
+        "config": _shapes("3dvq_tiny_moving_shapes"),
+    },
+    "magvit_grid_shapes": {
+        "description": "magvit_tiny_moving_shapes with 512 codes, for the grid look of Moving Shapes; fresh weights.",
+        "config": _shapes("3dvq_grid_shapes"),
     },
 }

@@ -174,21 +174,24 @@ def test_the_plain_look_has_one_flat_colour_behind_the_shape():
         assert len(colours) < 3000
 
 
-def test_the_plain_look_has_few_backgrounds():
-    clips = MovingShapes(144, 1, 16, look="plain")
+@pytest.mark.parametrize("look, count", [("plain", 16), ("grid", 4)])
+def test_the_simple_looks_have_few_backgrounds(look, count):
+    clips = MovingShapes(144, 1, 16, look=look)
     grounds = {tuple(np.median(clips[i]["video"].reshape(-1, 3), axis=0)) for i in range(144)}
-    assert len(grounds) == 16
+    assert len(grounds) == count
 
 
-def test_the_plain_look_shows_that_a_circle_turns():
-    clip = MovingShapes(1, 8, 64, shapes=["circle"], motions=["spin"], look="plain")[0]["video"].astype(int)
+@pytest.mark.parametrize("look", ["plain", "grid"])
+def test_the_simple_looks_show_that_a_circle_turns(look):
+    clip = MovingShapes(1, 8, 64, shapes=["circle"], motions=["spin"], look=look)[0]["video"].astype(int)
     assert np.abs(clip[5] - clip[0]).max() > 60
 
 
-def test_the_plain_look_is_recognised_by_the_classifier_that_has_not_seen_it():
+@pytest.mark.parametrize("look", ["plain", "grid"])
+def test_the_simple_looks_are_recognised_by_the_classifier_that_has_not_seen_them(look):
     from magvit_keras.metrics.shapes_scores import shapes_accuracy
 
-    clips = MovingShapes(72, look="plain", split="test").arrays()
+    clips = MovingShapes(72, look=look, split="test").arrays()
     assert float(shapes_accuracy(clips["video"].astype("float32") / 255, clips["label"])) > 0.97
 
 
