@@ -12,7 +12,7 @@ start as the k-means centres of the latents. The 3D-VQ is inflated from it, goes
 clips against a discriminator. A command goes on where it was when it is given again; `--steps` says how long the stage
 is to be, and the learning rate falls to zero there. With `--from-shipped` a stage starts from the weights that are
 shipped, codes included, whatever came before. With `--look grid` the tokenizer is that of the grid look: the stage
-`video` is then the first, and starts from the shipped tokenizer of plain clips, with new codes. With `--ship` a stage's
+`video_noise` is then the first, and starts from the shipped tokenizer of plain clips. With `--ship` a stage's
 model is measured on held-out clips and written to `magvit_keras/presets/shipped/`.
 """
 
@@ -41,7 +41,7 @@ from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 from magvit_keras.tokenizer.vqgan import VQGAN
 
 IMAGE_TOKENIZER, VIDEO_TOKENIZER = "2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes"
-GRID_TOKENIZER = "3dvq_grid_shapes"
+GRID_TOKENIZER, GRID_FIRST = "3dvq_grid_shapes", "video_noise"
 CENTRES_FROM = 100000  # latents
 STAGES = {  # in this order
     "image_autoencoder": {"window": (1, 32, 32), "batch": 16, "steps": 1000, "learning_rate": 0.02},
@@ -65,7 +65,7 @@ def start_preset(stage: str, options: argparse.Namespace) -> str | None:
     """Name of the shipped preset whose weights a stage starts from, if there is one."""
     if options.from_shipped:
         return preset_of(stage, options.look)[1]
-    return VIDEO_TOKENIZER if options.look == "grid" and stage == "video" else None
+    return VIDEO_TOKENIZER if options.look == "grid" and stage == GRID_FIRST else None
 
 
 def rendered(folder: pathlib.Path, count: int, seed: int, look: str) -> np.ndarray:
@@ -230,8 +230,8 @@ def main() -> None:
     parser.add_argument("--from-shipped", action="store_true", help="start the stage from the shipped weights")
     parser.add_argument("--ship", action="store_true", help="write the stage's model into the package")
     options = parser.parse_args()
-    if options.look == "grid" and list(STAGES).index(options.stage) < list(STAGES).index("video"):
-        parser.error(f"--stage {options.stage}: with --look grid the first stage is video")
+    if options.look == "grid" and list(STAGES).index(options.stage) < list(STAGES).index(GRID_FIRST):
+        parser.error(f"--stage {options.stage}: with --look grid the first stage is {GRID_FIRST}")
     options.steps = options.steps or STAGES[options.stage]["steps"]
     if keras.config.backend() == "torch":
         keep_memory()

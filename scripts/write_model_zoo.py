@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "magvit_keras" / "presets" / "shipped"
 PAGE = ROOT / "docs" / "model_zoo.md"
 CURVES = ROOT / "docs" / "images" / "training_curves.png"
-NAMES = ("2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes", "magvit_tiny_moving_shapes")
+NAMES = ("2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes", "3dvq_grid_shapes", "magvit_tiny_moving_shapes")
 
 
 def mark(name: str) -> tuple[str, str]:
@@ -72,11 +72,13 @@ def scores(told: dict) -> list[str]:
 
 def draw(all_told: dict[str, dict]) -> None:
     """Losses by epoch: a panel for each stage that is noted, in the order of training."""
-    stages = {}
-    for told in all_told.values():
+    stages, commands = {}, [told["commands"] for told in all_told.values()]
+    for model, told in all_told.items():
         for part in (told.get("earlier", {}), told):  # the later training of a stage is shown
-            stages |= {name: (part["steps"][name], curves) for name, curves in part.get("curves", {}).items()}
-    figure, axes = plt.subplots(2, -(-len(stages) // 2), figsize=(12, 5), layout="constrained")
+            if part is told or part.get("commands") not in commands:  # another model's own training stands there
+                found = {f"{model}\n{name}": (part["steps"][name], c) for name, c in part.get("curves", {}).items()}
+                stages |= found
+    figure, axes = plt.subplots(3, -(-len(stages) // 3), figsize=(12, 7.5), layout="constrained")
     for panel in axes.flat:
         panel.set_visible(False)
     for panel, (stage, (steps, curves)) in zip(axes.flat, stages.items(), strict=False):
@@ -89,7 +91,8 @@ def draw(all_told: dict[str, dict]) -> None:
         if name == "loss":
             panel.set_yscale("log")
         labels = {"psnr": "PSNR, dB", "loss": "squared error", "mask_loss": "loss of masked tokens"}
-        panel.set(title=stage.replace("_", " "), xlabel="step", ylabel=labels[name])
+        panel.set_title(stage, fontsize=9)
+        panel.set(xlabel="step", ylabel=labels[name])
     figure.savefig(CURVES, dpi=110)
     plt.close(figure)
 

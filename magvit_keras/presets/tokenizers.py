@@ -84,7 +84,8 @@ VIDEO_TOKENIZERS: dict[str, dict[str, Any]] = {
         "config": {**TINY_MOVING_SHAPES, "temporal_downsample": (True, True), "codebook_size": 4096},
     },
     "3dvq_grid_shapes": {
-        "description": "3dvq_tiny_moving_shapes with 512 codes, for the grid look of Moving Shapes; fresh weights.",
-        "config": {**TINY_MOVING_SHAPES, "temporal_downsample": (True, True), "codebook_size": 512},
+        "description": "With weights: the same with 1024 codes, for the grid look of Moving Shapes.",
+        "shipped": True,
+        "config": {**TINY_MOVING_SHAPES, "temporal_downsample": (True, True), "codebook_size": 1024},
     },
 }

@@ -32,11 +32,17 @@ def test_the_tokenizer_scores_what_is_said_of_it():
     )
 
 
-@pytest.mark.parametrize("kind", [ImageTokenizer, VideoTokenizer])
-def test_the_tokenizers_of_16x64x64_score_what_is_said_of_them(kind):
-    name = f"{kind.rank}dvq_tiny_moving_shapes"
+@pytest.mark.parametrize(
+    "kind, name, look",
+    [
+        (ImageTokenizer, "2dvq_tiny_moving_shapes", "plain"),
+        (VideoTokenizer, "3dvq_tiny_moving_shapes", "plain"),
+        (VideoTokenizer, "3dvq_grid_shapes", "grid"),
+    ],
+)
+def test_the_tokenizers_of_16x64x64_score_what_is_said_of_them(kind, name, look):
     told = json.loads((shipped.SHIPPED / name / "training.json").read_text())
-    clips = MovingShapes(8, split="validation", look="plain").arrays()["video"]
+    clips = MovingShapes(8, split="validation", look=look).arrays()["video"]
     tokenizer = kind.from_preset(name)
     tokenizer.compile()
     found = tokenizer.evaluate(clips[:, 0] if kind.rank == 2 else clips, batch_size=8, verbose=0, return_dict=True)
@@ -69,7 +75,7 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("name", [NAME, "2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes"])
+@pytest.mark.parametrize("name", [NAME, "2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes", "3dvq_grid_shapes"])
 def test_the_page_says_what_was_measured(name):
     told = json.loads((shipped.SHIPPED / name / "training.json").read_text())
     page = (pathlib.Path(__file__).parents[2] / "docs" / "model_zoo.md").read_text()
