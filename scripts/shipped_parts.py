@@ -10,11 +10,13 @@ import numpy as np
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.checks import to_float
 from magvit_keras.presets.shipped import SHIPPED
+from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 
 CLIP = (16, 64, 64)
 EPOCH = 50  # batches
 EARLIER = "earlier.json"  # of a stage that started from shipped weights: how those were made
 CODES_SHARE = 20.0  # of the learning rate, for codes
+GROUND = 0.3  # weight of `ground_spread`
 
 
 @keras.saving.register_keras_serializable("train_shipped")
@@ -45,6 +47,34 @@ def _as_matrix(shape: tuple) -> tuple[int, int]:
     return size // outputs, outputs
 
 
+def ground_spread(pixels, latents):
+    """How far the latents of patches that show the ground alone lie from their mean in the clip: squared, on average.
+
+    An encoder tells, in the latents beside a shape and even far from it, of the shape. A transformer would have to
+    learn all that. Where this is small, the ground has one code. The ground is the colour of the first pixel.
+    """
+    batch, *grid, width = latents.shape
+    cells = [size // count for size, count in zip(pixels.shape[1:4], grid, strict=True)]
+    differs = keras.ops.any(keras.ops.abs(pixels - pixels[:, :1, :1, :1]) > 0.01, axis=-1)
+    differs = keras.ops.reshape(differs, (batch, grid[0], cells[0], grid[1], cells[1], grid[2], cells[2]))
+    ground = keras.ops.cast(~keras.ops.any(differs, axis=(2, 4, 6)), "float32")[..., None]
+    latents, axes = keras.ops.cast(latents, "float32"), (1, 2, 3)
+    count = keras.ops.maximum(keras.ops.sum(ground, axes, keepdims=True), 1)
+    mean = keras.ops.sum(ground * latents, axes, keepdims=True) / count
+    return keras.ops.sum(ground * keras.ops.square(latents - mean)) / (keras.ops.sum(count) * width)
+
+
+@keras.saving.register_keras_serializable("train_shipped")
+class OneCodeForTheGround(VideoTokenizer):
+    """Trained with a part of the loss that draws the latents of the ground together."""
+
+    def reconstruct(self, pixels):
+        latents = self.latents(pixels)
+        quantized, ids, losses = self.quantizer(latents)
+        losses["commitment"] = losses["commitment"] + GROUND * ground_spread(pixels, latents)
+        return self.pixels(quantized), ids, losses
+
+
 @keras.saving.register_keras_serializable("train_shipped")
 class Autoencoder(keras.Model):
     """A tokenizer whose latents get noise in the place of codes: so much of their root mean square, in training."""
@@ -54,7 +84,10 @@ class Autoencoder(keras.Model):
         self.tokenizer, self.noise = tokenizer, noise
 
     def call(self, x, training=False):
-        latents = self.tokenizer.latents(to_float(x))
+        pixels = to_float(x)
+        latents = self.tokenizer.latents(pixels)
+        if isinstance(self.tokenizer, OneCodeForTheGround):
+            self.add_loss(GROUND * ground_spread(pixels, latents))
         square = keras.ops.mean(keras.ops.square(keras.ops.cast(latents, "float32")))
         self.add_loss(0.003 * keras.ops.square(square - 1))
         if training and self.noise:

@@ -12,8 +12,9 @@ start as the k-means centres of the latents. The 3D-VQ is inflated from it, goes
 clips against a discriminator. A command goes on where it was when it is given again; `--steps` says how long the stage
 is to be, and the learning rate falls to zero there. With `--from-shipped` a stage starts from the weights that are
 shipped, codes included, whatever came before. With `--look grid` the tokenizer is that of the grid look: the stage
-`video_noise` is then the first, and starts from the shipped tokenizer of plain clips. With `--ship` a stage's
-model is measured on held-out clips and written to `magvit_keras/presets/shipped/`.
+`video_noise` is then the first, and starts from the shipped tokenizer of plain clips; a part of the loss draws the
+latents of the ground together, and before the stage `decoder` codes that lie close together are parted. With `--ship`
+a stage's model is measured on held-out clips and written to `magvit_keras/presets/shipped/`.
 """
 
 import argparse
@@ -26,7 +27,18 @@ import time
 import keras
 import numpy as np
 from scipy.cluster.vq import kmeans2
-from shipped_parts import CLIP, EPOCH, Autoencoder, KernelMuon, Windows, curves, history, note_start
+from scipy.spatial import cKDTree
+from shipped_parts import (
+    CLIP,
+    EPOCH,
+    Autoencoder,
+    KernelMuon,
+    OneCodeForTheGround,
+    Windows,
+    curves,
+    history,
+    note_start,
+)
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.checks import to_float
@@ -43,6 +55,7 @@ from magvit_keras.tokenizer.vqgan import VQGAN
 IMAGE_TOKENIZER, VIDEO_TOKENIZER = "2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes"
 GRID_TOKENIZER, GRID_FIRST = "3dvq_grid_shapes", "video_noise"
 CENTRES_FROM = 100000  # latents
+NEAR = 0.35  # distance of two codes that tell nothing different; the mean square of a latent is about 1 in each of 8
 STAGES = {  # in this order
     "image_autoencoder": {"window": (1, 32, 32), "batch": 16, "steps": 1000, "learning_rate": 0.02},
     "image_noise": {"window": (1, 32, 32), "batch": 16, "steps": 2000, "learning_rate": 0.02, "noise": 0.5},
@@ -57,7 +70,7 @@ STAGES = {  # in this order
 def preset_of(stage: str, look: str) -> tuple[type, str]:
     """Class and name of what a stage trains."""
     if look == "grid":
-        return VideoTokenizer, GRID_TOKENIZER
+        return OneCodeForTheGround, GRID_TOKENIZER
     return (ImageTokenizer, IMAGE_TOKENIZER) if "image" in stage else (VideoTokenizer, VIDEO_TOKENIZER)
 
 
@@ -130,21 +143,42 @@ def compiled(stage: str, model: keras.Model, options: argparse.Namespace) -> ker
     return trained
 
 
-def start_codes(model: keras.Model, data: Windows, seed: int) -> None:
-    """Puts the k-means centres of the latents of some batches into the codebook."""
+def latents_of(model: keras.Model, data: Windows) -> np.ndarray:
+    """The latents of some batches, (CENTRES_FROM or a few more, D)."""
     latents, step = [], 0
     while sum(map(len, latents)) < CENTRES_FROM:
         found = keras.ops.convert_to_numpy(keras.ops.stop_gradient(model.latents(to_float(data[step]))))
         latents.append(found.reshape(-1, found.shape[-1]).astype("float32"))
         step += 1
-    latents = np.concatenate(latents)
-    # Of the many latents of one flat colour only one may be a centre at first.
-    _, different = np.unique(np.round(latents, 1), axis=0, return_index=True)
+    return np.concatenate(latents)
+
+
+def start_codes(model: keras.Model, data: Windows, seed: int) -> None:
+    """Puts the k-means centres of the latents of some batches into the codebook."""
+    latents = latents_of(model, data)
+    # Of the many latents of one flat colour few may be centres at first.
+    _, different = np.unique(np.round(2 * latents), axis=0, return_index=True)
     first = latents[np.random.default_rng(seed).permutation(different)[: model.codebook_size]]
     centres, chosen = kmeans2(latents, first, iter=8, minit="matrix")
     model.quantizer.codebook.assign(centres.astype("float32"))
     variance, error = latents.var(0).mean(), np.mean((latents - centres[chosen]) ** 2)
     print(f"latents: variance {variance:.3f}, of that {error / variance:.2f} beside the centres", flush=True)
+
+
+def part_codes(model: keras.Model, data: Windows, seed: int) -> None:
+    """Of codes that lie close together the most used one stays; the others move to latents that are far from codes."""
+    latents = latents_of(model, data)
+    codes = keras.ops.convert_to_numpy(keras.ops.stop_gradient(model.quantizer.codebook[...])).copy()
+    distance, chosen = cKDTree(codes).query(latents)
+    stays: list[int] = []
+    for code in np.argsort(-np.bincount(chosen, minlength=len(codes))):
+        if not stays or np.linalg.norm(codes[stays] - codes[code], axis=1).min() > NEAR:
+            stays.append(code)
+    move = np.setdiff1d(np.arange(len(codes)), stays)
+    odds = np.where(distance > NEAR, distance**2, 0)
+    codes[move] = latents[np.random.default_rng(seed).choice(len(latents), len(move), False, odds / odds.sum())]
+    model.quantizer.codebook.assign(codes)
+    print(f"{len(move)} codes moved", flush=True)
 
 
 def train(stage: str, options: argparse.Namespace) -> None:
@@ -161,6 +195,8 @@ def train(stage: str, options: argparse.Namespace) -> None:
     model = start(stage, options)
     if stage in ("image", "video") and not options.from_shipped and not checkpoint.read():
         start_codes(model, data, options.seed)
+    if stage == "decoder" and options.look == "grid" and not checkpoint.read():
+        part_codes(model, data, options.seed)
     trained = compiled(stage, model, options)
     trained(np.zeros((1, *CLIP[1 if "image" in stage else 0 :], 3), "float32"))
     seen = held_out(36, options.look)[:, 0] if "image" in stage else held_out(16, options.look)
@@ -176,7 +212,7 @@ def train(stage: str, options: argparse.Namespace) -> None:
         verbose=2,
     )
     tokenizer = trained.ema_tokenizer if stage == "adversarial" else model
-    alone = type(tokenizer).from_config(tokenizer.get_config())  # without the optimizer
+    alone = type(model).from_config(tokenizer.get_config())  # without the optimizer
     alone.set_weights(tokenizer.get_weights())
     alone.save_weights(folder / "partial.weights.h5", overwrite=True)
     os.replace(folder / "partial.weights.h5", folder / "model.weights.h5")

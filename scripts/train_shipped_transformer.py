@@ -6,7 +6,7 @@
     KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage whole --ship
 
 The first command encodes clips, and what each task is given of them, by the shipped tokenizer
-`3dvq_tiny_moving_shapes`. The second trains on half of each clip's tokens, which takes less time a step, and the third
+`3dvq_tiny_moving_shapes`. The second trains on a quarter of each clip's tokens, which is quicker, and the third
 on whole clips; all go on where they were. The last measures a stage's checkpoint on held-out clips and writes
 weights and scores to `magvit_keras/presets/shipped/`. With `--from-shipped` a stage starts from what is shipped;
 without, the second stage starts from the first, or afresh where there was none. With `--look grid` the models are
@@ -40,10 +40,10 @@ MODELS = {  # by the look of the clips: the model and its tokenizer
     "plain": ("magvit_tiny_moving_shapes", "3dvq_tiny_moving_shapes"),
     "grid": ("magvit_grid_shapes", "3dvq_grid_shapes"),
 }
-EPOCH, BATCH = 100, 8
+EPOCH, BATCH = 100, 16
 CHUNK = 36
 STAGES = {"part": 0.01, "whole": 0.003}  # in this order, with the highest learning rate
-PART = 512  # tokens of a clip
+PART = 256  # tokens of a clip
 OFTEN = {"class_conditional_generation": 8.0}  # how often a task is drawn; 1 for the others. Nothing given is hardest.
 
 
