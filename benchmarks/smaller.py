@@ -106,7 +106,7 @@ def trained(preset: str, steps: int) -> dict:
 def _clips(count: int, split: str) -> dict:
     from magvit_keras.data import MovingShapes
 
-    return MovingShapes(count, 16, (64, 64), split=split, look="plain").arrays(limit=count)
+    return MovingShapes(count, 16, (64, 64), split=split, look="grid").arrays(limit=count)
 
 
 def _model_and_clips(preset: str, count: int) -> tuple:

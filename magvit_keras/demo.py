@@ -19,8 +19,8 @@ from magvit_keras.visualize import Figure, Section, decoding_steps, save_gif, si
 
 #: The model of the demo, 16x64x64.
 PRESET = "magvit_tiny_moving_shapes"
-#: What it has learned from: Moving Shapes over flat backgrounds.
-LOOK = {"look": "plain"}
+#: What it has learned from: Moving Shapes that start on a grid, over flat backgrounds.
+LOOK = {"look": "grid"}
 #: What it is trained on here, and has not seen: textures on shapes and backgrounds.
 NEW_LOOK = {"occlusion": 0.0, "texture": 1.0}
 #: What the smaller tokenizer `3dvq_moving_shapes`, 8x32x32, has learned from: three of the six shapes, faint textures.
@@ -205,7 +205,7 @@ def _tuning(tuned: FineTuned) -> Section:
     }
     return Section(
         "A short fine-tuning",
-        "The model was trained on plain shapes. Here model.fit goes on with a folder of video files full of textures. "
+        "The model was trained on flat colours. Here model.fit goes on with a folder of video files full of textures. "
         "The tokenizer stays as it is, so that textures stay blurred; what changes is which tokens "
         "the transformer expects. A minute of training changes little; the loss tells how much.",
         [

@@ -5,12 +5,11 @@
     KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage whole --steps 1000
     KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage whole --ship
 
-The first command encodes clips, and what each task is given of them, by the shipped tokenizer
-`3dvq_tiny_moving_shapes`. The second trains on a quarter of each clip's tokens, which is quicker, and the third
-on whole clips; all go on where they were. The last measures a stage's checkpoint on held-out clips and writes
-weights and scores to `magvit_keras/presets/shipped/`. With `--from-shipped` a stage starts from what is shipped;
-without, the second stage starts from the first, or afresh where there was none. With `--look grid` the models are
-`3dvq_grid_shapes` and `magvit_grid_shapes`.
+The first command encodes clips, and what each task is given of them, by the shipped tokenizer `3dvq_grid_shapes`.
+The second trains on a quarter of each clip's tokens, which is quicker, and the third on whole clips; all go on where
+they were. The last measures a stage's checkpoint on held-out clips and writes weights and scores to
+`magvit_keras/presets/shipped/`. With `--from-shipped` a stage starts from what is shipped; without, the second stage
+starts from the first, or afresh where there was none.
 """
 
 import argparse
@@ -36,13 +35,11 @@ from magvit_keras.optimizers import warmup_cosine
 from magvit_keras.presets.shipped import CHECKSUM_FILE, write_shipped
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 
-MODELS = {  # by the look of the clips: the model and its tokenizer
-    "plain": ("magvit_tiny_moving_shapes", "3dvq_tiny_moving_shapes"),
-    "grid": ("magvit_grid_shapes", "3dvq_grid_shapes"),
-}
-EPOCH, BATCH = 100, 16
+MODEL, TOKENIZER, LOOK = "magvit_tiny_moving_shapes", "3dvq_grid_shapes", "grid"
+EPOCH = 100
 CHUNK = 36
 STAGES = {"part": 0.01, "whole": 0.003}  # in this order, with the highest learning rate
+BATCH = {"part": 16, "whole": 4}
 PART = 256  # tokens of a clip
 OFTEN = {"class_conditional_generation": 8.0}  # how often a task is drawn; 1 for the others. Nothing given is hardest.
 
@@ -65,25 +62,24 @@ class LearnsFromPart(Magvit):
         return self._loss_and_logs(self.transformer._logits(x[:, before:], True), masked, task)
 
 
-def model_with_tokenizer(look: str, kind: type[Magvit] = Magvit) -> Magvit:
-    name, tokenizer = MODELS[look]
-    magvit = kind.from_preset(name, load_weights=False)
-    magvit.tokenizer.set_weights(VideoTokenizer.from_preset(tokenizer).get_weights())
+def model_with_tokenizer(kind: type[Magvit] = Magvit) -> Magvit:
+    magvit = kind.from_preset(MODEL, load_weights=False)
+    magvit.tokenizer.set_weights(VideoTokenizer.from_preset(TOKENIZER).get_weights())
     return magvit
 
 
-def mark_of_tokens(look: str) -> str:
+def mark_of_tokens() -> str:
     """A hash of what makes the tokens: the shipped encoder and codes. The decoder may learn on."""
-    tokenizer = VideoTokenizer.from_preset(MODELS[look][1])
+    tokenizer = VideoTokenizer.from_preset(TOKENIZER)
     weights = [*tokenizer.encoder.get_weights(), *tokenizer.quantizer.get_weights()]
     return hashlib.sha256(b"".join(weight.tobytes() for weight in weights)).hexdigest() + "\n"
 
 
-def check_tokens(folder: pathlib.Path, look: str) -> None:
+def check_tokens(folder: pathlib.Path) -> None:
     """Refuses a folder whose tokens are not of the tokenizer that is shipped now."""
     mark = folder / CHECKSUM_FILE
-    if not mark.exists() or mark.read_text() != mark_of_tokens(look):
-        raise ValueError(f"{folder} has no tokens of today's {MODELS[look][1]}: remove it and give --tokens first.")
+    if not mark.exists() or mark.read_text() != mark_of_tokens():
+        raise ValueError(f"{folder} has no tokens of today's {TOKENIZER}: remove it and give --tokens first.")
 
 
 def start_from_codes(magvit: Magvit, seed: int) -> None:
@@ -111,13 +107,13 @@ def start_from_places(magvit: Magvit) -> None:
 
 def encode(options: argparse.Namespace) -> None:
     """Writes the tokens of the clips in files of CHUNK clips; each of several processes writes its part."""
-    folder, count, process, look = options.run / "tokens", options.clips, options.process, options.look
+    folder, count, process = options.run / "tokens", options.clips, options.process
     folder.mkdir(parents=True, exist_ok=True)
     if not any(folder.glob("part-*.npz")):
-        write_text(folder / CHECKSUM_FILE, mark_of_tokens(look))
-    check_tokens(folder, look)
-    magvit = model_with_tokenizer(look)
-    source = MovingShapes(count, CLIP[0], CLIP[1:], seed=options.seed, look=look)
+        write_text(folder / CHECKSUM_FILE, mark_of_tokens())
+    check_tokens(folder)
+    magvit = model_with_tokenizer()
+    source = MovingShapes(count, CLIP[0], CLIP[1:], seed=options.seed, look=LOOK)
     began = time.monotonic()
     for part in range(process[0], -(-count // CHUNK), process[1]):
         path = folder / f"part-{part:04d}.npz"
@@ -140,7 +136,7 @@ def tokens_of(folder: pathlib.Path) -> dict[str, np.ndarray]:
 
 def stage_model(stage: str, options: argparse.Namespace) -> Magvit:
     """What is fitted in a stage, with its optimizer."""
-    magvit = model_with_tokenizer(options.look, LearnsFromPart if stage == "part" else Magvit)
+    magvit = model_with_tokenizer(LearnsFromPart if stage == "part" else Magvit)
     magvit.tokenizer.trainable = False
     magvit.task_weights = [OFTEN.get(name, 1.0) for name in magvit.tasks]
     schedule = warmup_cosine(options.learning_rate or STAGES[stage], options.steps, 100)
@@ -153,10 +149,9 @@ def stage_model(stage: str, options: argparse.Namespace) -> Magvit:
 def start(magvit: Magvit, options: argparse.Namespace) -> None:
     """Puts into a stage's model what it begins with."""
     if options.from_shipped:
-        name = MODELS[options.look][0]
         # Of the transformer alone: the shipped model's tokenizer may be an earlier one than that of the tokens.
-        magvit.transformer.set_weights(Magvit.from_preset(name).transformer.get_weights())
-        note_start(options.run / options.stage, name)
+        magvit.transformer.set_weights(Magvit.from_preset(MODEL).transformer.get_weights())
+        note_start(options.run / options.stage, MODEL)
     elif options.stage == "whole" and Checkpoint(options.run / "part").read():
         before = stage_model("part", options)
         Checkpoint(options.run / "part").restore(before)
@@ -171,9 +166,9 @@ def train(options: argparse.Namespace) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     command = " ".join(["python", "scripts/train_shipped_transformer.py", *sys.argv[1:]])
     write_text(folder / "command.txt", f"KERAS_BACKEND={keras.config.backend()} {command}")
-    check_tokens(options.run / "tokens", options.look)
+    check_tokens(options.run / "tokens")
     magvit = stage_model(options.stage, options)
-    data = TokenBatches(tokens_of(options.run / "tokens"), BATCH, options.seed, steps_per_epoch=EPOCH)
+    data = TokenBatches(tokens_of(options.run / "tokens"), BATCH[options.stage], options.seed, steps_per_epoch=EPOCH)
     checkpoint = Checkpoint(folder, data=data)
     note_plan(folder, EPOCH * checkpoint.read().get("epoch", 0), options.steps)
     if not checkpoint.read():
@@ -195,36 +190,38 @@ def note_plan(folder: pathlib.Path, step: int, steps: int) -> None:
         write_text(path, json.dumps([*plans, [step, steps]]))
 
 
-def plan(folder: pathlib.Path) -> dict[str, str]:
-    """What the learning rates followed, where that was changed on the way."""
-    first, *changes = json.loads((folder / "plans.json").read_text())
-    said = "".join(f", changed to {steps} after {step}" for step, steps in changes)
-    return {"plan": f"made for {first[1]} steps{said}: learning rates as planned at the time"} if changes else {}
+def plans(folders: list[pathlib.Path]) -> dict[str, str]:
+    """What the learning rates of the stages followed, where that was changed on the way."""
+    told = []
+    for folder in folders:
+        first, *changes = json.loads((folder / "plans.json").read_text())
+        said = "".join(f", changed to {steps} after {step}" for step, steps in changes)
+        told += [f"{folder.name} made for {first[1]} steps{said}"] if changes else []
+    return {"plan": f"{'; '.join(told)}: learning rates as planned at the time"} if told else {}
 
 
 def ship(options: argparse.Namespace) -> None:
-    check_tokens(options.run / "tokens", options.look)
-    name = MODELS[options.look][0]
+    check_tokens(options.run / "tokens")
     magvit = stage_model(options.stage, options)
     Checkpoint(options.run / options.stage).restore(magvit)
-    alone = model_with_tokenizer(options.look)  # without the optimizer
+    alone = model_with_tokenizer()  # without the optimizer
     alone.transformer.set_weights(magvit.transformer.get_weights())
     stages, earlier = history(STAGES, options.stage, options.run)
-    folder = write_shipped(alone, name)
+    folder = write_shipped(alone, MODEL)
     count = len(tokens_of(options.run / "tokens")["tokens"])
     told = {
-        "data": f"MovingShapes, {count} clips {CLIP}, look {options.look!r}, all classes",
+        "data": f"MovingShapes, {count} clips {CLIP}, look {LOOK!r}, all classes",
         "commands": {stage: (options.run / stage / "command.txt").read_text() for stage in stages},
         "steps": {stage: EPOCH * Checkpoint(options.run / stage).read()["epoch"] for stage in stages},
-        "batch": BATCH,
+        "batch": {stage: BATCH[stage] for stage in stages},
         "seed": options.seed,
         "curves": {stage: curves(options.run / stage) for stage in stages},
         "hardware": f"two CPU cores, {keras.config.backend()}, {options.precision}",
         "date": time.strftime("%Y-%m-%d"),
         "licence": "Apache-2.0",
-        **plan(options.run / options.stage),
-        "tokens_of_a_prediction": a_prediction(Magvit.from_preset(name), options.look),
-        **scores(Magvit.from_preset(name), options.held_out, options.look),
+        **plans([options.run / stage for stage in stages]),
+        "tokens_of_a_prediction": a_prediction(Magvit.from_preset(MODEL), LOOK),
+        **scores(Magvit.from_preset(MODEL), options.held_out, LOOK),
         **({"earlier": earlier} if earlier else {}),
     }
     write_text(folder / "training.json", json.dumps(told, indent=2) + "\n")
@@ -239,7 +236,6 @@ def main() -> None:
     parser.add_argument("--process", type=int, nargs=2, default=(0, 1), help="encode part I of N, to share the work")
     parser.add_argument("--steps", type=int, default=8000, help="length of the stage")
     parser.add_argument("--stage", choices=STAGES, default="whole")
-    parser.add_argument("--look", choices=MODELS, default="plain", help="of the clips")
     parser.add_argument("--learning-rate", type=float, help="highest of the stage")
     parser.add_argument("--from-shipped", action="store_true", help="start from the shipped weights")
     parser.add_argument("--seed", type=int, default=0)

@@ -23,7 +23,7 @@ def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     magvit = mk.Magvit.from_preset("magvit_tiny_moving_shapes")
     tokenizer, size = magvit.tokenizer, magvit.tokenizer.codebook_size
-    clips = mk.data.MovingShapes(8, 16, 64, look="plain", split="test").arrays()["video"]
+    clips = mk.data.MovingShapes(8, 16, 64, look="grid", split="test").arrays()["video"]
 
     ids = np.asarray(keras.ops.convert_to_numpy(tokenizer.encode(clips)))
     decoded = np.clip(keras.ops.convert_to_numpy(tokenizer.decode(ids)), 0, 1)
@@ -61,7 +61,7 @@ def train(shipped: mk.Magvit) -> dict:
     model = mk.Magvit(shipped.tokenizer, transformer, ["frame_prediction"])
     model.compile(optimizer=keras.optimizers.Adam(2e-3))
     splits = {
-        split: model.tokenize(mk.data.MovingShapes(n, 16, 64, look="plain", split=split).arrays())
+        split: model.tokenize(mk.data.MovingShapes(n, 16, 64, look="grid", split=split).arrays())
         for split, n in (("train", 40), ("validation", 16))
     }
     fitted = model.fit(splits["train"], validation_data=splits["validation"], batch_size=8, epochs=10, verbose=0)

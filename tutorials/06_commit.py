@@ -57,7 +57,7 @@ keras.utils.set_random_seed(0)
 magvit = mk.Magvit.from_preset("magvit_tiny_moving_shapes")
 tokenizer, latent_shape = magvit.tokenizer, magvit.latent_shape
 COUNT = 1 if FAST else 2
-data = mk.data.MovingShapes(COUNT, 16, 64, split="test", look="plain").arrays()
+data = mk.data.MovingShapes(COUNT, 16, 64, split="test", look="grid").arrays()
 clips, labels = data["video"] / np.float32(255), data["label"]
 
 
@@ -144,9 +144,10 @@ for t, axis in enumerate(axes[1:]):
 plt.show()
 
 # %% [markdown]
-# The bars stay well below 1: many tokens of patches that are *given to the last pixel* are other tokens in the
-# condition clip than in the real one. The maps show the given tokens of one task, bright where they agree; white is
-# what is not given.
+# All these patches are *given to the last pixel*. Where the padding continues what is given, most of their tokens agree,
+# and those that do not lie at the shape and the border. Next to black padding hardly any agrees: the whole clip has
+# another mean and variance now. The maps show the given tokens of one task, bright where they agree in all clips; white
+# is what is not given.
 #
 # So $\tilde z$ says much about $z$, but it is not a part of $z$. Table 5 of the paper compares three ways to use it.
 
@@ -297,12 +298,13 @@ axes[0].legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# *Reconstruct* is the easy part: the answer is on the table, and copying it is all there is to learn. *Refine* lies in
-# between: the condition token is a strong hint that has to be corrected. *Mask* is the hard part, and the harder the
-# more is hidden. The easy parts are not idle, though. In Table 5 the mask loss alone reaches an FVD of 388 on frame
-# prediction; with the reconstruction part it is 51, with all three 48 (and 143, 53, 33 for eight tasks together). A
-# network that is only ever asked about `[MASK]` has no reason to make sense of the other positions, and decoding
-# overwrites condition tokens by its answers there.
+# *Reconstruct* is the easy part: the answer is on the table, and copying it is all there is to learn. The other two are
+# hard, and which of them is harder depends on what lies there. *Mask* has to be invented, but far from the middle most
+# tokens of these clips show the ground, which is soon known. *Refine* has a strong hint that must be corrected, and the
+# shape in the middle to correct it for. The easy part is not idle, though. In Table 5 the mask loss alone reaches an FVD
+# of 388 on frame prediction; with the reconstruction part it is 51, with all three 48 (and 143, 53, 33 for eight tasks
+# together). A network that is only ever asked about `[MASK]` has no reason to make sense of the other positions, and
+# decoding overwrites condition tokens by its answers there.
 
 # %% [markdown]
 # ## Prompts

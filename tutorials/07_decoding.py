@@ -51,7 +51,7 @@ keras.utils.set_random_seed(0)
 magvit = mk.Magvit.from_preset("magvit_tiny_moving_shapes")
 tokenizer, vocabulary, latent_shape = magvit.tokenizer, magvit.vocabulary, magvit.latent_shape
 BATCH, K = (1, 4) if FAST else (2, 12)
-data = mk.data.MovingShapes(BATCH, 16, 64, split="test", seed=1, look="plain").arrays()
+data = mk.data.MovingShapes(BATCH, 16, 64, split="test", seed=1, look="grid").arrays()
 clips = data["video"] / np.float32(255)
 
 
@@ -246,10 +246,9 @@ axes[4].legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Look where the maps are bright: the condition says what is there in the middle, and certainty fades with the distance
-# from it. On the right, a curve that rises says that surer tokens are right more often, so that it makes sense to begin
-# with them. A curve near the
-# dotted line means that the probabilities can be taken at their word.
+# The maps are bright where there is nothing but ground, and dark where the shape is, or may be: that is what has to be
+# decided. On the right, a curve that rises says that surer tokens are right more often, so that it makes sense to begin
+# with them. A curve near the dotted line means that the probabilities can be taken at their word.
 #
 # ## The number of steps
 #
@@ -322,8 +321,10 @@ axis.set(xlabel="mean difference between two samples", ylabel="PSNR of the missi
 plt.show()
 
 # %% [markdown]
-# Towards the right there is more variety. Samples that all agree can look right one by one and still be a bad model of
-# the data, and an FVD notices. That is why the paper's default is 4.5 and not 0.
+# Towards the right there is more variety. Here the condition leaves little to choose and there are two clips only, so
+# that chance has a part in the order of the points: repeat it with a task that gives less. Samples that all agree can
+# look right one by one and still be a bad model of the data, and an FVD notices. That is why the paper's default is 4.5
+# and not 0.
 #
 # ## Your own mask
 #

@@ -55,7 +55,7 @@ keras.utils.set_random_seed(0)
 # ```
 #
 # In the next cell put the path of yours in `folder`. Until then it makes a stand-in: video files of four classes of
-# Moving Shapes with **strong textures**, which the shipped model has not seen: it was trained on plain shapes. One file
+# Moving Shapes with **strong textures**, which the shipped model has not seen: it was trained on flat colours. One file
 # is broken, as one always is.
 
 # %%
@@ -100,11 +100,11 @@ mk.show(known[:4], columns=4, fps=8)
 #
 # ## Does the tokenizer know such videos?
 #
-# Reconstruction needs no training at all. The shipped tokenizer has learned plain shapes; how much of your clips
+# Reconstruction needs no training at all. The shipped tokenizer has learned flat colours; how much of your clips
 # survives it?
 
 # %%
-shipped = mk.Magvit.from_preset("magvit_tiny_moving_shapes")  # its tokenizer: as 3dvq_tiny_moving_shapes
+shipped = mk.Magvit.from_preset("magvit_tiny_moving_shapes")  # its tokenizer: 3dvq_grid_shapes
 tokenizer = shipped.tokenizer
 
 
@@ -118,9 +118,9 @@ def psnr(made, true):
 
 
 known = known[:4]  # enough to see it; take all of them for a number to report
-plain = mk.data.MovingShapes(4, split="test", look="plain").arrays()["video"].astype("float32") / 255
+usual = mk.data.MovingShapes(4, split="test", look="grid").arrays()["video"].astype("float32") / 255
 before = through(tokenizer, known)
-print(f"what it was trained on: {psnr(through(tokenizer, plain), plain):.1f} dB")
+print(f"what it was trained on: {psnr(through(tokenizer, usual), usual):.1f} dB")
 print(f"your videos: {psnr(before, known):.1f} dB")
 mk.show({"yours": known[:3], "reconstructed": before[:3]}, fps=8)
 
@@ -190,7 +190,7 @@ class Windows(keras.utils.PyDataset):
 
 
 pretrained = tokenizer.get_weights()
-fresh = mk.VideoTokenizer.from_preset("3dvq_tiny_moving_shapes", load_weights=False).get_weights()
+fresh = mk.VideoTokenizer.from_preset("3dvq_grid_shapes", load_weights=False).get_weights()
 tokenizer.compile(keras.optimizers.Adam(3e-4))
 curves, states = {}, {}
 for name, weights in (("from scratch", fresh), ("fine-tuned", pretrained)):
@@ -278,8 +278,8 @@ plt.show()
 
 # %% [markdown]
 # The dotted line is the loss of guessing among all codes. From scratch the transformer needs its first hundreds of
-# steps to learn which codes exist at all and how often they occur. Fine-tuning starts with how tokens of shapes fit
-# together.
+# steps to learn which codes exist at all and how often they occur. The shipped one may begin above that line: it is sure
+# of flat colours, and mistaken here. What it knows of how tokens fit together is soon of use again.
 #
 # ## Generate
 #
@@ -294,9 +294,9 @@ for name in results:
 mk.show(generated, fps=8)
 
 # %% [markdown]
-# After so few steps neither is good. What to look for: the fine-tuned one keeps background and shape of the given
-# frames and lets something move; the one from scratch forgets the scene where the given frames end. On your own videos
-# plan with some thousands of steps for each stage: hours on a GPU, not minutes on a CPU.
+# After so few steps neither is good. What to look for: the fine-tuned one has kept something of the given frames, their
+# colours and the place of the shape, and loses it where they end; the one from scratch draws its tokens nearly at
+# random. On your own videos plan with some thousands of steps for each stage: hours on a GPU, not minutes on a CPU.
 #
 # ## Save and share
 #

@@ -108,12 +108,8 @@ MAGVITS: dict[str, dict[str, Any]] = {
         ),
     },
     "magvit_tiny_moving_shapes": {
-        "description": "With weights: a small MAGVIT for Moving Shapes, all ten tasks, 16x64x64, 36 classes.",
+        "description": "With weights: a MAGVIT for Moving Shapes' grid look, all ten tasks, 16x64x64, 36 classes.",
         "shipped": True,
-        "config": _shapes("3dvq_tiny_moving_shapes"),
-    },
-    "magvit_grid_shapes": {
-        "description": "magvit_tiny_moving_shapes with 512 codes, for the grid look of Moving Shapes; fresh weights.",
         "config": _shapes("3dvq_grid_shapes"),
     },
 }

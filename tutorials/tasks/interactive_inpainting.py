@@ -37,7 +37,7 @@ from PIL import Image
 magvit = mk.Magvit.from_preset("magvit_tiny_moving_shapes")
 T, H, W = magvit.video_shape
 
-source = mk.data.MovingShapes(8, num_frames=T, size=(H, W), split="test", look="plain")
+source = mk.data.MovingShapes(8, num_frames=T, size=(H, W), split="test", look="grid")
 clip = source[3]["video"]  # uint8 (T, H, W, 3): yours goes here
 mk.show(clip)
 

@@ -49,7 +49,7 @@ mk.show(clips, labels=names, columns=4)
 # own array of that shape. The first row is what the model is given, the last what is true.
 
 # %%
-source = mk.data.MovingShapes(4, num_frames=16, size=(64, 64), split="test", look="plain")
+source = mk.data.MovingShapes(4, num_frames=16, size=(64, 64), split="test", look="grid")
 video = source.arrays()["video"]
 tasks = ["frame_prediction"] if FAST else ["frame_prediction", "central_inpainting", "vertical_outpainting"]
 given, made = [], []
