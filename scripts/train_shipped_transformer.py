@@ -1,8 +1,8 @@
 """Trains the transformer of the shipped model `magvit_tiny_moving_shapes`, and writes the model into the package.
 
     KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --tokens
-    KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage part --steps 8000
-    KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage whole --steps 1000
+    KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage part --steps 10500
+    KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage whole --steps 500
     KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage whole --ship
 
 The first command encodes clips, and what each task is given of them, by the shipped tokenizer `3dvq_grid_shapes`.
@@ -232,9 +232,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=pathlib.Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--tokens", action="store_true", help="encode the clips")
-    parser.add_argument("--clips", type=int, default=1080, help="training clips")
+    parser.add_argument("--clips", type=int, default=2160, help="training clips")
     parser.add_argument("--process", type=int, nargs=2, default=(0, 1), help="encode part I of N, to share the work")
-    parser.add_argument("--steps", type=int, default=8000, help="length of the stage")
+    parser.add_argument("--steps", type=int, default=10500, help="length of the stage")
     parser.add_argument("--stage", choices=STAGES, default="whole")
     parser.add_argument("--learning-rate", type=float, help="highest of the stage")
     parser.add_argument("--from-shipped", action="store_true", help="start from the shipped weights")

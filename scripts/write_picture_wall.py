@@ -16,13 +16,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import magvit_keras as mk
+from magvit_keras.demo import LOOK, PRESET
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 IMAGE = ROOT / "docs" / "images" / "ten_tasks.webp"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "index.md")
-PRESET = "magvit_tiny_moving_shapes"
 BEGIN, END = "<!-- picture wall: scripts/write_picture_wall.py -->", "<!-- end of the picture wall -->"
-LOOK = {"look": "grid"}
 SCALE, GAP, TEXT, MARGIN = 2, 4, 20, 10
 COLUMNS, FPS = 2, 8
 PAPER, INK, QUIET = (255, 255, 255), (30, 30, 30), (110, 110, 110)

@@ -127,6 +127,8 @@ mk.show({"yours": known[:3], "reconstructed": before[:3]}, fps=8)
 # %% [markdown]
 # Nothing that the transformer generates later can be better than this. If the reconstruction is good enough for you,
 # skip to the transformer. If it is far below what the tokenizer reaches on its own data, fine-tune it.
+# (`3dvq_tiny_moving_shapes`, which comes with the package too, has seen more colours than this one. But the shipped
+# transformer does not know its codes.)
 #
 # ## Fine-tuning the tokenizer, against from scratch
 #
