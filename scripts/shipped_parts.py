@@ -31,13 +31,26 @@ class KernelMuon(keras.optimizers.Muon):
         share = CODES_SHARE if variable.name == "codebook" else 1.0
         super()._adamw_update_step(gradient, variable, learning_rate * share, m, v)
 
-    def _muon_update_step(self, gradient, variable, lr, m):
-        self.assign(m, m + (gradient - m) * (1 - self.momentum))
-        rows, columns = _as_matrix(variable.shape)
-        matrix = keras.ops.reshape(gradient + self.momentum * (m - gradient), (rows, columns))
-        step = self.zeropower_via_newtonschulz5(matrix, self.ns_steps)
-        scale = max(1.0, rows / columns) ** 0.5
-        self.assign_sub(variable, lr * scale * keras.ops.reshape(step, variable.shape))
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        """The matrices of one shape are made orthogonal together: many small products take most of a step's time."""
+        stacks = {}
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            index = self._get_variable_index(variable)
+            if self.adam_velocities[index] is not None:
+                self.update_step(gradient, variable, learning_rate)
+                continue
+            m = self.momentums[index]
+            self.assign(m, m + (gradient - m) * (1 - self.momentum))
+            shape = _as_matrix(variable.shape)
+            matrix = keras.ops.reshape(gradient + self.momentum * (m - gradient), shape)
+            stacks.setdefault(shape, []).append((variable, matrix))
+        for (rows, columns), found in stacks.items():
+            stack = keras.ops.stack([matrix for _, matrix in found])
+            stack = keras.ops.cast(stack, keras.config.dtype_policy().compute_dtype)  # bfloat16 is exact enough here
+            steps = keras.ops.cast(self.zeropower_via_newtonschulz5(stack, self.ns_steps), "float32")
+            steps = steps * (learning_rate * max(1.0, rows / columns) ** 0.5)
+            for i, (variable, _) in enumerate(found):
+                self.assign_sub(variable, keras.ops.reshape(steps[i], variable.shape))
 
 
 def _as_matrix(shape: tuple) -> tuple[int, int]:
@@ -150,6 +163,6 @@ def history(order: Iterable[str], stage: str, run: pathlib.Path) -> tuple[list[s
         path = run / stages[first] / EARLIER
         if path.exists():
             before = json.loads(path.read_text())
-            kept = ("data", "steps", "commands", "date", "curves", "earlier")
+            kept = ("data", "steps", "commands", "date", "plan", "curves", "earlier")
             return stages[first:], {key: before[key] for key in kept if key in before}
     return stages, {}

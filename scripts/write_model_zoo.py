@@ -46,7 +46,8 @@ def before(earlier: dict) -> str:
     """How the weights were made that the training started from, and those before them."""
     steps = ", ".join(f"{name} {count}" for name, count in earlier["steps"].items())
     commands = "; ".join(f"`{command}`" for command in earlier["commands"].values())
-    said = f"{earlier['date']}, {earlier['data']}: {steps}. {commands}"
+    plan = f" ({earlier['plan']})" if "plan" in earlier else ""
+    said = f"{earlier['date']}, {earlier['data']}: {steps}{plan}. {commands}"
     return f"{said}. Before that: {before(earlier['earlier'])}" if "earlier" in earlier else said
 
 
