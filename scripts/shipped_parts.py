@@ -32,7 +32,7 @@ class KernelMuon(keras.optimizers.Muon):
         super()._adamw_update_step(gradient, variable, learning_rate * share, m, v)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        """The matrices of one shape are made orthogonal together: many small products take most of a step's time."""
+        """Makes the matrices of one shape orthogonal together: one by one, small products slow the whole step."""
         stacks = {}
         for gradient, variable in zip(grads, trainable_variables, strict=True):
             index = self._get_variable_index(variable)
