@@ -5,7 +5,8 @@
     KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage whole --steps 500
     KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage whole --ship
 
-The first command encodes clips, and what each task is given of them, by the shipped tokenizer `3dvq_grid_shapes`.
+The first command encodes a clip of each training scene of the grid look, and what each task is given of it, by the
+shipped tokenizer `3dvq_grid_shapes`.
 The second trains on a quarter of each clip's tokens, which is quicker, and the third on whole clips; all go on where
 they were. The last measures a stage's checkpoint on held-out clips and writes weights and scores to
 `magvit_keras/presets/shipped/`. With `--from-shipped` a stage starts from what is shipped; without, the second stage
@@ -14,6 +15,7 @@ starts from the first, or afresh where there was none.
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -27,7 +29,9 @@ from shipped_scores import a_prediction, scores
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.commit.masking import MaskedTokens
-from magvit_keras.data import MovingShapes
+from magvit_keras.data import shapes as draw
+from magvit_keras.data.moving_shapes import MOTIONS
+from magvit_keras.data.shapes_grid import Scene, render_on_grid, scenes
 from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.hardware import keep_memory
 from magvit_keras.magvit import Magvit, batch_of
@@ -38,6 +42,7 @@ from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 MODEL, TOKENIZER, LOOK = "magvit_tiny_moving_shapes", "3dvq_grid_shapes", "grid"
 EPOCH = 100
 CHUNK = 36
+FEWEST = 80  # clips of a class in a pass: its scenes come again where there are fewer. An orbit has 16, a spin 172
 STAGES = {"part": 0.01, "whole": 0.003}  # in this order, with the highest learning rate
 BATCH = {"part": 16, "whole": 4}
 PART = 256  # tokens of a clip
@@ -105,33 +110,49 @@ def start_from_places(magvit: Magvit) -> None:
     table.assign(rows.astype("float32"))
 
 
+def training_scenes() -> list[tuple[int, Scene]]:
+    """Each scene of the split "train" with its class: clips drawn at random repeat some, and miss half of the spins."""
+    pairs = itertools.product(draw.SHAPES, MOTIONS)
+    return [(label, scene) for label, pair in enumerate(pairs) for scene in scenes("train", *pair)]
+
+
+def clip_of(label: int, scene: Scene) -> np.ndarray:
+    shape, motion = list(draw.SHAPES)[label // len(MOTIONS)], MOTIONS[label % len(MOTIONS)]
+    return render_on_grid(scene, shape, motion, CLIP[0], CLIP[1:])
+
+
 def encode(options: argparse.Namespace) -> None:
-    """Writes the tokens of the clips in files of CHUNK clips; each of several processes writes its part."""
-    folder, count, process = options.run / "tokens", options.clips, options.process
+    """Writes the tokens of the scenes in files of CHUNK clips; each of several processes writes its part."""
+    folder, process, found = options.run / "tokens", options.process, training_scenes()
     folder.mkdir(parents=True, exist_ok=True)
     if not any(folder.glob("part-*.npz")):
         write_text(folder / CHECKSUM_FILE, mark_of_tokens())
     check_tokens(folder)
     magvit = model_with_tokenizer()
-    source = MovingShapes(count, CLIP[0], CLIP[1:], seed=options.seed, look=LOOK)
     began = time.monotonic()
-    for part in range(process[0], -(-count // CHUNK), process[1]):
+    for part in range(process[0], -(-len(found) // CHUNK), process[1]):
         path = folder / f"part-{part:04d}.npz"
         if path.exists():
             continue
-        clips = [source[i] for i in range(part * CHUNK, min(count, (part + 1) * CHUNK))]
-        batch = {"video": np.stack([c["video"] for c in clips]), "label": np.array([c["label"] for c in clips])}
+        chunk = found[part * CHUNK : (part + 1) * CHUNK]
+        batch = {"video": np.stack([clip_of(*one) for one in chunk]), "label": np.array([label for label, _ in chunk])}
         tokens = magvit.tokenize(batch, batch_size=4)
         narrow = {name: array.astype("uint16") for name, array in tokens.items()}
         partial = folder / f"partial-{process[0]}.npz"
         np.savez(partial, **narrow)
         os.replace(partial, path)
-        print(f"{(part + 1) * CHUNK} of {count} clips, {time.monotonic() - began:.0f} s", flush=True)
+        print(f"{part * CHUNK + len(chunk)} of {len(found)} clips, {time.monotonic() - began:.0f} s", flush=True)
 
 
 def tokens_of(folder: pathlib.Path) -> dict[str, np.ndarray]:
     parts = [np.load(path) for path in sorted(folder.glob("part-*.npz"))]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0].files}
+
+
+def even(tokens: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Tokens in which each class has FEWEST clips or a few more, or all of its scenes if there are as many."""
+    times = -(-FEWEST // np.bincount(tokens["label"]))
+    return {name: np.repeat(array, times[tokens["label"]], axis=0) for name, array in tokens.items()}
 
 
 def stage_model(stage: str, options: argparse.Namespace) -> Magvit:
@@ -168,7 +189,8 @@ def train(options: argparse.Namespace) -> None:
     write_text(folder / "command.txt", f"KERAS_BACKEND={keras.config.backend()} {command}")
     check_tokens(options.run / "tokens")
     magvit = stage_model(options.stage, options)
-    data = TokenBatches(tokens_of(options.run / "tokens"), BATCH[options.stage], options.seed, steps_per_epoch=EPOCH)
+    tokens = even(tokens_of(options.run / "tokens"))
+    data = TokenBatches(tokens, BATCH[options.stage], options.seed, steps_per_epoch=EPOCH)
     checkpoint = Checkpoint(folder, data=data)
     note_plan(folder, EPOCH * checkpoint.read().get("epoch", 0), options.steps)
     if not checkpoint.read():
@@ -210,7 +232,7 @@ def ship(options: argparse.Namespace) -> None:
     folder = write_shipped(alone, MODEL)
     count = len(tokens_of(options.run / "tokens")["tokens"])
     told = {
-        "data": f"MovingShapes, {count} clips {CLIP}, look {LOOK!r}, all classes",
+        "data": f"MovingShapes, the {count} scenes of the split 'train' {CLIP}, look {LOOK!r}, all classes",
         "commands": {stage: (options.run / stage / "command.txt").read_text() for stage in stages},
         "steps": {stage: EPOCH * Checkpoint(options.run / stage).read()["epoch"] for stage in stages},
         "batch": {stage: BATCH[stage] for stage in stages},
@@ -231,8 +253,7 @@ def ship(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=pathlib.Path, required=True, help="folder of the checkpoints")
-    parser.add_argument("--tokens", action="store_true", help="encode the clips")
-    parser.add_argument("--clips", type=int, default=2160, help="training clips")
+    parser.add_argument("--tokens", action="store_true", help="encode the training scenes")
     parser.add_argument("--process", type=int, nargs=2, default=(0, 1), help="encode part I of N, to share the work")
     parser.add_argument("--steps", type=int, default=10500, help="length of the stage")
     parser.add_argument("--stage", choices=STAGES, default="whole")

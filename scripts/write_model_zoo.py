@@ -64,6 +64,14 @@ def scores(told: dict) -> list[str]:
         quality = [f"{found[name]:.2f}" if name in found else "" for name in ("psnr_db", "condition_psnr_db")]
         cells = [task.replace("_", " "), f"{found['accuracy']:.0%}", f"{found['shapes_fvd']:.1f}", *quality]
         lines.append(f"| {' | '.join(cells)} |")
+    if "slower" in told:
+        found = told["slower"]
+        settings = ", ".join(f"{name}={value}" for name, value in found["settings"].items())
+        lines += [
+            "",
+            f"Class-conditional generation with `{settings}`: {found['accuracy']:.0%} are recognised as their class, "
+            f"shapes-FVD {found['shapes_fvd']:.1f}.",
+        ]
     if "rivals" in told:
         lines += ["", "Frame prediction, the frames after the given ones:", "", "| | PSNR, dB | shapes-FVD |"]
         lines += ["|---|---:|---:|"]
