@@ -232,7 +232,7 @@ def ship(options: argparse.Namespace) -> None:
     folder = write_shipped(alone, MODEL)
     count = len(tokens_of(options.run / "tokens")["tokens"])
     told = {
-        "data": f"MovingShapes, the {count} scenes of the split 'train' {CLIP}, look {LOOK!r}, all classes",
+        "data": f"MovingShapes, a clip {CLIP} of each of the {count} scenes of the split 'train', look {LOOK!r}",
         "commands": {stage: (options.run / stage / "command.txt").read_text() for stage in stages},
         "steps": {stage: EPOCH * Checkpoint(options.run / stage).read()["epoch"] for stage in stages},
         "batch": {stage: BATCH[stage] for stage in stages},
