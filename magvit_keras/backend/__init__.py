@@ -5,8 +5,11 @@ convolve_doubled(x, kernel, double)        the same after nearest upsampling, or
 attention(query, key, value, scale, causal)   attention in one pass, or None where it is done in steps
 cross_entropy(logits, targets, label_smoothing)   of each token, in float32
 dense(x, kernel, bias, axes)               a product with the bias in it, or None where that gains nothing
+downsample(x, axes)                        means of pairs of cells, or None where that is done axis by axis
 group_norm(x, groups, scale, bias, epsilon)   group normalization in float32, channels last
 normalizer(x, groups, ...)                 group normalization as a function of `x` padded, or None
+normalized_convolution(x, groups, ...)     group normalization, swish, padding and convolution at once, or None
+add(x, y)                                  x + y, in the form of `normalized_convolution`
 pad(x, widths, mode)                       pads the axes between batch and channels
 value_and_gradients(loss_fn, variables, state)   one loss, its gradients, and the state it moved
 input_gradient(critic, videos)             critic's outputs and d outputs / d videos, differentiable (R1)
@@ -46,12 +49,14 @@ from magvit_keras.backend.replicas import chosen as distribution
 from magvit_keras.backend.stepped_model import SteppedModel, neutral_config
 
 SECOND_ORDER_COMPILES = _chosen.SECOND_ORDER_COMPILES
+add = _chosen.add
 apply_gradients = _chosen.apply_gradients
 attention = _chosen.attention
 convolve = _chosen.convolve
 convolve_doubled = _chosen.convolve_doubled
 cross_entropy = _chosen.cross_entropy
 dense = _chosen.dense
+downsample = _chosen.downsample
 exact_matmul = _chosen.exact_matmul
 forget_compiled = _chosen.forget_compiled
 full_precision = _chosen.full_precision
@@ -59,6 +64,7 @@ group_norm = _chosen.group_norm
 input_gradient = _chosen.input_gradient
 is_traced = _chosen.is_traced
 name = keras.config.backend
+normalized_convolution = _chosen.normalized_convolution
 normalizer = _chosen.normalizer
 pad = _chosen.pad
 run_compiled = _chosen.run_compiled
@@ -67,6 +73,7 @@ value_and_gradients = _chosen.value_and_gradients
 __all__ = [
     "SECOND_ORDER_COMPILES",
     "SteppedModel",
+    "add",
     "apply_gradients",
     "attention",
     "choose_rows",
@@ -75,6 +82,7 @@ __all__ = [
     "cross_entropy",
     "dense",
     "distribution",
+    "downsample",
     "exact_matmul",
     "forget_compiled",
     "full_precision",
@@ -83,6 +91,7 @@ __all__ = [
     "is_traced",
     "name",
     "neutral_config",
+    "normalized_convolution",
     "normalizer",
     "pad",
     "rematerialize",

@@ -22,7 +22,6 @@ SECOND_ORDER_COMPILES = True
 
 cross_entropy = plain.cross_entropy
 dense = plain.dense
-pad = plain.pad
 
 
 @contextlib.contextmanager
@@ -54,9 +53,7 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
         return jnp.matmul(x, kernel.reshape(kernel.shape[rank:]))
     if _platform() == "cpu":
         return _convolve_3d_on_cpu(x, kernel) if rank == 3 else _convolve_2d_on_cpu(x, kernel)
-    layout = "NDHWC"[:1] + "DHW"[3 - rank :] + "C"
-    dimensions = jax.lax.conv_dimension_numbers(x.shape, kernel.shape, (layout, layout[1:-1] + "IO", layout))
-    return jax.lax.conv_general_dilated(x, kernel, (1,) * rank, "VALID", dimension_numbers=dimensions)
+    return jax_tpu.convolve_valid(x, kernel) if _platform() == "tpu" else jax_tpu.convolve(x, kernel)
 
 
 def _convolve_3d_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -123,6 +120,28 @@ def normalizer(
 ) -> Callable[[jax.Array], jax.Array] | None:
     """`group_norm` as a function of another tensor, `x` with padding; None where padding is as good afterwards."""
     return jax_tpu.normalizer(x, groups, scale, bias, epsilon) if _platform() == "tpu" else None
+
+
+def normalized_convolution(x: jax.Array, *options: Any) -> jax.Array | None:
+    """Normalization, swish, padding and convolution at once; None where that gains nothing."""
+    return jax_tpu.normalized_convolution(x, *options) if _platform() == "tpu" else None
+
+
+def downsample(x: jax.Array, axes: Sequence[bool]) -> jax.Array | None:
+    """Means of pairs of cells along the chosen axes; None where that is as good axis by axis."""
+    return jax_tpu.downsample(x, axes) if _platform() == "tpu" else None
+
+
+def pad(x: jax.Array, widths: list[tuple[int, int]], mode: str) -> jax.Array:
+    """Pads the axes between batch and channels; `mode` is "same" (zeros) or one of NumPy's names."""
+    if _platform() == "tpu" and mode != "same":
+        return jax_tpu.pad(x, widths, [mode] * len(widths))
+    return plain.pad(x, widths, mode)
+
+
+def add(x: jax.Array, y: jax.Array) -> jax.Array:
+    """`x + y` of one shape (B, ..., C)."""
+    return jax_tpu.add(x, y) if _platform() == "tpu" else x + y
 
 
 def group_norm(x: jax.Array, groups: int, scale: jax.Array, bias: jax.Array, epsilon: float) -> jax.Array:

@@ -4,16 +4,85 @@ What XLA does there within a convolution is free: it computes elementwise operat
 them, unless something else reads their result, too, as slices for a padded border do. So the border is taken from the
 tensor before such operations. Attention is JAX's flash attention kernel: the N x N weights never leave the chip's fast
 memory, where XLA's own form moves them several times.
+
+The last axis fills lanes of 128. Where there are half as many channels or fewer, two cells that lie beside each other
+are taken as one cell of twice the channels, so that lanes are not moved empty. Such tensors leave each function in
+their usual shape; XLA cancels what turns them out of the other and into it again.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from magvit_keras.backend import plain
+
+_LANES = 128
+
+
+def in_pairs(x: jax.Array) -> jax.Array:
+    """(B, ..., W, C) -> (B, ..., W / 2, 2 C)."""
+    return x.reshape(*x.shape[:-2], x.shape[-2] // 2, 2 * x.shape[-1])
+
+
+def apart(x: jax.Array) -> jax.Array:
+    """The inverse of `in_pairs`."""
+    return x.reshape(*x.shape[:-2], 2 * x.shape[-2], x.shape[-1] // 2)
+
+
+def _is_narrow(x: jax.Array) -> bool:
+    return 2 * x.shape[-1] <= _LANES and x.shape[-2] % 2 == 0
+
+
+def kernel_of_pairs(kernel: jax.Array, before: int) -> jax.Array:
+    """A kernel (..., 3, in, out) for pairs of cells, (..., 2 or 3, 2 in, 2 out); it reads no `before` first cells."""
+    pairs = (before + 5) // 2
+    edge = [(0, 0)] * (kernel.ndim - 3)
+    halves = [jnp.pad(kernel, [*edge, (n, 2 * pairs - 3 - n), (0, 0), (0, 0)]) for n in (before, before + 1)]
+    whole = jnp.stack(halves, axis=-2)  # (..., 2 pairs, in, 2, out)
+    return whole.reshape(*kernel.shape[:-3], pairs, 2 * kernel.shape[-2], 2 * kernel.shape[-1])
+
+
+def convolve(x: jax.Array, kernel: jax.Array, padding: int = 0, stride: int = 1) -> jax.Array:
+    """Convolution of (B, ..., C) with so many zeros on each side of each axis; the stride is that of the last axis."""
+    rank = kernel.ndim - 2
+    layout = "N" + "DHW"[3 - rank :] + "C"
+    dimensions, strides = (layout, layout[1:-1] + "IO", layout), (1,) * (rank - 1) + (stride,)
+    return jax.lax.conv_general_dilated(x, kernel, strides, [(padding,) * 2] * rank, dimension_numbers=dimensions)
+
+
+def convolve_valid(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Without padding: two outputs at a time where pixels, which are few channels, become a narrow tensor."""
+    if kernel.shape[-3] != 3 or x.shape[-1] > 8 or 2 * kernel.shape[-1] != _LANES or x.shape[-2] % 2:
+        return convolve(x, kernel)
+    both = kernel_of_pairs(kernel, 0)  # (..., 2, 2 in, 2 out), and of single cells (..., 4, in, 2 out)
+    both = both.reshape(*kernel.shape[:-3], 4, kernel.shape[-2], both.shape[-1])
+    return apart(convolve(x, both, stride=2))
+
+
+def normalized_convolution(
+    x: jax.Array, groups: int, scale: Any, bias: Any, epsilon: float, kernel: jax.Array, padding: str
+) -> jax.Array | None:
+    """`convolve(pad(silu(group_norm(x))))` by pairs; None where `x` fills the lanes, or the border cannot be paired."""
+    width = kernel.shape[-3]
+    if not _is_narrow(x) or width != 3 or 2 * kernel.shape[-1] > _LANES or padding not in ("reflect", "same"):
+        return None
+    x, kernel = in_pairs(x), kernel_of_pairs(kernel, 1)
+    fitted = normalizer(x, groups, scale, bias, epsilon, cells=2)
+    if padding == "same":
+        return apart(convolve(jax.nn.silu(fitted(x).astype(x.dtype)), kernel, 1))
+    # Reflected, the cell beyond the border is the second of the pair at the border: that pair again has it in place.
+    x = pad(x, [(1, 1)] * (kernel.ndim - 2), ["reflect"] * (kernel.ndim - 3) + ["edge"])
+    return apart(convolve(jax.nn.silu(fitted(x).astype(x.dtype)), kernel))
+
+
+def add(x: jax.Array, y: jax.Array) -> jax.Array:
+    """`x + y` by pairs where they are narrow, so that neither is turned for it."""
+    return apart(in_pairs(x) + in_pairs(y)) if _is_narrow(x) else x + y
 
 
 def convolve_doubled(x: jax.Array, kernel: jax.Array, double: Sequence[bool]) -> jax.Array:
@@ -26,6 +95,48 @@ def convolve_doubled(x: jax.Array, kernel: jax.Array, double: Sequence[bool]) ->
         kernel: (3, ..., in, out).
         double: for each axis between batch and channels, whether it is doubled.
     """
+    if double[-1] and 2 * kernel.shape[-1] <= _LANES:
+        # The two outputs of a cell along the last axis make a pair.
+        a, b, c = (kernel[..., i, :, :] for i in range(3))
+        even, odd = (a, b + c, jnp.zeros_like(a)), (jnp.zeros_like(a), a + b, c)
+        pairs = jnp.concatenate([jnp.stack(phase, axis=-3) for phase in (even, odd)], axis=-1)
+        return apart(_convolve_doubled(x, pairs, (*double[:-1], False)))
+    return _convolve_doubled(x, kernel, double)
+
+
+def pad(x: jax.Array, widths: Sequence[tuple[int, int]], modes: Sequence[str]) -> jax.Array:
+    """Pads the axes between batch and channels, each in its mode of NumPy's, with few bytes read for the border.
+
+    A border is cut out of `x` and padded itself; cut out of a tensor that is padded along another axis, XLA counts, and
+    may read, all of that tensor.
+    """
+    if not widths:
+        return x
+    (before, after), axis = widths[-1], len(widths)
+    rest = functools.partial(pad, widths=widths[:-1], modes=modes[:-1])
+    if before + after == 0:
+        return rest(x)
+    size = x.shape[axis]
+    source = [int(i) for i in np.pad(np.arange(size), (before, after), mode=modes[-1])]
+    cells = [rest(jax.lax.slice_in_dim(x, i, i + 1, axis=axis)) for i in source[:before] + source[before + size :]]
+    return jnp.concatenate([*cells[:before], rest(x), *cells[before:]], axis=axis)
+
+
+def downsample(x: jax.Array, axes: Sequence[bool]) -> jax.Array | None:
+    """Means of pairs of cells along the chosen axes, all at once; None where `x` is not narrow, or a size is odd."""
+    sizes = x.shape[1:-1]
+    if not _is_narrow(x) or not axes[-1] or any(n % 2 for n, halved in zip(sizes, axes, strict=True) if halved):
+        return None
+    x, shape, halves = in_pairs(x), [x.shape[0]], []
+    for n, halved in zip(sizes[:-1], axes[:-1], strict=True):
+        shape += [n // 2, 2] if halved else [n]
+        halves += [len(shape) - 1] if halved else []
+    total = jnp.sum(x.astype("float32").reshape(*shape, *x.shape[-2:]), axis=tuple(halves))
+    width = x.shape[-1] // 2
+    return ((total[..., :width] + total[..., width:]) / 2 ** (len(halves) + 1)).astype(x.dtype)
+
+
+def _convolve_doubled(x: jax.Array, kernel: jax.Array, double: Sequence[bool]) -> jax.Array:
     for axis, doubled in enumerate(double):
         if doubled:
             a, b, c = (jax.lax.slice_in_dim(kernel, i, i + 1, axis=axis) for i in range(3))
@@ -41,21 +152,34 @@ def convolve_doubled(x: jax.Array, kernel: jax.Array, double: Sequence[bool]) ->
     )
 
 
-def normalizer(x: jax.Array, groups: int, scale: Any, bias: Any, epsilon: float) -> Callable[[jax.Array], jax.Array]:
-    """Group normalization by the statistics of `x` (B, ..., C), as a function of tensors (B, ..., C); float32."""
-    axes = tuple(range(1, x.ndim - 1))
+def normalizer(
+    x: jax.Array, groups: int, scale: Any, bias: Any, epsilon: float, cells: int = 1
+) -> Callable[[jax.Array], jax.Array]:
+    """Group normalization by the statistics of `x` (B, ..., C), as a function of tensors (B, ..., C); float32.
+
+    `x` may hold several cells side by side along its last axis.
+    """
+
+    def mean_of(values: jax.Array) -> jax.Array:
+        means = jnp.mean(values, axis=tuple(range(1, x.ndim - 1)), keepdims=True)
+        by_cell = means.reshape(*means.shape[:-1], cells, -1)
+        return _repeated(plain.by_group(jnp.mean(by_cell, axis=-2), groups), cells)
+
     values = x.astype("float32")
-    mean = plain.by_group(jnp.mean(values, axis=axes, keepdims=True), groups)
+    mean = mean_of(values)
     if x.dtype == jnp.float32:
-        square = jnp.mean(jnp.square(values - mean), axis=axes, keepdims=True)
-        variance = plain.by_group(square, groups)
+        variance = mean_of(jnp.square(values - mean))
     else:
         # One pass over `x`: E[x^2] - E[x]^2 loses what is below 1e-7 of the squared mean, and the rounding of a half
         # precision `x` has lost more.
-        square = plain.by_group(jnp.mean(jnp.square(values), axis=axes, keepdims=True), groups)
-        variance = jnp.maximum(square - jnp.square(mean), 0.0)
-    factor = jax.lax.rsqrt(variance + epsilon) * scale
-    return lambda y: (y.astype("float32") - mean) * factor + bias
+        variance = jnp.maximum(mean_of(jnp.square(values)) - jnp.square(mean), 0.0)
+    factor = jax.lax.rsqrt(variance + epsilon) * _repeated(scale, cells)
+    offset = _repeated(bias, cells)
+    return lambda y: (y.astype("float32") - mean) * factor + offset
+
+
+def _repeated(x: jax.Array, times: int) -> jax.Array:
+    return jnp.concatenate([x] * times, axis=-1)
 
 
 #: Rows of a block of the kernel, which takes multiples of them only; and keys that fit into the fast memory at once.

@@ -40,6 +40,19 @@ def normalizer(x: Any, groups: int, scale: Any, bias: Any, epsilon: float) -> No
     """None: padding comes after normalization."""
 
 
+def normalized_convolution(x: Any, *options: Any) -> None:
+    """None: normalization, padding and convolution come one after the other."""
+
+
+def downsample(x: Any, axes: Any) -> None:
+    """None: axis by axis."""
+
+
+def add(x: Any, y: Any) -> Any:
+    """`x + y`."""
+    return x + y
+
+
 def by_group(means: Any, groups: int) -> Any:
     """Means by channel (B, 1, ..., C) -> means by group, repeated for each channel of the group."""
     shape = (-1, *means.shape[1:])

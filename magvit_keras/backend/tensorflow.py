@@ -18,9 +18,12 @@ _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 #: tf.function takes tapes inside tapes, XLA included.
 SECOND_ORDER_COMPILES = True
 
+add = plain.add
 convolve_doubled = plain.convolve_doubled
 cross_entropy = plain.cross_entropy
 dense = plain.dense
+downsample = plain.downsample
+normalized_convolution = plain.normalized_convolution
 normalizer = plain.normalizer
 group_norm = plain.group_norm
 pad = plain.pad

@@ -110,7 +110,10 @@ def group_norm(x: torch.Tensor, groups: int, scale: torch.Tensor, bias: torch.Te
 _PAD_MODES = {"same": "constant", "reflect": "reflect", "edge": "replicate"}
 
 
+add = plain.add
 convolve_doubled = plain.convolve_doubled
+downsample = plain.downsample
+normalized_convolution = plain.normalized_convolution
 normalizer = plain.normalizer
 
 

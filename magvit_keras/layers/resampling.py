@@ -4,6 +4,8 @@ from typing import Any
 
 from keras import ops
 
+from magvit_keras import backend
+
 
 def downsample(x: Any, axes: tuple[bool, ...]) -> Any:
     """Averages pairs of cells along the chosen axes; an odd axis keeps its last cell alone.
@@ -15,6 +17,9 @@ def downsample(x: Any, axes: tuple[bool, ...]) -> Any:
     Returns:
         The pooled tensor; a halved axis of length n has length ceil(n / 2).
     """
+    whole = backend.downsample(x, axes)
+    if whole is not None:
+        return whole
     for axis, halve in enumerate(axes, start=1):
         if not halve:
             continue

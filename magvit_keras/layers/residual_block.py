@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from magvit_keras import backend
 from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.group_norm import GroupNorm
 
@@ -75,7 +76,7 @@ class ResidualBlock(keras.layers.Layer):
         residual = normalized_convolution(self.norm_2, self.conv_2, residual)
         if self.shortcut is not None:
             x = self.shortcut(x if self.shortcut_of == "input" else residual)
-        return residual + x
+        return backend.add(residual, x)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The shape is kept, the channels become `filters`."""
@@ -95,6 +96,10 @@ class ResidualBlock(keras.layers.Layer):
 
 def normalized_convolution(norm: GroupNorm, conv: Convolution, x: Any) -> Any:
     """`conv(silu(norm(x)))`; elementwise functions and a padding that repeats cells may change places."""
+    if conv.kernel_size == 3:
+        made = backend.normalized_convolution(x, *norm.options(), ops.convert_to_tensor(conv.kernel), conv.padding)
+        if made is not None:
+            return made if conv.bias is None else made + conv.bias
     normalize = None if conv.padding == "same" else norm.normalizer(x)
     if normalize is None:
         return conv(ops.silu(norm(x)))

@@ -10,6 +10,7 @@ from keras import ops
 
 from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.group_norm import GroupNorm
+from magvit_keras.layers.resampling import downsample
 from magvit_keras.layers.residual_block import ResidualBlock
 from magvit_keras.layers.transformer_block import SelfAttention
 
@@ -36,14 +37,80 @@ def test_convolution_after_upsampling(padding, double):
 
 
 @jax_only
-@pytest.mark.parametrize("padding", ["reflect", "same"])
-def test_residual_block(padding):
-    x = np.random.default_rng(0).normal(1.0, 1.0, (2, 2, 3, 4, 8)).astype("float32")
-    block = ResidualBlock(16, padding=padding, norm_groups=4)
+def test_convolution_after_upsampling_to_more_channels_than_half_the_lanes():
+    layer = Convolution(65, padding="reflect")
+    x = np.random.default_rng(0).standard_normal((1, 2, 3, 4, 5)).astype("float32")
+    expected = ops.convert_to_numpy(layer(x, double=(True, True, True)))
+    with for_tpu():
+        found = ops.convert_to_numpy(layer(x, double=(True, True, True)))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+# By pairs of cells; two axes; an odd width; a shortcut; a border that is not paired; wide.
+@jax_only
+@pytest.mark.parametrize(
+    ("shape", "filters", "padding"),
+    [
+        ((2, 2, 3, 4, 8), 8, "reflect"),
+        ((2, 2, 3, 4, 8), 8, "same"),
+        ((2, 6, 4, 8), 8, "reflect"),
+        ((2, 2, 3, 5, 8), 8, "reflect"),
+        ((2, 2, 3, 4, 8), 16, "reflect"),
+        ((2, 2, 3, 4, 8), 8, "symmetric"),
+        ((1, 2, 2, 2, 8), 72, "reflect"),
+    ],
+)
+def test_residual_block(shape, filters, padding):
+    x = np.random.default_rng(0).normal(1.0, 1.0, shape).astype("float32")
+    block = ResidualBlock(filters, rank=len(shape) - 2, padding=padding, norm_groups=4)
     expected = ops.convert_to_numpy(block(x))
     with for_tpu():
         found = ops.convert_to_numpy(block(x))
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@jax_only
+def test_narrow_tensors_are_taken_by_pairs_of_cells():
+    from magvit_keras.backend import jax_tpu
+
+    x, one = np.ones((1, 2, 4, 4, 64), "float32"), np.ones(64, "float32")
+    kernel = np.ones((3, 3, 3, 64, 64), "float32")
+    assert jax_tpu.normalized_convolution(x, 32, one, one, 1e-6, kernel, "reflect").shape == x.shape
+    wide = np.ones((3, 3, 3, 64, 65), "float32")
+    assert jax_tpu.normalized_convolution(x, 32, one, one, 1e-6, wide, "reflect") is None
+
+
+@jax_only
+@pytest.mark.parametrize("axes", [(True, True, True), (False, True, True), (True, True, False)])
+@pytest.mark.parametrize("width", [6, 5])
+def test_downsampling(axes, width):
+    x = np.random.default_rng(0).random((2, 2, 4, width, 3)).astype("float32")
+    expected = ops.convert_to_numpy(downsample(x, axes))
+    with for_tpu():
+        found = ops.convert_to_numpy(downsample(x, axes))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@jax_only
+def test_pairs_of_cells_of_half_precision():
+    x = np.random.default_rng(0).normal(1.0, 1.0, (2, 2, 3, 4, 8)).astype("float32")
+    block = ResidualBlock(8, norm_groups=4, dtype="mixed_bfloat16")
+    expected = ops.convert_to_numpy(ops.cast(block(x), "float32"))
+    with for_tpu():
+        found = block(x)
+    assert keras.backend.standardize_dtype(found.dtype) == "bfloat16"
+    np.testing.assert_allclose(ops.convert_to_numpy(ops.cast(found, "float32")), expected, atol=0.05)
+
+
+@jax_only
+@pytest.mark.parametrize("padding", ["reflect", "same"])
+def test_first_convolution_of_pixels(padding):
+    layer = Convolution(64, padding=padding)
+    x = np.random.default_rng(0).random((1, 2, 4, 6, 3)).astype("float32")
+    expected = ops.convert_to_numpy(layer(x))
+    with for_tpu():
+        found = ops.convert_to_numpy(layer(x))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @jax_only
