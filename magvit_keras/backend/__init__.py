@@ -7,7 +7,6 @@ cross_entropy(logits, targets, label_smoothing)   of each token, in float32
 dense(x, kernel, bias, axes)               a product with the bias in it, or None where that gains nothing
 downsample(x, axes)                        means of pairs of cells, or None where that is done axis by axis
 group_norm(x, groups, scale, bias, epsilon)   group normalization in float32, channels last
-normalizer(x, groups, ...)                 group normalization as a function of `x` padded, or None
 normalized_convolution(x, groups, ...)     group normalization, swish, padding and convolution at once, or None
 add(x, y)                                  x + y, in the form of `normalized_convolution`
 pad(x, widths, mode)                       pads the axes between batch and channels
@@ -65,7 +64,6 @@ input_gradient = _chosen.input_gradient
 is_traced = _chosen.is_traced
 name = keras.config.backend
 normalized_convolution = _chosen.normalized_convolution
-normalizer = _chosen.normalizer
 pad = _chosen.pad
 run_compiled = _chosen.run_compiled
 value_and_gradients = _chosen.value_and_gradients
@@ -92,7 +90,6 @@ __all__ = [
     "name",
     "neutral_config",
     "normalized_convolution",
-    "normalizer",
     "pad",
     "rematerialize",
     "replica_mean",

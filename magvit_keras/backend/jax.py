@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from magvit_keras.backend import jax_tpu, plain, winograd
+from magvit_keras.backend import jax_convolution, jax_tpu, plain
 from magvit_keras.backend.jax_distribution import placed
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -51,33 +51,8 @@ def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     rank = kernel.ndim - 2
     if all(size == 1 for size in kernel.shape[:rank]):
         return jnp.matmul(x, kernel.reshape(kernel.shape[rank:]))
-    if _platform() == "cpu":
-        return _convolve_3d_on_cpu(x, kernel) if rank == 3 else _convolve_2d_on_cpu(x, kernel)
-    return jax_tpu.convolve_valid(x, kernel) if _platform() == "tpu" else jax_tpu.convolve(x, kernel)
-
-
-def _convolve_3d_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    # XLA's CPU convolution runs at a third of its 2D speed in 3D, so 3D is a sum of 2D ones over shifted frames.
-    at_once = winograd.frames_at_once(x, kernel) if x.dtype == kernel.dtype == jnp.float32 else 0
-    if at_once:
-        return winograd.convolve_by_sums(x, kernel, at_once, _convolve_2d_on_cpu)
-    b, t, h, w, c = x.shape
-    depth = kernel.shape[0]
-    frames = t - depth + 1
-    total = None
-    for offset in range(depth):
-        part = x[:, offset : offset + frames].reshape(b * frames, h, w, c)  # (B*T', H, W, C)
-        part = _convolve_2d_on_cpu(part, kernel[offset])
-        total = part if total is None else total + part
-    return total.reshape(b, frames, *total.shape[1:])
-
-
-def _convolve_2d_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    # Without padding XLA takes a path that is two to four times slower, forward and for the kernel's gradient; so
-    # one row of zeros is added, and the row that it makes is dropped.
-    dimensions = ("NHWC", "HWIO", "NHWC")
-    x = jax.lax.conv_general_dilated(x, kernel, (1, 1), ((0, 1), (0, 0)), dimension_numbers=dimensions)
-    return x[:, :-1]
+    forms = {"cpu": jax_convolution.convolve_on_cpu, "tpu": jax_tpu.convolve_valid}
+    return forms.get(_platform(), jax_convolution.convolve)(x, kernel)
 
 
 def attention(query: jax.Array, key: jax.Array, value: jax.Array, scale: float, causal: bool) -> jax.Array | None:
@@ -115,13 +90,6 @@ def convolve_doubled(x: jax.Array, kernel: jax.Array, double: Sequence[bool]) ->
     return jax_tpu.convolve_doubled(x, kernel, double) if _platform() == "tpu" else None
 
 
-def normalizer(
-    x: jax.Array, groups: int, scale: jax.Array, bias: jax.Array, epsilon: float
-) -> Callable[[jax.Array], jax.Array] | None:
-    """`group_norm` as a function of another tensor, `x` with padding; None where padding is as good afterwards."""
-    return jax_tpu.normalizer(x, groups, scale, bias, epsilon) if _platform() == "tpu" else None
-
-
 def normalized_convolution(x: jax.Array, *options: Any) -> jax.Array | None:
     """Normalization, swish, padding and convolution at once; None where that gains nothing."""
     return jax_tpu.normalized_convolution(x, *options) if _platform() == "tpu" else None
@@ -146,8 +114,9 @@ def add(x: jax.Array, y: jax.Array) -> jax.Array:
 
 def group_norm(x: jax.Array, groups: int, scale: jax.Array, bias: jax.Array, epsilon: float) -> jax.Array:
     """(B, ..., C) normalized over all axes but batch and group, float32; accurate where the mean is large."""
-    fitted = normalizer(x, groups, scale, bias, epsilon)
-    return plain.group_norm(x, groups, scale, bias, epsilon) if fitted is None else fitted(x)
+    if _platform() == "tpu":
+        return jax_tpu.normalizer(x, groups, scale, bias, epsilon)(x)
+    return plain.group_norm(x, groups, scale, bias, epsilon)
 
 
 def exact_matmul(a: Any, b: Any) -> jax.Array:

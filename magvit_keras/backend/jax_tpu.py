@@ -17,9 +17,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from magvit_keras.backend import plain
+from magvit_keras.backend.jax_convolution import convolve
 
 _LANES = 128
 
@@ -38,46 +38,43 @@ def _is_narrow(x: jax.Array) -> bool:
     return 2 * x.shape[-1] <= _LANES and x.shape[-2] % 2 == 0
 
 
-def kernel_of_pairs(kernel: jax.Array, before: int) -> jax.Array:
-    """A kernel (..., 3, in, out) for pairs of cells, (..., 2 or 3, 2 in, 2 out); it reads no `before` first cells."""
-    pairs = (before + 5) // 2
+def kernel_of_two(kernel: jax.Array, before: int, after: int) -> jax.Array:
+    """A kernel (..., 3, in, out) for two outputs at a time, (..., cells, in, 2 out), between so many unread cells."""
     edge = [(0, 0)] * (kernel.ndim - 3)
-    halves = [jnp.pad(kernel, [*edge, (n, 2 * pairs - 3 - n), (0, 0), (0, 0)]) for n in (before, before + 1)]
-    whole = jnp.stack(halves, axis=-2)  # (..., 2 pairs, in, 2, out)
-    return whole.reshape(*kernel.shape[:-3], pairs, 2 * kernel.shape[-2], 2 * kernel.shape[-1])
-
-
-def convolve(x: jax.Array, kernel: jax.Array, padding: int = 0, stride: int = 1) -> jax.Array:
-    """Convolution of (B, ..., C) with so many zeros on each side of each axis; the stride is that of the last axis."""
-    rank = kernel.ndim - 2
-    layout = "N" + "DHW"[3 - rank :] + "C"
-    dimensions, strides = (layout, layout[1:-1] + "IO", layout), (1,) * (rank - 1) + (stride,)
-    return jax.lax.conv_general_dilated(x, kernel, strides, [(padding,) * 2] * rank, dimension_numbers=dimensions)
+    shifted = [jnp.pad(kernel, [*edge, (before + n, after + 1 - n), (0, 0), (0, 0)]) for n in (0, 1)]
+    return jnp.concatenate(shifted, axis=-1)
 
 
 def convolve_valid(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Without padding: two outputs at a time where pixels, which are few channels, become a narrow tensor."""
     if kernel.shape[-3] != 3 or x.shape[-1] > 8 or 2 * kernel.shape[-1] != _LANES or x.shape[-2] % 2:
         return convolve(x, kernel)
-    both = kernel_of_pairs(kernel, 0)  # (..., 2, 2 in, 2 out), and of single cells (..., 4, in, 2 out)
-    both = both.reshape(*kernel.shape[:-3], 4, kernel.shape[-2], both.shape[-1])
-    return apart(convolve(x, both, stride=2))
+    return apart(convolve(x, kernel_of_two(kernel, 0, 0), stride=2))
 
 
 def normalized_convolution(
     x: jax.Array, groups: int, scale: Any, bias: Any, epsilon: float, kernel: jax.Array, padding: str
 ) -> jax.Array | None:
-    """`convolve(pad(silu(group_norm(x))))` by pairs; None where `x` fills the lanes, or the border cannot be paired."""
-    width = kernel.shape[-3]
-    if not _is_narrow(x) or width != 3 or 2 * kernel.shape[-1] > _LANES or padding not in ("reflect", "same"):
+    """`convolve(pad(silu(group_norm(x))))`, by pairs where `x` is narrow; None for a kernel of another size than 3."""
+    rank, modes = kernel.ndim - 2, [padding] * (kernel.ndim - 2)
+    if kernel.shape[0] != 3:
         return None
-    x, kernel = in_pairs(x), kernel_of_pairs(kernel, 1)
-    fitted = normalizer(x, groups, scale, bias, epsilon, cells=2)
+    paired = _is_narrow(x) and 2 * kernel.shape[-1] <= _LANES and padding in ("reflect", "same")
+    if paired:
+        x, kernel = in_pairs(x), kernel_of_two(kernel, 1, 1)
+        kernel = kernel.reshape(*kernel.shape[:-3], 3, 2 * kernel.shape[-2], kernel.shape[-1])
+        # Reflected, the cell beyond the border is the second of the pair at the border: the same pair has it in place.
+        modes[-1] = "edge"
+    fitted = normalizer(x, groups, scale, bias, epsilon, cells=2 if paired else 1)
+
+    def activated(y: jax.Array) -> jax.Array:
+        return jax.nn.silu(fitted(y).astype(y.dtype))
+
     if padding == "same":
-        return apart(convolve(jax.nn.silu(fitted(x).astype(x.dtype)), kernel, 1))
-    # Reflected, the cell beyond the border is the second of the pair at the border: that pair again has it in place.
-    x = pad(x, [(1, 1)] * (kernel.ndim - 2), ["reflect"] * (kernel.ndim - 3) + ["edge"])
-    return apart(convolve(jax.nn.silu(fitted(x).astype(x.dtype)), kernel))
+        made = convolve(activated(x), kernel, padding=1)
+    else:
+        made = convolve(activated(pad(x, [(1, 1)] * rank, modes)), kernel)
+    return apart(made) if paired else made
 
 
 def add(x: jax.Array, y: jax.Array) -> jax.Array:
@@ -116,9 +113,8 @@ def pad(x: jax.Array, widths: Sequence[tuple[int, int]], modes: Sequence[str]) -
     rest = functools.partial(pad, widths=widths[:-1], modes=modes[:-1])
     if before + after == 0:
         return rest(x)
-    size = x.shape[axis]
-    source = [int(i) for i in np.pad(np.arange(size), (before, after), mode=modes[-1])]
-    cells = [rest(jax.lax.slice_in_dim(x, i, i + 1, axis=axis)) for i in source[:before] + source[before + size :]]
+    first, last = plain.border(x.shape[axis], before, after, modes[-1])
+    cells = [rest(jax.lax.slice_in_dim(x, i, i + 1, axis=axis)) for i in first + last]
     return jnp.concatenate([*cells[:before], rest(x), *cells[before:]], axis=axis)
 
 
@@ -141,15 +137,7 @@ def _convolve_doubled(x: jax.Array, kernel: jax.Array, double: Sequence[bool]) -
         if doubled:
             a, b, c = (jax.lax.slice_in_dim(kernel, i, i + 1, axis=axis) for i in range(3))
             kernel = jnp.concatenate([a, a + b, b + c, c], axis=axis)
-    layout = "N" + "DHW"[3 - len(double) :] + "C"
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        (1,) * len(double),
-        [(0, 0)] * len(double),
-        lhs_dilation=[2 if doubled else 1 for doubled in double],
-        dimension_numbers=(layout, layout[1:-1] + "IO", layout),
-    )
+    return convolve(x, kernel, doubled=double)
 
 
 def normalizer(

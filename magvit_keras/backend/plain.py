@@ -36,10 +36,6 @@ def convolve_doubled(x: Any, kernel: Any, double: Any) -> None:
     """None: doubling is done in phases, see `layers.upsampled_convolution`."""
 
 
-def normalizer(x: Any, groups: int, scale: Any, bias: Any, epsilon: float) -> None:
-    """None: padding comes after normalization."""
-
-
 def normalized_convolution(x: Any, *options: Any) -> None:
     """None: normalization, padding and convolution come one after the other."""
 
@@ -71,14 +67,16 @@ def pad(x: Any, widths: list[tuple[int, int]], mode: str) -> Any:
     return x
 
 
+def border(size: int, before: int, after: int, mode: str) -> tuple[list[int], list[int]]:
+    """Which cells of an axis come before its first and after its last, in a mode of NumPy's."""
+    source = [int(i) for i in np.pad(np.arange(size), (before, after), mode=mode)]
+    return source[:before], source[before + size :]
+
+
 def _pad_axis(x: Any, axis: int, before: int, after: int, mode: str) -> Any:
-    size = x.shape[axis]
-    source = np.pad(np.arange(size), (before, after), mode=mode)
-    pieces = [_cell(x, axis, i) for i in source[:before]]
-    pieces.append(x)
-    pieces += [_cell(x, axis, i) for i in source[before + size :]]
-    return ops.concatenate(pieces, axis=axis)
+    first, last = ([_cell(x, axis, i) for i in cells] for cells in border(x.shape[axis], before, after, mode))
+    return ops.concatenate([*first, x, *last], axis=axis)
 
 
 def _cell(x: Any, axis: int, index: int) -> Any:
-    return x[(slice(None),) * axis + (slice(int(index), int(index) + 1),)]
+    return x[(slice(None),) * axis + (slice(index, index + 1),)]

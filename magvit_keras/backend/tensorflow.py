@@ -24,7 +24,6 @@ cross_entropy = plain.cross_entropy
 dense = plain.dense
 downsample = plain.downsample
 normalized_convolution = plain.normalized_convolution
-normalizer = plain.normalizer
 group_norm = plain.group_norm
 pad = plain.pad
 

@@ -114,7 +114,6 @@ add = plain.add
 convolve_doubled = plain.convolve_doubled
 downsample = plain.downsample
 normalized_convolution = plain.normalized_convolution
-normalizer = plain.normalizer
 
 
 def pad(x: torch.Tensor, widths: Sequence[tuple[int, int]], mode: str) -> torch.Tensor:

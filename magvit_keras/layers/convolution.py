@@ -53,11 +53,10 @@ class Convolution(keras.layers.Layer):
         self.kernel = self.add_weight(shape=shape, initializer=drawn_by_numpy(self.kernel_initializer), name="kernel")
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias") if self.use_bias else None
 
-    def call(self, x: Any, double: tuple[bool, ...] | None = None, after_padding: Any = None) -> Any:
+    def call(self, x: Any, double: tuple[bool, ...] | None = None) -> Any:
         """(B, ..., in) -> (B, ..., filters).
 
-        `double` names axes along which each cell is repeated once before; `after_padding` is an elementwise function
-        between padding and convolution.
+        `double` names axes along which each cell is repeated once before.
         """
         kernel = ops.convert_to_tensor(self.kernel)
         if double is not None and self.kernel_size == 3:
@@ -65,7 +64,7 @@ class Convolution(keras.layers.Layer):
         else:
             x = x if double is None else upsample(x, double)
             x = pad(x, (self.kernel_size,) * self.rank, self.padding)
-            x = backend.convolve(x if after_padding is None else after_padding(x), kernel)
+            x = backend.convolve(x, kernel)
         return x if self.bias is None else x + self.bias
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:

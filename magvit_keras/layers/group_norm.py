@@ -39,11 +39,6 @@ class GroupNorm(keras.layers.Layer):
         """(B, ..., C) -> the same shape."""
         return ops.cast(backend.group_norm(x, *self.options()), x.dtype)
 
-    def normalizer(self, x: Any) -> Any:
-        """The normalization by the statistics of `x` as a function; None where the backend gains nothing by it."""
-        fitted = backend.normalizer(x, *self.options())
-        return None if fitted is None else lambda y: ops.cast(fitted(y), y.dtype)
-
     def options(self) -> tuple:
         """Groups, scale and bias (C,) in float32, and epsilon: what the backend's functions take."""
         scale, bias = (ops.cast(weight, "float32") for weight in (self.scale, self.bias))

@@ -70,14 +70,17 @@ def test_residual_block(shape, filters, padding):
 
 
 @jax_only
-def test_narrow_tensors_are_taken_by_pairs_of_cells():
+@pytest.mark.parametrize(("channels", "paired"), [(64, True), (65, False)])
+def test_tensors_that_fill_half_of_the_lanes_are_taken_by_pairs_of_cells(channels, paired, monkeypatch):
     from magvit_keras.backend import jax_tpu
 
-    x, one = np.ones((1, 2, 4, 4, 64), "float32"), np.ones(64, "float32")
-    kernel = np.ones((3, 3, 3, 64, 64), "float32")
-    assert jax_tpu.normalized_convolution(x, 32, one, one, 1e-6, kernel, "reflect").shape == x.shape
-    wide = np.ones((3, 3, 3, 64, 65), "float32")
-    assert jax_tpu.normalized_convolution(x, 32, one, one, 1e-6, wide, "reflect") is None
+    seen, convolve = [], jax_tpu.convolve
+    monkeypatch.setattr(jax_tpu, "convolve", lambda x, *a, **k: seen.append(x.shape[-1]) or convolve(x, *a, **k))
+    x, one = np.ones((1, 2, 4, 4, channels), "float32"), np.ones(channels, "float32")
+    kernel = np.ones((3, 3, 3, channels, channels), "float32")
+    made = jax_tpu.normalized_convolution(x, 1, one, one, 1e-6, kernel, "reflect")
+    assert made.shape == x.shape
+    assert seen == [2 * channels if paired else channels]
 
 
 @jax_only
