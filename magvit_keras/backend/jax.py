@@ -48,9 +48,6 @@ def is_traced(x: Any) -> bool:
 
 def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Stride-1 convolution without padding, channels last, over 2 or 3 axes."""
-    rank = kernel.ndim - 2
-    if all(size == 1 for size in kernel.shape[:rank]):
-        return jnp.matmul(x, kernel.reshape(kernel.shape[rank:]))
     forms = {"cpu": jax_convolution.convolve_on_cpu, "tpu": jax_tpu.convolve_valid}
     return forms.get(_platform(), jax_convolution.convolve)(x, kernel)
 

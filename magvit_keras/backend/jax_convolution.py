@@ -15,6 +15,8 @@ def convolve(
 
     The stride is that of the last axis; along `doubled` axes there is a zero between two cells.
     """
+    if _is_pointwise(kernel) and (padding, stride) == (0, 1):
+        return jnp.matmul(x, kernel.reshape(kernel.shape[-2:]))
     rank = kernel.ndim - 2
     layout = "N" + "DHW"[3 - rank :] + "C"
     return jax.lax.conv_general_dilated(
@@ -29,7 +31,13 @@ def convolve(
 
 def convolve_on_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Stride-1 convolution without padding, over 2 or 3 axes."""
+    if _is_pointwise(kernel):
+        return convolve(x, kernel)
     return _convolve_3d(x, kernel) if kernel.ndim == 5 else _convolve_2d(x, kernel)
+
+
+def _is_pointwise(kernel: jax.Array) -> bool:
+    return all(size == 1 for size in kernel.shape[:-2])
 
 
 def _convolve_3d(x: jax.Array, kernel: jax.Array) -> jax.Array:

@@ -39,17 +39,24 @@ def _is_narrow(x: jax.Array) -> bool:
 
 
 def kernel_of_two(kernel: jax.Array, before: int, after: int) -> jax.Array:
-    """A kernel (..., 3, in, out) for two outputs at a time, (..., cells, in, 2 out), between so many unread cells."""
+    """A kernel (..., n, in, out) for two outputs at a time, (..., cells, in, 2 out), between so many unread cells."""
     edge = [(0, 0)] * (kernel.ndim - 3)
     shifted = [jnp.pad(kernel, [*edge, (before + n, after + 1 - n), (0, 0), (0, 0)]) for n in (0, 1)]
     return jnp.concatenate(shifted, axis=-1)
 
 
 def convolve_valid(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Without padding: two outputs at a time where pixels, which are few channels, become a narrow tensor."""
-    if kernel.shape[-3] != 3 or x.shape[-1] > 8 or 2 * kernel.shape[-1] != _LANES or x.shape[-2] % 2:
+    """Without padding: by twos where a narrow tensor is made of pixels, which are few channels, or of a wide one."""
+    if 2 * kernel.shape[-1] != _LANES or 8 < x.shape[-1] < _LANES:
         return convolve(x, kernel)
-    return apart(convolve(x, kernel_of_two(kernel, 0, 0), stride=2))
+    return _by_twos(x, kernel)
+
+
+def _by_twos(x: jax.Array, kernel: jax.Array, padding: int = 0) -> jax.Array:
+    """Two outputs at a time, which fill the lanes; where that cannot be, one."""
+    if (x.shape[-2] + 2 * padding - kernel.shape[-3]) % 2 == 0:
+        return convolve(x, kernel, padding)
+    return apart(convolve(x, kernel_of_two(kernel, 0, 0), padding, stride=2))
 
 
 def normalized_convolution(
@@ -70,11 +77,12 @@ def normalized_convolution(
     def activated(y: jax.Array) -> jax.Array:
         return jax.nn.silu(fitted(y).astype(y.dtype))
 
-    if padding == "same":
-        made = convolve(activated(x), kernel, padding=1)
-    else:
-        made = convolve(activated(pad(x, [(1, 1)] * rank, modes)), kernel)
-    return apart(made) if paired else made
+    zeros = padding == "same"
+    x = activated(x if zeros else pad(x, [(1, 1)] * rank, modes))
+    if paired:
+        return apart(convolve(x, kernel, padding=int(zeros)))
+    narrows = 2 * kernel.shape[-1] <= _LANES <= x.shape[-1]
+    return (_by_twos if narrows else convolve)(x, kernel, int(zeros))
 
 
 def add(x: jax.Array, y: jax.Array) -> jax.Array:

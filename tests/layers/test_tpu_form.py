@@ -84,6 +84,32 @@ def test_tensors_that_fill_half_of_the_lanes_are_taken_by_pairs_of_cells(channel
 
 
 @jax_only
+@pytest.mark.parametrize("padding", ["reflect", "same"])
+@pytest.mark.parametrize("width", [4, 5])
+def test_a_wide_tensor_becomes_a_narrow_one(width, padding):
+    x = np.random.default_rng(0).normal(1.0, 1.0, (1, 2, 3, width, 128)).astype("float32")
+    block = ResidualBlock(64, padding=padding)
+    expected = ops.convert_to_numpy(block(x))
+    with for_tpu():
+        found = ops.convert_to_numpy(block(x))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@jax_only
+@pytest.mark.parametrize("size", [1, 3])
+def test_two_outputs_at_a_time_fill_the_lanes_of_a_narrow_tensor(size, monkeypatch):
+    from magvit_keras.backend import jax_tpu
+
+    seen, convolve = [], jax_tpu.convolve
+    monkeypatch.setattr(jax_tpu, "convolve", lambda x, *a, **k: seen.append(convolve(x, *a, **k)) or seen[-1])
+    made = jax_tpu.convolve_valid(
+        np.ones((1, 2 + size, 3 + size, 3 + size, 128), "float32"), np.ones((size,) * 3 + (128, 64), "float32")
+    )
+    assert made.shape == (1, 3, 4, 4, 64)
+    assert seen[0].shape == (1, 3, 4, 2, 128)
+
+
+@jax_only
 @pytest.mark.parametrize("axes", [(True, True, True), (False, True, True), (True, True, False)])
 @pytest.mark.parametrize("width", [6, 5])
 def test_downsampling(axes, width):
