@@ -48,7 +48,7 @@ def is_traced(x: Any) -> bool:
 
 def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Stride-1 convolution without padding, channels last, over 2 or 3 axes."""
-    forms = {"cpu": jax_convolution.convolve_on_cpu, "tpu": jax_tpu.convolve_valid}
+    forms = {"cpu": jax_convolution.convolve_on_cpu, "tpu": jax_tpu.convolve_to_lanes}
     return forms.get(_platform(), jax_convolution.convolve)(x, kernel)
 
 

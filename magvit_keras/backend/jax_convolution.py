@@ -15,7 +15,7 @@ def convolve(
 
     The stride is that of the last axis; along `doubled` axes there is a zero between two cells.
     """
-    if _is_pointwise(kernel) and (padding, stride) == (0, 1):
+    if _is_pointwise(kernel) and (padding, stride) == (0, 1) and not any(doubled):
         return jnp.matmul(x, kernel.reshape(kernel.shape[-2:]))
     rank = kernel.ndim - 2
     layout = "N" + "DHW"[3 - rank :] + "C"

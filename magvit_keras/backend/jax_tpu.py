@@ -45,16 +45,10 @@ def kernel_of_two(kernel: jax.Array, before: int, after: int) -> jax.Array:
     return jnp.concatenate(shifted, axis=-1)
 
 
-def convolve_valid(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Without padding: by twos where a narrow tensor is made of pixels, which are few channels, or of a wide one."""
-    if 2 * kernel.shape[-1] != _LANES or 8 < x.shape[-1] < _LANES:
-        return convolve(x, kernel)
-    return _by_twos(x, kernel)
-
-
-def _by_twos(x: jax.Array, kernel: jax.Array, padding: int = 0) -> jax.Array:
-    """Two outputs at a time, which fill the lanes; where that cannot be, one."""
-    if (x.shape[-2] + 2 * padding - kernel.shape[-3]) % 2 == 0:
+def convolve_to_lanes(x: jax.Array, kernel: jax.Array, padding: int = 0) -> jax.Array:
+    """By twos, which fill the lanes, where a narrow tensor is made of pixels, which are few channels, or a wide one."""
+    is_odd = (x.shape[-2] + 2 * padding - kernel.shape[-3]) % 2 == 0  # the number of outputs
+    if 2 * kernel.shape[-1] != _LANES or 8 < x.shape[-1] < _LANES or is_odd:
         return convolve(x, kernel, padding)
     return apart(convolve(x, kernel_of_two(kernel, 0, 0), padding, stride=2))
 
@@ -77,12 +71,9 @@ def normalized_convolution(
     def activated(y: jax.Array) -> jax.Array:
         return jax.nn.silu(fitted(y).astype(y.dtype))
 
-    zeros = padding == "same"
+    zeros = int(padding == "same")
     x = activated(x if zeros else pad(x, [(1, 1)] * rank, modes))
-    if paired:
-        return apart(convolve(x, kernel, padding=int(zeros)))
-    narrows = 2 * kernel.shape[-1] <= _LANES <= x.shape[-1]
-    return (_by_twos if narrows else convolve)(x, kernel, int(zeros))
+    return apart(convolve(x, kernel, zeros)) if paired else convolve_to_lanes(x, kernel, zeros)
 
 
 def add(x: jax.Array, y: jax.Array) -> jax.Array:

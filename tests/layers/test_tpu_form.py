@@ -102,7 +102,7 @@ def test_two_outputs_at_a_time_fill_the_lanes_of_a_narrow_tensor(size, monkeypat
 
     seen, convolve = [], jax_tpu.convolve
     monkeypatch.setattr(jax_tpu, "convolve", lambda x, *a, **k: seen.append(convolve(x, *a, **k)) or seen[-1])
-    made = jax_tpu.convolve_valid(
+    made = jax_tpu.convolve_to_lanes(
         np.ones((1, 2 + size, 3 + size, 3 + size, 128), "float32"), np.ones((size,) * 3 + (128, 64), "float32")
     )
     assert made.shape == (1, 3, 4, 4, 64)
