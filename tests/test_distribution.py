@@ -80,6 +80,12 @@ def test_five_steps_are_those_of_one_device(name, kind, model):
     np.testing.assert_allclose(several["weights"], one["weights"], rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", PROCESSES)
+def test_training_leaves_the_arrays_as_they_were(name):
+    arrays = results(name)[0]["arrays"]
+    assert arrays["left"] == arrays["given"]
+
+
 @pytest.mark.parametrize("name", SEPARATE)
 def test_all_replicas_skip_a_step_that_is_not_finite_on_one(name):
     found = results(name)[0]

@@ -204,8 +204,18 @@ class StepMixin:
 
     def train_step(self, data: Any) -> dict:
         """One call of `training_step`."""
-        return self.training_step(data)
+        return self.training_step(self._own(data))
 
     def test_step(self, data: Any) -> dict:
         """One call of `evaluation_step`."""
-        return self.evaluation_step(data)
+        return self.evaluation_step(self._own(data))
+
+    def _own(self, data: Any) -> Any:
+        """A copy of the batch, where its tensors may lie in the memory of NumPy arrays, which belong to the user.
+
+        TensorFlow takes an aligned array as it is, and does not write there; but it forgets that once the batch has
+        been cut into parts for the replicas, and puts the results of the step's operations into the user's array.
+        """
+        if self.jit_compile or tf.config.list_logical_devices("GPU"):  # the batch is brought elsewhere in any case
+            return data
+        return keras.tree.map_structure(lambda x: tf.raw_ops.DeepCopy(x=x) if tf.is_tensor(x) else x, data)
