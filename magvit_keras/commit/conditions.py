@@ -276,9 +276,7 @@ def apply_plan(video: Any, plan: ConditionPlan) -> Any:
     else:
         plan = ConditionPlan(*(ops.convert_to_tensor(table) for table in plan))
 
-        def gather(x, index, axis):
-            index = ops.reshape(index, [-1 if a == 0 else (x.shape[axis] if a == axis else 1) for a in range(5)])
-            return ops.take_along_axis(x, ops.broadcast_to(index, ops.shape(x)), axis=axis)
+        gather = _gather_by_clip
 
     weight = ops.cast(plan.second_weight, video.dtype)[:, :, None, None, None]  # (B or 1, T, 1, 1, 1)
     first = gather(video, plan.first_frame, 1)
@@ -286,6 +284,19 @@ def apply_plan(video: Any, plan: ConditionPlan) -> Any:
     video = first + weight * (second - first)
     video = gather(gather(video, plan.rows, 2), plan.columns, 3)
     return video * ops.cast(plan.shown, video.dtype)[..., None]
+
+
+def _gather_by_clip(x: Any, index: Any, axis: int) -> Any:
+    """Slices of `x` (B, ...) along an axis by an index (B, L) of each clip: whole slices, as a TPU reads them.
+
+    An index for each element, as `take_along_axis` has it, makes a TPU read every element by itself.
+    """
+    x = ops.swapaxes(x, 1, axis)
+    shape = ops.shape(x)
+    batch, length = shape[:2]
+    flat = ops.reshape(index + ops.arange(batch, dtype="int32")[:, None] * length, (-1,))
+    taken = ops.take(ops.reshape(x, (-1, *shape[2:])), flat, axis=0)
+    return ops.swapaxes(ops.reshape(taken, (-1, length, *shape[2:])), 1, axis)
 
 
 def condition(video: Any, task: str | Task, latent_shape: tuple[int, int, int]) -> Condition:
