@@ -10,6 +10,9 @@ SHELL := /bin/bash
 BACKEND ?= jax
 ARGS ?=
 export PYTHON TORCH_INDEX
+# The environments come without bytecode, see scripts/env.sh. Where it is never written, each process that imports
+# Keras compiles thousands of files again, for longer than most tests take.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-backend test-torchcodec test-tfio lint format docs notebooks lock clean

@@ -27,7 +27,7 @@ GROUPS = {
     "course": ("jax", "course"),
 }
 TEST_SECONDS = 1200
-GROUP_SECONDS = 40 * 60
+GROUP_SECONDS = 60 * 60
 HEARTBEAT_SECONDS = 60
 
 
