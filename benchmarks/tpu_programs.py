@@ -40,6 +40,8 @@ class Row:
         return f"{self.size} {self.program} {self.dtype} batch {self.batch} remat {self.remat} {self.chip}"
 
 
+#: Decoding steps of `generate`.
+STEPS = 12
 PROGRAMS = ("encode", "decode", "transformer", "generate", "train tokenizer", "train transformer")
 _LIST = [
     *(Row("B", program, "mixed_bfloat16", 8, "none", "v5e") for program in PROGRAMS[:4]),
@@ -130,7 +132,7 @@ def _generate(row: Row) -> tuple:
     whole, generation.backend.run_compiled = generation.backend.run_compiled, catch
     try:
         clips = np.zeros((row.batch, *model.video_shape, 3), "uint8")
-        model.generate("frame_prediction", video=clips, num_steps=12, max_batch_size=row.batch)
+        model.generate("frame_prediction", video=clips, num_steps=STEPS, max_batch_size=row.batch)
     except _Caught as caught:
         program, arrays = caught.args
     finally:

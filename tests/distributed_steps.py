@@ -30,7 +30,6 @@ from magvit_keras.data.loader import part_of_batch  # noqa: E402
 from magvit_keras.metrics import FeatureStatistics  # noqa: E402
 
 
-
 def aligned(array):
     """The same numbers where TensorFlow takes an array without copying it."""
     memory = np.empty(array.nbytes + 64, "uint8")

@@ -93,6 +93,17 @@ def test_scaling_table_names_the_ends_of_each_axis(module):
     assert np.isfinite(scaling.exponent([4, 8], [1.0, 2.0]))
 
 
+def test_the_tpu_table_counts_every_step_of_generate(module):
+    tpu = module("tpu_compile")
+    name = "B {} mixed_bfloat16 batch 8 remat none v5e"
+    found = {
+        name.format("transformer"): {"flops": 2.0, "bytes": 3.0, "total": 4.0},
+        name.format("generate"): {"flops": 10.0, "bytes": 20.0, "total": 5.0},
+    }
+    row = tpu.ROWS[name.format("generate")]
+    assert tpu.counted(row, found) == {"flops": 10.0 + 11 * 2.0, "bytes": 20.0 + 11 * 3.0, "total": 5.0}
+
+
 def test_the_tpu_table_says_what_is_missed_and_missing(module):
     tpu = module("tpu_compile")
     encode, decode = (f"B {name} mixed_bfloat16 batch 8 remat none v5e" for name in ("encode", "decode"))
