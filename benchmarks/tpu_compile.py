@@ -48,17 +48,17 @@ def main() -> None:
     if options.row:
         print("RESULT " + json.dumps(compiled(ROWS[options.row])), flush=True)
         return
-    found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    found = kept()
     chosen = [name for name in ROWS if name.startswith(tuple(options.rows))]
     for name in chosen:
         if options.list:
             print(f"{'done   ' if name in found else 'missing'} {name}")
         elif options.again or name not in found:
-            found[name] = in_process(name)
-            print(f"{name}: {found[name]}", flush=True)
-            keep({name: found[name]})
+            made = in_process(name)
+            print(f"{name}: {made}", flush=True)
+            keep({name: made})
     if not options.list:
-        write_page(found)
+        write_page(kept())  # read again: another command may have added rows meanwhile
 
 
 def in_process(name: str) -> dict[str, Any]:
@@ -74,11 +74,15 @@ def in_process(name: str) -> dict[str, Any]:
     raise RuntimeError(f"{name} failed:\n{done.stderr[-3000:]}")
 
 
+def kept() -> dict[str, Any]:
+    """The rows that are done."""
+    return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+
+
 def keep(rows: dict[str, Any]) -> None:
     """Adds rows to the file, written beside and renamed."""
-    found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     partial = RESULTS.with_suffix(".partial")
-    partial.write_text(json.dumps({**found, **rows}, indent=1) + "\n")
+    partial.write_text(json.dumps({**kept(), **rows}, indent=1) + "\n")
     os.replace(partial, RESULTS)
 
 
