@@ -100,7 +100,7 @@ def compiled(row: Row) -> dict[str, Any]:
     fn, arguments, donated = program_of(row)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), arguments)
     start = time.perf_counter()
-    with compiling_for("tpu"):
+    with compiling_for("tpu", topology.devices[0].device_kind):
         lowered = jax.jit(fn, donate_argnums=(0,) if donated else ()).lower(*shapes)
     program = lowered.compile()
     memory, cost = program.memory_analysis(), program.cost_analysis()

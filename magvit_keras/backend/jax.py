@@ -15,7 +15,7 @@ from magvit_keras.backend import jax_convolution, jax_tpu, plain
 from magvit_keras.backend.jax_distribution import placed
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-_TARGET: contextvars.ContextVar[str | None] = contextvars.ContextVar("magvit_keras_target", default=None)
+_TARGET: contextvars.ContextVar[tuple[str, str] | None] = contextvars.ContextVar("magvit_keras_target", default=None)
 
 #: XLA differentiates a traced gradient like any other function.
 SECOND_ORDER_COMPILES = True
@@ -25,12 +25,14 @@ dense = plain.dense
 
 
 @contextlib.contextmanager
-def compiling_for(platform: str) -> Iterator[None]:
+def compiling_for(platform: str, kind: str = "") -> Iterator[None]:
     """Programs traced within take the form that is best on "cpu", "gpu" or "tpu", whatever this machine has.
+
+    `kind` is what JAX calls the device: "TPU v2", "TPU v5 lite".
 
     For compiling ahead of time: JAX traces before it knows for which device, and takes this machine's kind.
     """
-    token = _TARGET.set(platform)
+    token = _TARGET.set((platform, kind))
     try:
         yield
     finally:
@@ -38,7 +40,13 @@ def compiling_for(platform: str) -> Iterator[None]:
 
 
 def _platform() -> str:
-    return _TARGET.get() or jax.default_backend()
+    target = _TARGET.get()
+    return target[0] if target else jax.default_backend()
+
+
+def _kind() -> str:
+    target = _TARGET.get()
+    return target[1] if target else jax.devices()[0].device_kind
 
 
 def is_traced(x: Any) -> bool:
@@ -62,8 +70,9 @@ def attention(query: jax.Array, key: jax.Array, value: jax.Array, scale: float, 
     if _platform() == "gpu":
         # cuDNN's flash attention where the card, the precision and the sizes allow it, which Keras finds out.
         return keras.ops.dot_product_attention(query, key, value, scale=scale, is_causal=causal)
-    forms = {"cpu": _attention_by_heads, "tpu": jax_tpu.attention}
-    return forms[_platform()](query * scale, key, value, causal) if _platform() in forms else None
+    if _platform() == "tpu":
+        return jax_tpu.attention(query * scale, key, value, causal, _kind())
+    return _attention_by_heads(query * scale, key, value, causal) if _platform() == "cpu" else None
 
 
 def _attention_by_heads(query: jax.Array, key: jax.Array, value: jax.Array, causal: bool) -> jax.Array:

@@ -171,10 +171,15 @@ def _repeated(x: jax.Array, times: int) -> jax.Array:
 
 #: Rows of a block of the kernel, which takes multiples of them only; and keys that fit into the fast memory at once.
 _ROWS, _KEYS = 128, 2048
+#: Chips on which a kernel multiplies float32 matrices alone: "Unsupported matmul RHS type on target" for bfloat16.
+_FLOAT32_KERNELS = ("TPU v2", "TPU v3")
 
 
-def attention(query: jax.Array, key: jax.Array, value: jax.Array, causal: bool) -> jax.Array | None:
-    """softmax(query key) value, each (B, N, heads, D); None for short sequences, where blocks would be padding."""
+def attention(query: jax.Array, key: jax.Array, value: jax.Array, causal: bool, kind: str) -> jax.Array | None:
+    """softmax(query key) value, each (B, N, heads, D); None for short sequences, where blocks would be padding.
+
+    `kind` is what JAX calls the device.
+    """
     b, n, _, _ = query.shape
     if n < _ROWS:
         return None
@@ -191,8 +196,9 @@ def attention(query: jax.Array, key: jax.Array, value: jax.Array, causal: bool) 
     # The padding sees itself alone, and is cut off.
     segment = jnp.broadcast_to((jnp.arange(whole) >= n).astype("int32"), (b, whole))
     padding = ((0, 0), (0, 0), (0, whole - n), (0, 0))
-    heads = (jnp.pad(jnp.swapaxes(x, 1, 2), padding) for x in (query, key, value))
+    dtype = "float32" if kind in _FLOAT32_KERNELS else query.dtype
+    heads = (jnp.pad(jnp.swapaxes(x, 1, 2).astype(dtype), padding) for x in (query, key, value))
     made = kernel.flash_attention(
         *heads, segment_ids=kernel.SegmentIds(segment, segment), causal=causal, block_sizes=blocks
     )
-    return jnp.swapaxes(made[:, :, :n], 1, 2)
+    return jnp.swapaxes(made[:, :, :n], 1, 2).astype(query.dtype)

@@ -190,6 +190,23 @@ def test_attention(length, causal, monkeypatch):
 
 
 @jax_only
+@pytest.mark.parametrize(
+    "kind, multiplied", [("TPU v2", "float32"), ("TPU v3", "float32"), ("TPU v5 lite", "bfloat16")]
+)
+def test_attention_in_half_precision_multiplies_what_the_chip_can(kind, multiplied, monkeypatch):
+    from jax.experimental.pallas.ops.tpu import flash_attention as kernel
+
+    seen = []
+    monkeypatch.setattr(kernel, "flash_attention", lambda *heads, **_: seen.extend(heads) or heads[2])
+    backend = importlib.import_module("magvit_keras.backend.jax")
+    x = ops.ones((1, 130, 2, 4), "bfloat16")
+    with backend.compiling_for("tpu", kind):
+        found = backend.attention(x, x, x, 1.0, False)
+    assert {str(head.dtype) for head in seen} == {multiplied}
+    assert str(found.dtype) == "bfloat16" and found.shape == x.shape
+
+
+@jax_only
 def test_short_sequences_are_attended_to_in_steps():
     x = np.zeros((1, 9, 1, 4), "float32")
     with for_tpu():
