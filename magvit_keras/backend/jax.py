@@ -28,7 +28,7 @@ dense = plain.dense
 def compiling_for(platform: str, kind: str = "") -> Iterator[None]:
     """Programs traced within take the form that is best on "cpu", "gpu" or "tpu", whatever this machine has.
 
-    `kind` is what JAX calls the device: "TPU v2", "TPU v5 lite".
+    `kind` is what JAX calls the device: "TPU v2", "TPU v5 lite". Without it, forms are those of newer chips.
 
     For compiling ahead of time: JAX traces before it knows for which device, and takes this machine's kind.
     """
@@ -39,14 +39,13 @@ def compiling_for(platform: str, kind: str = "") -> Iterator[None]:
         _TARGET.reset(token)
 
 
+def _target() -> tuple[str, str]:
+    """Platform and kind of the device that programs are traced for."""
+    return _TARGET.get() or (jax.default_backend(), jax.devices()[0].device_kind)
+
+
 def _platform() -> str:
-    target = _TARGET.get()
-    return target[0] if target else jax.default_backend()
-
-
-def _kind() -> str:
-    target = _TARGET.get()
-    return target[1] if target else jax.devices()[0].device_kind
+    return _target()[0]
 
 
 def is_traced(x: Any) -> bool:
@@ -65,14 +64,15 @@ def attention(query: jax.Array, key: jax.Array, value: jax.Array, scale: float, 
 
     `causal` makes tokens blind to those after them.
     """
-    if keras.distribution.distribution() is not None and _platform() != "gpu":
+    platform, kind = _target()
+    if keras.distribution.distribution() is not None and platform != "gpu":
         return None  # neither kernel nor loop is shared between devices
-    if _platform() == "gpu":
+    if platform == "gpu":
         # cuDNN's flash attention where the card, the precision and the sizes allow it, which Keras finds out.
         return keras.ops.dot_product_attention(query, key, value, scale=scale, is_causal=causal)
-    if _platform() == "tpu":
-        return jax_tpu.attention(query * scale, key, value, causal, _kind())
-    return _attention_by_heads(query * scale, key, value, causal) if _platform() == "cpu" else None
+    if platform == "tpu":
+        return jax_tpu.attention(query * scale, key, value, causal, kind)
+    return _attention_by_heads(query * scale, key, value, causal) if platform == "cpu" else None
 
 
 def _attention_by_heads(query: jax.Array, key: jax.Array, value: jax.Array, causal: bool) -> jax.Array:
