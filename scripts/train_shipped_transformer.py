@@ -2,15 +2,16 @@
 
     KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --tokens
     KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage part --steps 10500
+    KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage window --steps 3000
     KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage whole --steps 500
     KERAS_BACKEND=torch python scripts/train_shipped_transformer.py --run runs/shipped --stage whole --ship
 
 The first command encodes a clip of each training scene of the grid look, and what each task is given of it, by the
 shipped tokenizer `3dvq_grid_shapes`.
-The second trains on a quarter of each clip's tokens, which is quicker, and the third on whole clips; all go on where
-they were. The last measures a stage's checkpoint on held-out clips and writes weights and scores to
-`magvit_keras/presets/shipped/`. With `--from-shipped` a stage starts from what is shipped; without, the second stage
-starts from the first, or afresh where there was none.
+The next two train on a quarter of each clip's tokens, which is quicker: scattered ones first, then those of a window,
+whose neighbours tell more; the fourth trains on whole clips. All go on where they were. The last measures a stage's
+checkpoint on held-out clips and writes weights and scores to `magvit_keras/presets/shipped/`. With `--from-shipped` a
+stage starts from what is shipped; without, from the stage before it, or afresh where there was none.
 """
 
 import argparse
@@ -42,10 +43,13 @@ from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 MODEL, TOKENIZER, LOOK = "magvit_tiny_moving_shapes", "3dvq_grid_shapes", "grid"
 EPOCH = 100
 CHUNK = 36
-FEWEST = 80  # clips of a class in a pass: its scenes come again where there are fewer. An orbit has 16, a spin 172
-STAGES = {"part": 0.01, "whole": 0.003}  # in this order, with the highest learning rate
-BATCH = {"part": 16, "whole": 4}
+FEWEST = 80  # clips of a class in a pass: its scenes come again where there are fewer. An orbit has 16
+STAGES = {"part": 0.01, "window": 0.006, "whole": 0.003}  # in this order, with the highest learning rate
+BATCH = {"part": 16, "window": 16, "whole": 4}
+SPINS = {"part": 1, "window": 5, "whole": 3}  # times as many clips of what spins: each phase shows other pieces
+SPIN = MOTIONS.index("spin")
 PART = 256  # tokens of a clip
+WINDOW = 8  # rows and columns, of every time
 OFTEN = {"class_conditional_generation": 8.0}  # how often a task is drawn; 1 for the others. Nothing given is hardest.
 
 
@@ -65,6 +69,36 @@ class LearnsFromPart(Magvit):
         for block in self.transformer.blocks:
             x = block(x, training=training)
         return self._loss_and_logs(self.transformer._logits(x[:, before:], True), masked, task)
+
+
+@keras.saving.register_keras_serializable("train_shipped")
+class LearnsFromWindow(Magvit):
+    """Reads the prefix and the tokens of a window of WINDOW x WINDOW at all times: elsewhere in each clip and step.
+
+    Of a spin it is the middle, which shows the whole shape.
+    """
+
+    def losses_and_logs(self, data, training):
+        batch = batch_of(data)
+        prefix, masked, task = self._masked(batch)
+        kept = self._places(keras.ops.reshape(batch["label"], (-1,)))  # (B, N')
+        masked = MaskedTokens(*(keras.ops.take_along_axis(field, kept, axis=1) for field in masked))
+        embedding, before = self.transformer.embedding, prefix.shape[1]
+        first = keras.ops.broadcast_to(keras.ops.arange(before, dtype="int32"), (kept.shape[0], before))
+        places = keras.ops.concatenate([first, kept + before], axis=1)
+        rows = keras.ops.take(keras.ops.convert_to_tensor(embedding.positions), places, axis=0)
+        x = embedding._embed(keras.ops.concatenate([prefix, masked.ids], axis=1), rows, None, training)
+        for block in self.transformer.blocks:
+            x = block(x, training=training)
+        return self._loss_and_logs(self.transformer._logits(x[:, before:], True), masked, task)
+
+    def _places(self, label):
+        times, rows, columns = self.transformer.latent_shape
+        free = np.array([rows - WINDOW, columns - WINDOW])
+        start = keras.ops.cast(self._uniform((label.shape[0], 2)) * (free + 1), "int32")
+        start = keras.ops.where((label % len(MOTIONS) == SPIN)[:, None], keras.ops.cast(free // 2, "int32"), start)
+        t, y, x = (place.reshape(1, -1) for place in np.indices((times, WINDOW, WINDOW), "int32"))
+        return (t * rows + y + start[:, :1]) * columns + x + start[:, 1:]
 
 
 def model_with_tokenizer(kind: type[Magvit] = Magvit) -> Magvit:
@@ -149,15 +183,16 @@ def tokens_of(folder: pathlib.Path) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0].files}
 
 
-def even(tokens: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Tokens in which each class has FEWEST clips or a few more, or all of its scenes if there are as many."""
+def even(tokens: dict[str, np.ndarray], spins: int) -> dict[str, np.ndarray]:
+    """Tokens in which each class has FEWEST clips or a few more, or all of its scenes, and what spins has more."""
     times = -(-FEWEST // np.bincount(tokens["label"]))
+    times[SPIN :: len(MOTIONS)] *= spins
     return {name: np.repeat(array, times[tokens["label"]], axis=0) for name, array in tokens.items()}
 
 
 def stage_model(stage: str, options: argparse.Namespace) -> Magvit:
     """What is fitted in a stage, with its optimizer."""
-    magvit = model_with_tokenizer(LearnsFromPart if stage == "part" else Magvit)
+    magvit = model_with_tokenizer({"part": LearnsFromPart, "window": LearnsFromWindow}.get(stage, Magvit))
     magvit.tokenizer.trainable = False
     magvit.task_weights = [OFTEN.get(name, 1.0) for name in magvit.tasks]
     schedule = warmup_cosine(options.learning_rate or STAGES[stage], options.steps, 100)
@@ -167,15 +202,21 @@ def stage_model(stage: str, options: argparse.Namespace) -> Magvit:
     return magvit
 
 
+def stage_before(options: argparse.Namespace) -> str | None:
+    """The last stage before this one that has a checkpoint."""
+    earlier = list(STAGES)[: list(STAGES).index(options.stage)]
+    return next((name for name in reversed(earlier) if Checkpoint(options.run / name).read()), None)
+
+
 def start(magvit: Magvit, options: argparse.Namespace) -> None:
     """Puts into a stage's model what it begins with."""
     if options.from_shipped:
         # Of the transformer alone: the shipped model's tokenizer may be an earlier one than that of the tokens.
         magvit.transformer.set_weights(Magvit.from_preset(MODEL).transformer.get_weights())
         note_start(options.run / options.stage, MODEL)
-    elif options.stage == "whole" and Checkpoint(options.run / "part").read():
-        before = stage_model("part", options)
-        Checkpoint(options.run / "part").restore(before)
+    elif done := stage_before(options):
+        before = stage_model(done, options)
+        Checkpoint(options.run / done).restore(before)
         magvit.transformer.set_weights(before.transformer.get_weights())
     else:
         start_from_codes(magvit, options.seed)
@@ -189,7 +230,7 @@ def train(options: argparse.Namespace) -> None:
     write_text(folder / "command.txt", f"KERAS_BACKEND={keras.config.backend()} {command}")
     check_tokens(options.run / "tokens")
     magvit = stage_model(options.stage, options)
-    tokens = even(tokens_of(options.run / "tokens"))
+    tokens = even(tokens_of(options.run / "tokens"), SPINS[options.stage])
     data = TokenBatches(tokens, BATCH[options.stage], options.seed, steps_per_epoch=EPOCH)
     checkpoint = Checkpoint(folder, data=data)
     note_plan(folder, EPOCH * checkpoint.read().get("epoch", 0), options.steps)

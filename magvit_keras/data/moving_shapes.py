@@ -46,7 +46,7 @@ class MovingShapes(Source):
         look: `"textured"`, or `"plain"`: one flat colour behind the shape, hues out of eight, faint stripes that show
             how the shape turns, a soft outline and no shadow; or `"grid"`: one of four sets of flat colours, a shape of
             two halves, upright and of one size unless it spins or pulses; it starts on a grid of an eighth of the
-            frame and moves two cells in four frames. Each scene belongs to one split.
+            frame, orbits and spins in the middle, and moves two cells in four frames. Each scene belongs to one split.
 
     Raises:
         ValueError: an argument is out of range or names an unknown split, shape, motion or look.

@@ -7,7 +7,7 @@ import pytest
 
 from magvit_keras.data import MovingShapes
 from magvit_keras.data import shapes_grid as grid
-from magvit_keras.data.moving_shapes import MOTIONS
+from magvit_keras.data.moving_shapes import MOTIONS, SPLITS
 from magvit_keras.data.shapes import SHAPES
 
 pytestmark = pytest.mark.once
@@ -21,14 +21,14 @@ def some(motion, count=60, shape="star"):
 
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_no_two_scenes_look_alike_so_that_splits_have_no_clip_in_common(motion):
-    scenes = [scene for split in grid.SHARES for scene in grid.scenes(split, "star", motion)]
+    scenes = [scene for split in SPLITS for scene in grid.scenes(split, "star", motion)]
     clips = {grid.render_on_grid(scene, "star", motion, 16, (32, 32)).tobytes() for scene in scenes}
     assert len(clips) == len(scenes)
 
 
 def test_every_split_has_scenes_of_every_class():
     for shape, motion in itertools.product(SHAPES, MOTIONS):
-        train, validation, test = (len(grid.scenes(split, shape, motion)) for split in grid.SHARES)
+        train, validation, test = (len(grid.scenes(split, shape, motion)) for split in SPLITS)
         assert min(validation, test) >= 2 and train > 3 * max(validation, test)
 
 
@@ -46,6 +46,12 @@ def test_shapes_stay_in_the_frame():
             path = grid.path_of(scene, motion, TIME, 1.0, 1.0)
             assert min((path.x - path.radius).min(), (path.y - path.radius).min()) > -0.01
             assert max((path.x + path.radius).max(), (path.y + path.radius).max()) < 1.01
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_what_spins_or_orbits_does_so_in_the_middle(split):
+    for shape, motion in itertools.product(SHAPES, ("spin", "orbit")):
+        assert {(scene.column, scene.row) for scene in grid.scenes(split, shape, motion)} == {(4, 4)}
 
 
 @pytest.mark.parametrize("motion, period", [("spin", 24), ("orbit", 20), ("pulse", 12)])
