@@ -50,7 +50,8 @@ SPINS = {"part": 1, "window": 5, "whole": 3}  # times as many clips of what spin
 SPIN = MOTIONS.index("spin")
 PART = 256  # tokens of a clip
 WINDOW = 8  # rows and columns, of every time
-OFTEN = {"class_conditional_generation": 8.0}  # how often a task is drawn; 1 for the others. Nothing given is hardest.
+HARDEST = "class_conditional_generation"  # nothing is given
+OFTEN = {"part": 8.0, "window": 8.0, "whole": 24.0}  # how often it is drawn; 1 for each other task
 
 
 @keras.saving.register_keras_serializable("train_shipped")
@@ -97,8 +98,9 @@ class LearnsFromWindow(Magvit):
         free = np.array([rows - WINDOW, columns - WINDOW])
         start = keras.ops.cast(self._uniform((label.shape[0], 2)) * (free + 1), "int32")
         start = keras.ops.where((label % len(MOTIONS) == SPIN)[:, None], keras.ops.cast(free // 2, "int32"), start)
-        t, y, x = (place.reshape(1, -1) for place in np.indices((times, WINDOW, WINDOW), "int32"))
-        return (t * rows + y + start[:, :1]) * columns + x + start[:, 1:]
+        t, y, x = np.indices((times, WINDOW, WINDOW), "int32").reshape(3, 1, -1)
+        inside = keras.ops.convert_to_tensor((t * rows + y) * columns + x)  # of the window at (0, 0)
+        return inside + start[:, :1] * columns + start[:, 1:]
 
 
 def model_with_tokenizer(kind: type[Magvit] = Magvit) -> Magvit:
@@ -194,7 +196,7 @@ def stage_model(stage: str, options: argparse.Namespace) -> Magvit:
     """What is fitted in a stage, with its optimizer."""
     magvit = model_with_tokenizer({"part": LearnsFromPart, "window": LearnsFromWindow}.get(stage, Magvit))
     magvit.tokenizer.trainable = False
-    magvit.task_weights = [OFTEN.get(name, 1.0) for name in magvit.tasks]
+    magvit.task_weights = [OFTEN[stage] if name == HARDEST else 1.0 for name in magvit.tasks]
     schedule = warmup_cosine(options.learning_rate or STAGES[stage], options.steps, 100)
     magvit.compile(
         optimizer=KernelMuon(schedule, adam_lr_ratio=0.1, adam_beta_2=0.98, weight_decay=0.0, adam_weight_decay=0.0)
