@@ -155,6 +155,24 @@ def note_start(folder: pathlib.Path, name: str) -> None:
         write_text(folder / EARLIER, (SHIPPED / name / "training.json").read_text())
 
 
+def note_plan(folder: pathlib.Path, step: int, steps: int) -> None:
+    """Writes down how many steps the training is to have, and from which step on that holds."""
+    path = folder / "plans.json"
+    plans = json.loads(path.read_text()) if path.exists() else []
+    if not plans or plans[-1][1] != steps:
+        write_text(path, json.dumps([*plans, [step, steps]]))
+
+
+def plans(folders: list[pathlib.Path]) -> dict[str, str]:
+    """What the learning rates of the stages followed, where that was changed on the way."""
+    told = []
+    for folder in folders:
+        first, *changes = json.loads((folder / "plans.json").read_text())
+        said = "".join(f", changed to {steps} after {step}" for step, steps in changes)
+        told += [f"{folder.name} made for {first[1]} steps{said}"] if changes else []
+    return {"plan": f"{'; '.join(told)}: learning rates as planned at the time"} if told else {}
+
+
 def history(order: Iterable[str], stage: str, run: pathlib.Path) -> tuple[list[str], dict]:
     """The stages behind a stage's weights, and how the weights were made that the first of them started from."""
     names = list(order)

@@ -25,7 +25,7 @@ import time
 
 import keras
 import numpy as np
-from shipped_parts import CLIP, KernelMuon, curves, history, note_start
+from shipped_parts import CLIP, KernelMuon, curves, history, note_plan, note_start, plans
 from shipped_scores import a_prediction, scores
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
@@ -245,24 +245,6 @@ def train(options: argparse.Namespace) -> None:
         callbacks=[checkpoint],
         verbose=2,
     )
-
-
-def note_plan(folder: pathlib.Path, step: int, steps: int) -> None:
-    """Writes down how many steps the training is to have, and from which step on that holds."""
-    path = folder / "plans.json"
-    plans = json.loads(path.read_text()) if path.exists() else []
-    if not plans or plans[-1][1] != steps:
-        write_text(path, json.dumps([*plans, [step, steps]]))
-
-
-def plans(folders: list[pathlib.Path]) -> dict[str, str]:
-    """What the learning rates of the stages followed, where that was changed on the way."""
-    told = []
-    for folder in folders:
-        first, *changes = json.loads((folder / "plans.json").read_text())
-        said = "".join(f", changed to {steps} after {step}" for step, steps in changes)
-        told += [f"{folder.name} made for {first[1]} steps{said}"] if changes else []
-    return {"plan": f"{'; '.join(told)}: learning rates as planned at the time"} if told else {}
 
 
 def ship(options: argparse.Namespace) -> None:
