@@ -49,40 +49,17 @@ BATCH = {"part": 16, "window": 16, "whole": 4}
 SPINS = {"part": 1, "window": 5, "whole": 3}  # times as many clips of what spins: each phase shows other pieces
 SPIN = MOTIONS.index("spin")
 PART = 256  # tokens of a clip
-WINDOW = 8  # rows and columns, of every time
 HARDEST = "class_conditional_generation"  # nothing is given
 OFTEN = {"part": 8.0, "window": 8.0, "whole": 24.0}  # how often it is drawn; 1 for each other task
 
 
-@keras.saving.register_keras_serializable("train_shipped")
-class LearnsFromPart(Magvit):
+class LearnsFromSome(Magvit):
     """Reads the prefix and PART of the tokens of each clip, others in each step, as if the clip had no more."""
-
-    def losses_and_logs(self, data, training):
-        prefix, masked, task = self._masked(batch_of(data))
-        count, before = masked.ids.shape[1], prefix.shape[1]
-        kept = keras.ops.argsort(self._uniform((count,)))[:PART]
-        masked = MaskedTokens(*(keras.ops.take(field, kept, axis=1) for field in masked))
-        embedding = self.transformer.embedding
-        places = keras.ops.concatenate([keras.ops.arange(before, dtype=kept.dtype), kept + before])
-        rows = keras.ops.take(keras.ops.convert_to_tensor(embedding.positions), places, axis=0)
-        x = embedding._embed(keras.ops.concatenate([prefix, masked.ids], axis=1), rows, None, training)
-        for block in self.transformer.blocks:
-            x = block(x, training=training)
-        return self._loss_and_logs(self.transformer._logits(x[:, before:], True), masked, task)
-
-
-@keras.saving.register_keras_serializable("train_shipped")
-class LearnsFromWindow(Magvit):
-    """Reads the prefix and the tokens of a window of WINDOW x WINDOW at all times: elsewhere in each clip and step.
-
-    Of a spin it is the middle, which shows the whole shape.
-    """
 
     def losses_and_logs(self, data, training):
         batch = batch_of(data)
         prefix, masked, task = self._masked(batch)
-        kept = self._places(keras.ops.reshape(batch["label"], (-1,)))  # (B, N')
+        kept = self._kept(keras.ops.reshape(batch["label"], (-1,)))  # (B, PART)
         masked = MaskedTokens(*(keras.ops.take_along_axis(field, kept, axis=1) for field in masked))
         embedding, before = self.transformer.embedding, prefix.shape[1]
         first = keras.ops.broadcast_to(keras.ops.arange(before, dtype="int32"), (kept.shape[0], before))
@@ -93,12 +70,28 @@ class LearnsFromWindow(Magvit):
             x = block(x, training=training)
         return self._loss_and_logs(self.transformer._logits(x[:, before:], True), masked, task)
 
-    def _places(self, label):
+
+@keras.saving.register_keras_serializable("train_shipped")
+class LearnsFromPart(LearnsFromSome):
+    """The tokens lie anywhere, in all clips of a step at the same places."""
+
+    def _kept(self, label):
+        count = np.prod(self.transformer.latent_shape)
+        kept = keras.ops.cast(keras.ops.argsort(self._uniform((int(count),)))[:PART], "int32")
+        return keras.ops.broadcast_to(kept, (label.shape[0], PART))
+
+
+@keras.saving.register_keras_serializable("train_shipped")
+class LearnsFromWindow(LearnsFromSome):
+    """The tokens are those of a window at all times; of a spin it is the middle, which shows the whole shape."""
+
+    def _kept(self, label):
         times, rows, columns = self.transformer.latent_shape
-        free = np.array([rows - WINDOW, columns - WINDOW])
+        side = int((PART // times) ** 0.5)
+        free = np.array([rows - side, columns - side])
         start = keras.ops.cast(self._uniform((label.shape[0], 2)) * (free + 1), "int32")
         start = keras.ops.where((label % len(MOTIONS) == SPIN)[:, None], keras.ops.cast(free // 2, "int32"), start)
-        t, y, x = np.indices((times, WINDOW, WINDOW), "int32").reshape(3, 1, -1)
+        t, y, x = np.indices((times, side, side), "int32").reshape(3, 1, -1)
         inside = keras.ops.convert_to_tensor((t * rows + y) * columns + x)  # of the window at (0, 0)
         return inside + start[:, :1] * columns + start[:, 1:]
 

@@ -60,12 +60,10 @@ def scenes(split: str, shape: str, motion: str) -> tuple[Scene, ...]:
     found = [Scene(*numbers) for numbers in itertools.product(columns, rows, phases, across, down, range(2))]
     found = [scene for scene in found if not _into_a_wall(scene, motion)]
     order = np.random.default_rng(zlib.crc32(f"{shape}_{motion}".encode())).permutation(len(found))
-    shuffled, train = [found[index] for index in order], len(found) * 8 // 10
-    if split == "train":
-        return tuple(scene for scene in shuffled[:train] if _is_kept(scene, motion))
-    held_out = [scene for scene in shuffled[train:] if _is_kept(scene, motion)]
+    parts = np.split(order, [len(found) * 8 // 10])
+    train, held_out = (tuple(found[index] for index in part if _is_kept(found[index], motion)) for part in parts)
     half = len(held_out) // 2
-    return tuple(held_out[:half] if split == "validation" else held_out[half:])
+    return {"train": train, "validation": held_out[:half], "test": held_out[half:]}[split]
 
 
 def _is_kept(scene: Scene, motion: str) -> bool:
