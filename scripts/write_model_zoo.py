@@ -87,7 +87,7 @@ def draw(all_told: dict[str, dict]) -> None:
             if part is told or part.get("commands") not in commands:  # another model's own training stands there
                 found = {f"{model}\n{name}": (part["steps"][name], c) for name, c in part.get("curves", {}).items()}
                 stages |= found
-    figure, axes = plt.subplots(3, -(-len(stages) // 3), figsize=(12, 7.5), layout="constrained")
+    figure, axes = plt.subplots(3, -(-len(stages) // 3), figsize=(13.5, 7.5), layout="constrained")
     for panel in axes.flat:
         panel.set_visible(False)
     for panel, (stage, (steps, curves)) in zip(axes.flat, stages.items(), strict=False):
