@@ -56,6 +56,7 @@ def generate(
     num_condition_frames: int | None = None,
     decoder: str | None = None,
     num_steps: int = 12,
+    num_revisions: int = 0,
     temperature: float = 4.5,
     schedule: str = "cosine",
     guidance_scale: float = 0.0,
@@ -82,6 +83,9 @@ def generate(
         num_condition_frames: given frames, for tasks that give whole frames.
         decoder: one of `DECODERS`; by default the one that the model was trained for.
         num_steps: decoding steps K; autoregressive decoding takes as many as there are tokens, whatever this says.
+        num_revisions: rounds after these steps that predict the tokens again, half of them from the other half and the
+            other way round: two steps more each. What was drawn at once and does not fit together is mended; 0 is
+            Algorithm 1 as it stands. Not for autoregressive decoding.
         temperature: of the noise on the confidence of the tokens.
         schedule: mask schedule, see `decoding.schedules`.
         guidance_scale: classifier-free guidance; 0 is off. The model must have been trained with `class_dropout`.
@@ -101,11 +105,16 @@ def generate(
         ValueError: unknown task, label or clip missing or not fitting; before anything is compiled.
 
     Reference:
-        MAGVIT (arXiv 2212.05199), Algorithm 1.
+        MAGVIT (arXiv 2212.05199), Algorithm 1; revisions: Draft-and-Revise (arXiv 2206.04452).
     """
     check_positive(num_steps=num_steps, max_batch_size=max_batch_size)
     get_schedule(schedule)
     decoder = _decoder(magvit, decoder)
+    if num_revisions < 0 or (num_revisions and decoder == "autoregressive"):
+        raise ValueError(
+            "num_revisions must be 0 with autoregressive decoding, and at least 0 with others; "
+            f"received {num_revisions} for {decoder!r}."
+        )
     task, plan = _task_and_plan(magvit, task, condition_mask, num_condition_frames)
     reads_pixels = not np.all(plan.ispad)
     size = _batch_size(video, label, num_clips, condition_mask)
@@ -127,7 +136,7 @@ def generate(
         "token_temperature": np.float32(token_temperature),
         "guidance_scale": np.float32(guidance_scale),
     }
-    static = (decoder, num_steps, schedule, top_k, top_p, bool(guidance_scale), return_details)
+    static = (decoder, num_steps, num_revisions, schedule, top_k, top_p, bool(guidance_scale), return_details)
     reference = weakref.ref(magvit)  # the compiled program is cached by the model and must not keep it alive
 
     def program(rows: dict, scalars: dict) -> dict:
@@ -157,6 +166,7 @@ def _generate_batch(
     scalars: dict,
     decoder: str,
     num_steps: int,
+    num_revisions: int,
     schedule: str,
     top_k: int | None,
     top_p: float | None,
@@ -208,6 +218,7 @@ def _generate_batch(
             condition_ids,
             ispad,
             num_steps=num_steps,
+            num_revisions=num_revisions,
             schedule=schedule,
             temperature=scalars["temperature"],
             predict_unconditional=predictor(blind) if guided else None,

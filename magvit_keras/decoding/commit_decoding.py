@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from magvit_keras.commit.masking import CONDITION_MODES, lowest_scores, num_to_mask
-from magvit_keras.decoding.noise import CONFIDENCE_STREAM, TOKEN_STREAM, gumbel, hash_uniform
+from magvit_keras.decoding.noise import CONFIDENCE_STREAM, REVISION_STREAM, TOKEN_STREAM, gumbel, hash_uniform
 from magvit_keras.decoding.sampling import (
     draws_nothing,
     filter_logits,
@@ -20,6 +20,8 @@ from magvit_keras.decoding.schedules import decoding_progress, mask_ratios
 
 class DecodingSteps(NamedTuple):
     """All that happened in `decode(..., return_steps=True)` (Fig. 3); K steps, each (K,B,N) but `ids`.
+
+    The two steps of every revision come after those of Algorithm 1, and count in K.
 
     Attributes:
         ids: (B,N) int32, the result.
@@ -43,6 +45,7 @@ def decode(
     *,
     mask_id: int,
     num_steps: int = 12,
+    num_revisions: int = 0,
     schedule: str = "cosine",
     temperature: Any = 4.5,
     token_temperature: Any = 1.0,
@@ -71,6 +74,9 @@ def decode(
         ispad: (B,N) bool or broadcastable to it, True where z~ shows padding only.
         mask_id: row of `[MASK]`.
         num_steps: K.
+        num_revisions: rounds after the K steps. Tokens that were drawn in one step know nothing of each other, and may
+            contradict. A round splits all tokens in two halves at random, and takes for each half in turn the most
+            likely tokens, given the other half: two steps.
         schedule: a mask schedule, see `schedules.get_schedule`.
         temperature: of the Gumbel noise on the confidence; falls to 0 with the last step. A float or a scalar tensor.
         token_temperature: of the tokens; 0 takes the most likely one. A float or a scalar tensor.
@@ -92,7 +98,7 @@ def decode(
         (B,N) int32 tokens in [0,V), or `DecodingSteps`.
 
     Raises:
-        ValueError: unknown schedule or condition mode, fewer than 1 step, or top_k, top_p out of range.
+        ValueError: unknown schedule or condition mode, fewer than 1 step or 0 revisions, or top_k, top_p out of range.
 
     Example:
         >>> import numpy as np
@@ -106,20 +112,26 @@ def decode(
         [[3, 1, 2, 0, 1, 3]]
 
     Reference: Algorithm 1 of the MAGVIT paper. As the authors' code, it takes the floor of the number of tokens
-        to mask, and masks everything again when a single token is unknown before the last step.
+        to mask, and masks everything again when a single token is unknown before the last step. Revisions are after
+        Draft-and-Revise (arXiv 2206.04452).
     """
     if condition_mode not in CONDITION_MODES:
         raise ValueError(f"Unknown condition mode {condition_mode!r}; known ones: {', '.join(CONDITION_MODES)}.")
+    if num_revisions < 0:
+        raise ValueError(f"Expected num_revisions of at least 0, received {num_revisions}.")
     condition_ids = ops.cast(condition_ids, "int32")
     batch, length = condition_ids.shape
     ispad = ops.broadcast_to(ops.cast(ispad, "bool"), (batch, length))
     is_latent = condition_mode in ("latent", "latent_input")
     shows_condition = ops.logical_not(ispad) if condition_mode == "commit" else ops.zeros((batch, length), "bool")
 
-    # Constants of the program, from NumPy: equal on every backend.
-    ratios = ops.convert_to_tensor(mask_ratios(num_steps, length, schedule))  # gamma((t+1)/K)
-    cooling = ops.convert_to_tensor(np.float32(1) - decoding_progress(num_steps))  # 1 - (t+1)/K
-    step_numbers = ops.reshape(ops.arange(num_steps, dtype="int32"), (-1, 1, 1))
+    # Constants of the program, from NumPy: equal on every backend. After the K steps, those of the revisions.
+    all_steps = num_steps + 2 * num_revisions
+    after = (0, all_steps - num_steps)
+    ratios = ops.convert_to_tensor(np.pad(mask_ratios(num_steps, length, schedule), after))  # gamma((t+1)/K)
+    cooling = ops.convert_to_tensor(np.pad(np.float32(1) - decoding_progress(num_steps), after))  # 1 - (t+1)/K
+    drafting = ops.convert_to_tensor(np.pad(np.ones(num_steps, "float32"), after))
+    step_numbers = ops.reshape(ops.arange(all_steps, dtype="int32"), (-1, 1, 1))
 
     if order is not None:
         score_of_order = ops.broadcast_to(ops.convert_to_tensor(-np.asarray(order, "float32"))[None], (batch, length))
@@ -138,6 +150,12 @@ def decode(
             return None  # the most likely token: nothing to draw
         return gumbel(hash_uniform(seed, step, shape, TOKEN_STREAM))
 
+    def to_revise(step):
+        """The half of the tokens that a step revises; the other half is for the step after it or was before it."""
+        past = step - num_steps
+        first = hash_uniform(seed, past // 2, (batch, length), REVISION_STREAM) < 0.5
+        return ops.logical_and(ops.equal(first, past % 2 == 0), may_change)
+
     def predict(ids, unknown):
         logits = ops.cast(predict_logits(ids), "float32")  # (B,N,V)
         if predict_unconditional is None:
@@ -152,7 +170,7 @@ def decode(
         logits = predict(inputs, unconditional)
         drawn = sample_tokens(
             filter_logits(logits, top_k, top_p, codebook_factors),
-            token_temperature,
+            token_temperature * ops.take(drafting, step) if num_revisions else token_temperature,
             tokens_noise(step, (batch, length, logits.shape[-1])),
             codebook_factors,
         )
@@ -169,6 +187,8 @@ def decode(
         limit = ops.sum(ops.cast(unknown, "int32"), axis=1) - 1
         count = num_to_mask(ops.take(ratios, step), num_changing, limit)
         still_unknown = ops.logical_and(lowest_scores(score, count), may_change)
+        if num_revisions:
+            still_unknown = ops.where(step + 1 < num_steps, still_unknown, to_revise(step + 1))
         if return_steps:
             now = step_numbers == step
             made = (inputs, ids, unknown, confidence)
@@ -178,7 +198,7 @@ def decode(
     ids = ops.where(may_change, 0, condition_ids)
     history = ()
     if return_steps:
-        steps = (num_steps, batch, length)
+        steps = (all_steps, batch, length)
         history = tuple(ops.zeros(steps, dtype) for dtype in ("int32", "int32", "bool", "float32"))
-    ids, _, history = ops.fori_loop(0, num_steps, one_step, (ids, may_change, history))
+    ids, _, history = ops.fori_loop(0, all_steps, one_step, (ids, may_change, history))
     return DecodingSteps(ids, *history) if return_steps else ids

@@ -23,8 +23,8 @@ _STEP = _int32(0x85EBCA6B)
 _STREAM = _int32(0xC2B2AE35)
 _MIX_1, _MIX_2 = _int32(0x7FEB352D), _int32(0x846CA68B)
 
-#: Streams of the hash: the two kinds of noise in decoding are independent.
-CONFIDENCE_STREAM, TOKEN_STREAM = 1, 2
+#: Streams of the hash: the kinds of noise in decoding are independent.
+CONFIDENCE_STREAM, TOKEN_STREAM, REVISION_STREAM = 1, 2, 3
 
 
 def _shift(x: Any, bits: int) -> Any:

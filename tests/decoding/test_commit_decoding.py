@@ -200,6 +200,42 @@ def test_an_oracle_gives_the_truth(inputs, mode, wrong_condition):
     np.testing.assert_array_equal(np.asarray(ids), truth)
 
 
+def like_the_rest(ids):
+    """A network that wants all tokens alike: those that it is given vote for 0 or 1."""
+    votes = ops.sum(ops.one_hot(ids, MASK_ID + 1)[..., :2], axis=1, keepdims=True)  # (B,1,2); masked ones do not vote
+    return ops.broadcast_to(votes, (*ids.shape, 2))
+
+
+def test_revisions_mend_what_was_drawn_at_once():
+    def found(num_revisions):
+        nothing = (np.zeros((8, 45), "int32"), np.ones((8, 45), bool))
+        return np.asarray(decode(like_the_rest, *nothing, mask_id=MASK_ID, num_steps=1, num_revisions=num_revisions))
+
+    assert (found(0).std(axis=1) > 0).all()
+    assert (found(2).std(axis=1) == 0).all()
+
+
+@pytest.mark.parametrize("mode", ["commit", "latent"])
+def test_a_revision_predicts_each_token_that_may_change_once(reference, inputs, mode):
+    options = {"condition_mode": mode, "return_steps": True}
+    plain = noisy(reference("decode"), *inputs, **options)
+    steps = noisy(reference("decode"), *inputs, num_revisions=2, **options)
+    np.testing.assert_array_equal(np.asarray(steps.predicted)[:6], np.asarray(plain.predicted))
+    unknown = np.asarray(steps.unknown)
+    assert unknown.shape == (10, 4, 45)
+    for first in (6, 8):
+        np.testing.assert_array_equal(unknown[first] ^ unknown[first + 1], unknown[0])
+    assert (unknown[6] != unknown[8]).any()
+    np.testing.assert_array_equal(np.asarray(steps.ids), np.asarray(steps.predicted)[-1])
+
+
+def test_revisions_of_a_split_batch_are_the_same(reference, inputs):
+    ids, ispad = inputs
+    whole = noisy(reference("decode"), ids, ispad, seed=11, num_revisions=1)
+    part = noisy(reference("decode"), ids[2:], ispad[2:], seed=clip_seeds(11, 2, first=2), num_revisions=1)
+    np.testing.assert_array_equal(np.asarray(whole)[2:], np.asarray(part))
+
+
 def test_guidance_pushes_away_from_the_unconditional(inputs):
     _, ispad = inputs
     conditional, blind = np.zeros((4, 45, 3), "float32"), np.zeros((4, 45, 3), "float32")
@@ -245,3 +281,5 @@ def test_unknown_names_raise(inputs):
         decode(predict, *inputs, mask_id=40, condition_mode="other")
     with pytest.raises(ValueError, match="at least 1 decoding step"):
         decode(predict, *inputs, mask_id=40, num_steps=0)
+    with pytest.raises(ValueError, match="at least 0, received -1"):
+        decode(predict, *inputs, mask_id=40, num_revisions=-1)

@@ -178,6 +178,12 @@ def test_a_decoder_that_does_not_fit_is_refused(causal, decoder, message):
         build(causal).generate("frame_prediction", video=CLIPS, decoder=decoder)
 
 
+@pytest.mark.parametrize(("causal", "num_revisions"), [(True, 1), (False, -1)])
+def test_revisions_that_cannot_be_made_are_refused(causal, num_revisions):
+    with pytest.raises(ValueError, match=f"received {num_revisions}"):
+        build(causal).generate("frame_prediction", video=CLIPS, num_revisions=num_revisions)
+
+
 def test_causal_and_autoregressive_belong_together():
     transformer = MaskedTransformer(64, 3, (2, 4, 4), 1, 32, 2, 64, causal=True)
     with pytest.raises(ValueError, match="belong together"):
