@@ -1,16 +1,21 @@
 """Parts of the trainings of the shipped models: optimizer, windows, a model without codes, and what is told of them."""
 
+import copy
 import json
 import pathlib
 from collections.abc import Iterable
 
+import h5py
 import keras
 import numpy as np
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.checks import to_float
-from magvit_keras.presets.shipped import SHIPPED
+from magvit_keras.magvit import Magvit
+from magvit_keras.presets.shipped import SHIPPED, shipped_weights
+from magvit_keras.presets.transformers import MAGVITS
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
+from magvit_keras.transformer.masked_transformer import MaskedTransformer
 
 CLIP = (16, 64, 64)
 EPOCH = 50  # batches
@@ -140,6 +145,38 @@ class Windows(keras.utils.PyDataset):
             if rng.random() < 0.5:
                 clip = np.flip(clip, axis)
         return clip.transpose(0, 2, 1, 3) if rng.random() < 0.5 else clip
+
+
+def grow(transformer: MaskedTransformer, smaller: MaskedTransformer) -> None:
+    """Gives a transformer the weights of one with fewer blocks; those that are new change nothing until they learn.
+
+    A new block adds zeros to what it is given and normalizes it. It was normalized before, so the gain and shift of
+    the smaller one's last norm move to the end.
+    """
+    pairs = [(transformer.embedding, smaller.embedding), (transformer.output_head, smaller.output_head)]
+    for new, old in [*pairs, *zip(transformer.blocks, smaller.blocks, strict=False)]:
+        new.set_weights(old.get_weights())
+    added = transformer.blocks[len(smaller.blocks) :]
+    for block in added:
+        for layer in (block.attention.out, block.mlp_out):
+            layer.set_weights([np.zeros(weight.shape, "float32") for weight in layer.weights])
+    if added:
+        last = transformer.blocks[len(smaller.blocks) - 1].mlp_norm
+        ones_and_zeros = added[-1].mlp_norm.get_weights()
+        added[-1].mlp_norm.set_weights(last.get_weights())
+        last.set_weights(ones_and_zeros)
+
+
+def shipped_transformer(name: str) -> MaskedTransformer:
+    """The transformer of the weights that are shipped, which may have fewer blocks than the preset is to have."""
+    path = shipped_weights(name)
+    with h5py.File(path) as file:
+        blocks = len(file["layers/masked_transformer/blocks"])
+    config = copy.deepcopy(MAGVITS[name]["config"])
+    config["transformer"]["config"]["num_layers"] = blocks
+    magvit = Magvit.from_config(config)
+    magvit.load_weights(path)
+    return magvit.transformer
 
 
 def curves(folder: pathlib.Path) -> dict[str, list[float]]:

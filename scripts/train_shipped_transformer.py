@@ -25,7 +25,7 @@ import time
 
 import keras
 import numpy as np
-from shipped_parts import CLIP, KernelMuon, curves, history, note_plan, note_start, plans
+from shipped_parts import CLIP, KernelMuon, curves, grow, history, note_plan, note_start, plans, shipped_transformer
 from shipped_scores import a_prediction, scores
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
@@ -50,7 +50,7 @@ SPINS = {"part": 1, "window": 5, "whole": 3}  # times as many clips of what spin
 SPIN = MOTIONS.index("spin")
 PART = 256  # tokens of a clip
 HARDEST = "class_conditional_generation"  # nothing is given
-OFTEN = {"part": 8.0, "window": 8.0, "whole": 24.0}  # how often it is drawn; 1 for each other task
+OFTEN = {"part": 8.0, "window": 8.0, "whole": 8.0}  # how often it is drawn; 1 for each other task
 
 
 class LearnsFromSome(Magvit):
@@ -207,7 +207,7 @@ def start(magvit: Magvit, options: argparse.Namespace) -> None:
     """Puts into a stage's model what it begins with."""
     if options.from_shipped:
         # Of the transformer alone: the shipped model's tokenizer may be an earlier one than that of the tokens.
-        magvit.transformer.set_weights(Magvit.from_preset(MODEL).transformer.get_weights())
+        grow(magvit.transformer, shipped_transformer(MODEL))
         note_start(options.run / options.stage, MODEL)
     elif done := stage_before(options):
         before = stage_model(done, options)

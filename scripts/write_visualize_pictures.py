@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/how_to/look.md, with the presets that come with the package.
+"""Makes the pictures of docs/how_to/look.md, and of generate.md that of revisions, with the presets of the package.
 
     python scripts/write_visualize_pictures.py
 
@@ -17,6 +17,7 @@ from magvit_keras.visualize.notebook import Animation, picture_bytes
 
 IMAGES = pathlib.Path(__file__).resolve().parent.parent / "docs" / "images"
 STEPS = 12
+CLASS = "class_conditional_generation"
 
 
 def main() -> None:
@@ -34,6 +35,11 @@ def main() -> None:
 
     made = magvit.generate("frame_prediction", video=clips[:1], num_steps=STEPS, seed=0, return_details=True)
     save_animation("look_decoding.webp", mk.show(visualize.decoding_animation(made, size, tokenizer), fps=2))
+
+    rounds = {f"num_revisions={n}": n for n in (0, 1, 3)}
+    revised = [magvit.generate(CLASS, label=["cross_orbit"], num_revisions=n, seed=2)[0] for n in rounds.values()]
+    visualize.save_png_strip(IMAGES / "generate_revisions.png", revised, 8, list(rounds))
+    report(IMAGES / "generate_revisions.png")
 
     query = busiest_token(clips[0], magvit.latent_shape)
     maps = {

@@ -61,6 +61,7 @@ MOTIONS = ("left_right", "up_down", "diagonal", "orbit", "spin", "pulse")
 #: The transformer of the shipped model. Without dropout a small model learns more in the same time.
 TINY_TRANSFORMER: dict[str, Any] = {
     **transformer_config("tiny", len(SHAPES) * len(MOTIONS)),
+    "num_layers": 8,
     "hidden_size": 192,
     "num_heads": 3,
     "mlp_dim": 768,
