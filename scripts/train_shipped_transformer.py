@@ -26,7 +26,7 @@ import time
 import keras
 import numpy as np
 from shipped_parts import CLIP, KernelMuon, curves, grow, history, note_plan, note_start, plans, shipped_transformer
-from shipped_scores import a_prediction, scores
+from shipped_scores import LOOK, MODEL, a_prediction, scores
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.commit.masking import MaskedTokens
@@ -40,7 +40,7 @@ from magvit_keras.optimizers import warmup_cosine
 from magvit_keras.presets.shipped import CHECKSUM_FILE, write_shipped
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 
-MODEL, TOKENIZER, LOOK = "magvit_tiny_moving_shapes", "3dvq_grid_shapes", "grid"
+TOKENIZER = "3dvq_grid_shapes"
 EPOCH = 100
 CHUNK = 36
 FEWEST = 80  # clips of a class in a pass: its scenes come again where there are fewer. An orbit has 16

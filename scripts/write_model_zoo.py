@@ -65,13 +65,15 @@ def scores(told: dict) -> list[str]:
         quality = [f"{found[name]:.2f}" if name in found else "" for name in ("psnr_db", "condition_psnr_db")]
         cells = [task.replace("_", " "), f"{found['accuracy']:.0%}", f"{found['shapes_fvd']:.1f}", *quality]
         lines.append(f"| {' | '.join(cells)} |")
-    for found in told.get("slower", []):
-        settings = ", ".join(f"{name}={value}" for name, value in found["settings"].items())
-        lines += [
-            "",
-            f"Class-conditional generation with `{settings}`: {found['accuracy']:.0%} are recognised as their class, "
-            f"shapes-FVD {found['shapes_fvd']:.1f}.",
-        ]
+    if "from_a_class" in told:
+        count, lines = told["from_a_class"]["clips"], [*lines, ""]
+        lines += [f"Class-conditional generation on {count} clips, with other seeds:", ""]
+        lines += ["| settings | recognised as its class | standard error | shapes-FVD |", "|---|---:|---:|---:|"]
+        for found in told["from_a_class"]["found"]:
+            settings = ", ".join(f"`{name}={value}`" for name, value in found["settings"].items()) or "as above"
+            share = found["accuracy"]
+            error = (share * (1 - share) / count) ** 0.5
+            lines.append(f"| {settings} | {share:.0%} | {error:.1%} | {found['shapes_fvd']:.1f} |")
     if "rivals" in told:
         lines += ["", "Frame prediction, the frames after the given ones:", "", "| | PSNR, dB | shapes-FVD |"]
         lines += ["|---|---:|---:|"]
