@@ -50,7 +50,7 @@ SPINS = {"part": 1, "window": 5, "whole": 3}  # times as many clips of what spin
 SPIN = MOTIONS.index("spin")
 PART = 256  # tokens of a clip
 HARDEST = "class_conditional_generation"  # nothing is given
-OFTEN = {"part": 8.0, "window": 8.0, "whole": 8.0}  # how often it is drawn; 1 for each other task
+OFTEN = 8.0  # how often it is drawn; 1 for each other task
 
 
 class LearnsFromSome(Magvit):
@@ -189,7 +189,7 @@ def stage_model(stage: str, options: argparse.Namespace) -> Magvit:
     """What is fitted in a stage, with its optimizer."""
     magvit = model_with_tokenizer({"part": LearnsFromPart, "window": LearnsFromWindow}.get(stage, Magvit))
     magvit.tokenizer.trainable = False
-    magvit.task_weights = [OFTEN[stage] if name == HARDEST else 1.0 for name in magvit.tasks]
+    magvit.task_weights = [OFTEN if name == HARDEST else 1.0 for name in magvit.tasks]
     schedule = warmup_cosine(options.learning_rate or STAGES[stage], options.steps, 100)
     magvit.compile(
         optimizer=KernelMuon(schedule, adam_lr_ratio=0.1, adam_beta_2=0.98, weight_decay=0.0, adam_weight_decay=0.0)
