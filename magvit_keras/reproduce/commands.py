@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from magvit_keras.reproduce import figure5, table4, table5, table6, table7
 from magvit_keras.reproduce.assemble import summarize, to_markdown, write_into_page, write_results
-from magvit_keras.reproduce.orderings import contradictions, judge_claims
+from magvit_keras.reproduce.orderings import backends_of, contradictions, judge_claims
 from magvit_keras.reproduce.plan import BUDGETS, Budget, Table
 from magvit_keras.reproduce.runner import read_cells, run_table
 from magvit_keras.reproduce.workshop import Workshop
@@ -116,7 +116,7 @@ def check(
         known = {int(path.stem.rpartition("seed")[2]) for path in found}
         cells = read_cells(table, committed_budget, sorted(known), folder)
         if cells:
-            committed[table.name] = judge_claims(table, cells)
+            committed[table.name] = cells
         else:
             say(f"{table.name}: nothing is committed in {folder}, not compared.")
     if not committed:
@@ -124,7 +124,9 @@ def check(
     workshop, wrong = Workshop(budget, out / "models", say), []
     for table in [table for table in tables if table.name in committed]:
         cells = run_table(table, budget, range(seeds), out / "cells" / table.name, workshop, say)
-        lines, bad = contradictions(table, committed[table.name], judge_claims(table, cells))
+        old = committed[table.name]
+        same_backend = backends_of(old) == backends_of(cells)
+        lines, bad = contradictions(table, judge_claims(table, old), judge_claims(table, cells), same_backend)
         for line in lines:
             say(f"{table.name}: {line}")
         wrong += [f"{table.name}: {line}" for line in bad]

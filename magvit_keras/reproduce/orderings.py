@@ -42,7 +42,14 @@ def judge_claims(table: Table, cells: Sequence[dict]) -> list[dict[str, Any]]:
     return [judge_claim(claim, table.column(claim.column).better, cells) for claim in table.claims]
 
 
-def contradictions(table: Table, committed: Sequence[dict], fresh: Sequence[dict]) -> tuple[list[str], list[str]]:
+def backends_of(cells: Iterable[dict]) -> set[str]:
+    """The backends that cells were measured on."""
+    return {cell["made"]["software"].rpartition(", ")[2].split()[0] for cell in cells}
+
+
+def contradictions(
+    table: Table, committed: Sequence[dict], fresh: Sequence[dict], same_backend: bool = True
+) -> tuple[list[str], list[str]]:
     """Compares the orderings of two runs, not their digits.
 
     An ordering is compared where the plan says that the short budget shows it, and where all seeds of both runs agree
@@ -52,6 +59,7 @@ def contradictions(table: Table, committed: Sequence[dict], fresh: Sequence[dict
         table: whose `claims` are compared.
         committed: `judge_claims` of the committed cells.
         fresh: `judge_claims` of the rerun.
+        same_backend: whether both were measured on one; else orderings of times are not compared.
 
     Returns:
         A line for each ordering, and the lines of those that contradict each other.
@@ -61,6 +69,8 @@ def contradictions(table: Table, committed: Sequence[dict], fresh: Sequence[dict
         line = f"{describe(table, claim)}: committed {_seeds(old)}, now {_seeds(new)}"
         if not claim.checked:
             line += ": not compared, the short budget does not show it"
+        elif claim.timed and not same_backend:
+            line += ": not compared, times of different backends"
         elif {old["verdict"], new["verdict"]} == {YES, NO}:
             line += ": CONTRADICTS"
             wrong.append(line)

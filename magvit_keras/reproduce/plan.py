@@ -130,12 +130,15 @@ class Claim:
         better: name of the row that is better in the paper.
         worse: name of the other row.
         checked: whether `--check` compares it; others the short budget does not show.
+        timed: whether it orders times, which another backend can turn around: then `--check` compares it only with
+            times that were taken on the same one.
     """
 
     column: str
     better: str
     worse: str
     checked: bool = False
+    timed: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -75,8 +75,8 @@ TABLE = Table(
         Claim("fvd_tokens", "commit", "autoregressive"),
         Claim("fvd_tokens", "commit", "maskgit_3d", checked=True),
         Claim("steps", "commit", "autoregressive", checked=True),
-        Claim("processor", "commit", "autoregressive", checked=True),
-        Claim("processor", "commit", "maskgit_2d", checked=True),
+        Claim("processor", "commit", "autoregressive", checked=True, timed=True),
+        Claim("processor", "commit", "maskgit_2d", checked=True, timed=True),
     ),
     measure=measure,
 )

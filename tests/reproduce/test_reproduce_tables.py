@@ -207,6 +207,22 @@ def test_only_opposite_orderings_contradict():
 
 
 @pytest.mark.once
+def test_times_of_different_backends_are_not_compared():
+    table, _ = made_table(SCORES, (Claim("fvd", "new", "old", checked=True, timed=True),))
+    same = orderings.judge_claims(table, cells_of(SCORES))
+    turned = orderings.judge_claims(table, cells_of({("old", 0): 1.0, ("new", 0): 2.0}))
+    assert len(orderings.contradictions(table, same, turned)[1]) == 1
+    lines, wrong = orderings.contradictions(table, same, turned, same_backend=False)
+    assert wrong == [] and lines[0].endswith("times of different backends")
+
+
+@pytest.mark.once
+def test_the_backend_of_a_cell_is_read_from_how_it_was_made():
+    cell = {"made": runner.about_this_run()}
+    assert orderings.backends_of([cell, cell]) == {keras.config.backend()}
+
+
+@pytest.mark.once
 def test_check_compares_a_rerun_with_committed_cells(tmp_path):
     committed, _ = made_table(SCORES)
     runner.run_table(committed, TINY, range(2), tmp_path / "cells" / "table7", None)
