@@ -35,20 +35,26 @@ def table(told: dict) -> str:
         ("Trained", f"{told['date']}, {told['hardware']}, seed {told['seed']}; shipped in float16"),
         *([("Plan", told["plan"])] if "plan" in told else []),
         ("Commands", "; ".join(f"`{command}`" for command in told["commands"].values())),
-        *([("Before", before(told["earlier"]))] if "earlier" in told else []),
         ("Licence", told["licence"]),
     ]
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
+    if "earlier" in told:
+        lines += [
+            "",
+            "Earlier trainings, the last one first; `--from-shipped` started from the weights of the one below it:",
+            "",
+        ]
+        lines += before(told["earlier"])
     return "\n".join(lines + (["", *scores(told)] if "tasks" in told else []))
 
 
-def before(earlier: dict) -> str:
+def before(earlier: dict) -> list[str]:
     """How the weights were made that the training started from, and those before them."""
     steps = ", ".join(f"{name} {count}" for name, count in earlier["steps"].items())
-    commands = "; ".join(f"`{command}`" for command in earlier["commands"].values())
     plan = f" ({earlier['plan']})" if "plan" in earlier else ""
-    said = f"{earlier['date']}, {earlier['data']}: {steps}{plan}. {commands}"
-    return f"{said}. Before that: {before(earlier['earlier'])}" if "earlier" in earlier else said
+    lines = [f"- {earlier['date']}, {earlier['data']}: {steps}{plan}."]
+    lines += [f"    - `{command}`" for command in earlier["commands"].values()]
+    return [*lines, *before(earlier["earlier"])] if "earlier" in earlier else lines
 
 
 def scores(told: dict) -> list[str]:
@@ -75,7 +81,13 @@ def scores(told: dict) -> list[str]:
             error = (share * (1 - share) / count) ** 0.5
             lines.append(f"| {settings} | {share:.0%} | {error:.1%} | {found['shapes_fvd']:.1f} |")
     if "rivals" in told:
-        lines += ["", "Frame prediction, the frames after the given ones:", "", "| | PSNR, dB | shapes-FVD |"]
+        lines += [
+            "",
+            "Frame prediction on the same clips. PSNR is of the frames after the given ones; shapes-FVD is of whole "
+            "clips with the true given frames put back, and so lower than above:",
+            "",
+            "| | PSNR, dB | shapes-FVD |",
+        ]
         lines += ["|---|---:|---:|"]
         lines += [f"| {name} | {r['psnr_db']:.2f} | {r['shapes_fvd']:.1f} |" for name, r in told["rivals"].items()]
     return lines

@@ -41,8 +41,8 @@ clips = magvit.generate("class_conditional_generation", label=names, num_steps=s
 mk.show(clips, labels=names, columns=4)
 
 # %% [markdown]
-# `clips` is an array (4, 16, 64, 64, 3) of floats in [0, 1]. The same seed gives the same clips on every backend;
-# another one gives others.
+# `clips` is an array (4, 16, 64, 64, 3) of floats in [0, 1]. The same seed gives the same clips on every backend,
+# but where two scores tie within rounding; another one gives others.
 #
 # ## Continue, complete, extend a clip
 #
