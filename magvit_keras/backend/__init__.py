@@ -19,6 +19,7 @@ exact_matmul(a, b)                         a float32 product in full precision, 
 full_precision()                           a context in which networks run in full float32, without TF32 or bfloat16
 is_traced(x)                               True while a graph is being built
 name()                                     "jax", "tensorflow" or "torch"
+random_state(), set_random_state(state)    of the backend's own generators, as plain text; empty where it has none
 rematerialize(fn, layers, *arrays)         fn, whose activations are computed again for the gradients, not kept
 SECOND_ORDER_COMPILES                      whether the compiler takes gradients of gradients
 replica_mean(x), replica_sum(x)            over the devices that share a batch, the same on each
@@ -65,7 +66,9 @@ is_traced = _chosen.is_traced
 name = keras.config.backend
 normalized_convolution = _chosen.normalized_convolution
 pad = _chosen.pad
+random_state = _chosen.random_state
 run_compiled = _chosen.run_compiled
+set_random_state = _chosen.set_random_state
 value_and_gradients = _chosen.value_and_gradients
 
 __all__ = [
@@ -91,10 +94,12 @@ __all__ = [
     "neutral_config",
     "normalized_convolution",
     "pad",
+    "random_state",
     "rematerialize",
     "replica_mean",
     "replica_sum",
     "run_compiled",
+    "set_random_state",
     "uniform",
     "value_and_gradients",
 ]

@@ -80,3 +80,12 @@ def _pad_axis(x: Any, axis: int, before: int, after: int, mode: str) -> Any:
 
 def _cell(x: Any, axis: int, index: int) -> Any:
     return x[(slice(None),) * axis + (slice(index, index + 1),)]
+
+
+def random_state() -> list[str]:
+    """Of generators beside Keras' own, which are part of the models: there are none."""
+    return []
+
+
+def set_random_state(state: list[str]) -> None:
+    """Nothing has such a state."""

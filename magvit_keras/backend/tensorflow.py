@@ -26,6 +26,8 @@ downsample = plain.downsample
 normalized_convolution = plain.normalized_convolution
 group_norm = plain.group_norm
 pad = plain.pad
+random_state = plain.random_state
+set_random_state = plain.set_random_state
 
 
 def is_traced(x: Any) -> bool:

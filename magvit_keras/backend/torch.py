@@ -188,6 +188,21 @@ def apply_gradients(
             optimizer.apply(gradients, variables)
 
 
+def random_state() -> list[str]:
+    """Of PyTorch's own generators, from which Keras' dropout draws: of the CPU, then of each GPU; in hexadecimal."""
+    states = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ())]
+    return [bytes(state.tolist()).hex() for state in states]
+
+
+def set_random_state(state: list[str]) -> None:
+    """What `random_state` gave; of GPUs where there are as many as then."""
+    states = [torch.tensor(list(bytes.fromhex(text)), dtype=torch.uint8) for text in state]
+    if states:
+        torch.set_rng_state(states[0])
+    if len(states) > 1 and len(states) == 1 + torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states[1:])
+
+
 def forget_compiled() -> None:
     """Nothing to forget: PyTorch runs eagerly."""
 

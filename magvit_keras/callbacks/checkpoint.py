@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import secrets
 from typing import Any
 
@@ -11,6 +12,7 @@ import keras
 from magvit_keras import backend, distribution
 
 STATE_FILE = "state.json"
+_OWN_WEIGHTS = re.compile(r"(partial-)?epoch-\d{6,}\.weights\.h5")
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -20,7 +22,7 @@ class Checkpoint(keras.callbacks.Callback):
     that is killed in between leaves the last checkpoint as it was.
 
     Args:
-        folder: where the checkpoint lives; made if missing.
+        folder: where the checkpoint lives; made if missing. What others keep there stays.
         data: a loader whose `epoch` is set when the training goes on, so that it sees the same order of clips.
 
     Example:
@@ -37,7 +39,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.history: dict[str, list[float]] = {}
 
     def read(self) -> dict[str, Any]:
-        """The saved state: "epoch" (epochs done), "weights" (a file name) and "history"; empty if there is none."""
+        """The saved state: "epoch" (epochs done), "weights" (a file name), "history" and "random_state"; or nothing."""
         try:
             return json.loads((self.folder / STATE_FILE).read_text())
         except FileNotFoundError:
@@ -54,6 +56,8 @@ class Checkpoint(keras.callbacks.Callback):
         model.load_weights(self.folder / state["weights"])
         self.history = state["history"]
         self._tell_data(state["epoch"])
+        if distribution.current().count == 1:  # of several processes each draws its own dropout
+            backend.set_random_state(state.get("random_state", []))
         return state["epoch"]
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -73,9 +77,10 @@ class Checkpoint(keras.callbacks.Callback):
         self.model.save_weights(partial, overwrite=True)
         os.replace(partial, self.folder / weights)
         state = {"epoch": epoch + 1, "weights": weights, "history": self.history}
+        state["random_state"] = backend.random_state()
         write_text(self.folder / STATE_FILE, json.dumps(state, indent=1))
-        for old in self.folder.glob("*.weights.h5"):
-            if old.name != weights:
+        for old in self.folder.iterdir():
+            if _OWN_WEIGHTS.fullmatch(old.name) and old.name != weights:
                 old.unlink()
 
     def _tell_data(self, epoch: int) -> None:

@@ -20,12 +20,13 @@ class Noisy(backend.SteppedModel):
         super().__init__()
         self.dense = keras.layers.Dense(3)
         self.dense.build((None, 3))
+        self.dropout = keras.layers.Dropout(0.5)
         self.seed_generator = keras.random.SeedGenerator(3)
         self.built = True
 
     def losses_and_logs(self, data, training):
         noise = keras.random.normal((2, 3), seed=self.seed_generator)
-        loss = ops.mean(ops.square(self.dense(data + noise) - data))
+        loss = ops.mean(ops.square(self.dense(self.dropout(data + noise, training=training)) - data))
         return loss, {"loss": loss}
 
 
@@ -74,6 +75,18 @@ def test_a_half_written_checkpoint_is_not_read(tmp_path):
 def test_only_the_last_checkpoint_is_kept(tmp_path):
     fit(model(), Checkpoint(tmp_path), epochs=2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch-000002.weights.h5", "state.json"]
+
+
+def test_weights_of_others_stay(tmp_path):
+    (tmp_path / "best.weights.h5").write_bytes(b"weights that another callback saved")
+    fit(model(), Checkpoint(tmp_path), epochs=1)
+    assert (tmp_path / "best.weights.h5").exists()
+
+
+def test_half_written_weights_of_an_earlier_start_are_removed(tmp_path):
+    (tmp_path / "partial-epoch-000007.weights.h5").write_bytes(b"half")
+    fit(model(), Checkpoint(tmp_path), epochs=1)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch-000001.weights.h5", "state.json"]
 
 
 def test_state_is_plain_json(tmp_path):
