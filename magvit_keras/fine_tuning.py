@@ -13,7 +13,7 @@ from magvit_keras.transformer.masked_transformer import MaskedTransformer
 def train_further(
     learned: Magvit, source: Source, tasks: Sequence[str] = (), class_dropout: float = 0.0, remat: str = "none"
 ) -> Magvit:
-    """A new model with the weights of `learned`, for the clips and classes of `source`.
+    """A new model with the weights of `learned`, for the clips and classes of `source`; it is trained as that one was.
 
     Args:
         learned: a trained model; it is not changed.
@@ -38,12 +38,17 @@ def train_further(
     transformer = with_other_classes(
         learned.transformer, source.num_classes, source.class_names, learned.class_names, remat
     )
+    chosen = [learned.tasks.get(name, name) for name in tasks or learned.tasks]
     return Magvit(
         tokenizer,
         transformer,
-        [learned.tasks.get(name, name) for name in tasks or learned.tasks],
+        chosen,
+        task_weights=learned.task_weights if chosen == list(learned.tasks.values()) else None,
         schedule=learned.schedule,
+        label_smoothing=learned.label_smoothing,
         class_dropout=class_dropout,
+        condition_mode=learned.condition_mode,
+        loss_parts=learned.loss_parts,
         prompts=learned.prompts,
         class_names=source.class_names,
     )

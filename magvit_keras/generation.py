@@ -79,8 +79,9 @@ def generate(
         label: (B,) classes, or one for all, as numbers or as names of `magvit.class_names`; needed by the tasks with a
             class.
         num_clips: how many clips to make where neither `video` nor a list of labels says it.
-        condition_mask: (T, H, W) or (B, T, H, W), 1 where a pixel is given: a region that the user drew.
-        num_condition_frames: given frames, for tasks that give whole frames.
+        condition_mask: (T, H, W) or (B, T, H, W), 1 where a pixel is given: a region that the user drew. The
+            transformer sees tokens all of whose pixels are given.
+        num_condition_frames: given frames, for tasks that give whole frames; not with `condition_mask`.
         decoder: one of `DECODERS`; by default the one that the model was trained for.
         num_steps: decoding steps K; autoregressive decoding takes as many as there are tokens, whatever this says.
         num_revisions: rounds after these steps that predict the tokens again, half of them from the other half and the
@@ -116,9 +117,9 @@ def generate(
             f"received {num_revisions} for {decoder!r}."
         )
     task, plan = task_and_plan(magvit, task, condition_mask, num_condition_frames)
-    reads_pixels = not np.all(plan.ispad)
+    reads_pixels = bool(np.any(plan.is_condition))
     size = number_of_clips(video, label, num_clips, condition_mask)
-    clips = given_clips(magvit, task, video, size) if reads_pixels else None
+    clips = given_clips(magvit, task, video, condition_mask is not None) if reads_pixels else None
     classes = class_rows(magvit, task, label, size)
     check_guidance(magvit, task, guidance_scale)
     vocabulary = magvit.vocabulary

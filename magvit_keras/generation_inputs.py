@@ -16,6 +16,10 @@ def task_and_plan(
 ) -> tuple[Task, ConditionPlan]:
     """The task that is meant, and what it gives: of the task's kind, or the region that the user drew."""
     if condition_mask is not None:
+        if num_condition_frames is not None:
+            raise ValueError(
+                f"num_condition_frames={num_condition_frames} and condition_mask both say what is given; give one."
+            )
         mask = np.asarray(condition_mask)
         if mask.shape[-3:] != magvit.video_shape:
             raise ValueError(f"condition_mask must end in (T, H, W) {magvit.video_shape}; received {mask.shape}.")
@@ -23,7 +27,16 @@ def task_and_plan(
             # The prompt of a trained task of the same kind; one that was never trained would say nothing.
             kinds = ("central_inpainting", "dynamic_inpainting", *magvit.tasks)
             task = next(name for name in kinds if name in magvit.tasks)
-        return get_task(magvit.tasks.get(task, task)), drawn_region_plan(mask, magvit.latent_shape)
+        plan = drawn_region_plan(mask, magvit.latent_shape)
+        given, known = plan.is_condition.any((-3, -2, -1)), ~plan.ispad.all((-3, -2, -1))
+        if np.any(given & ~known):
+            cell = "x".join(str(a // b) for a, b in zip(magvit.video_shape, magvit.latent_shape, strict=True))
+            warnings.warn(
+                f"condition_mask gives pixels, but no whole token ({cell} pixels) of a clip: the transformer sees "
+                "nothing of them, and only keep_condition=True puts them into the result.",
+                stacklevel=4,
+            )
+        return get_task(magvit.tasks.get(task, task)), plan
     if task is None:
         if len(magvit.tasks) > 1:
             raise ValueError(f"Say which task: one of {', '.join(magvit.tasks)}.")
@@ -51,8 +64,11 @@ def number_of_clips(video: Any, label: Any, num_clips: int | None, condition_mas
     return next(iter(sizes.values()), 1)
 
 
-def given_clips(magvit: Any, task: Task, video: Any, size: int) -> np.ndarray:
-    """The clips as floats of the model's shape; frames that the task does not read may be missing at the end."""
+def given_clips(magvit: Any, task: Task, video: Any, drawn: bool) -> np.ndarray:
+    """The clips as floats of the model's shape.
+
+    Frames that the task does not read may be missing at the end, but not where the user has drawn the region.
+    """
     if video is None:
         raise ValueError(f"The task {task.name!r} continues a clip: give video=(B, T, H, W, 3).")
     shape = tuple(np.shape(video))
@@ -60,7 +76,8 @@ def given_clips(magvit: Any, task: Task, video: Any, size: int) -> np.ndarray:
         raise ValueError(f"video must be (batch, time, height, width, 3); received the shape {shape}.")
     check_range(video)
     frames, *space = magvit.video_shape
-    reads = task.num_condition_frames if task.num_condition_frames and not task.num_final_frames else frames
+    prefix_only = task.num_condition_frames and not task.num_final_frames and not drawn
+    reads = task.num_condition_frames if prefix_only else frames
     if list(shape[2:4]) != space or not reads <= shape[1] <= frames:
         needed = f"{frames}" if reads == frames else f"{reads} to {frames}"
         raise ValueError(
@@ -92,7 +109,8 @@ def _class_numbers(label: Any, names: list[str] | None) -> Any:
             known = f"one of {', '.join(names)}, or its number" if names else "a number: this model names no classes"
             raise ValueError(f"label must be {known}; received {label!r}.")
         return names.index(label)
-    if isinstance(label, list | tuple) or (isinstance(label, np.ndarray) and label.dtype.kind == "U"):
+    kind = getattr(getattr(label, "dtype", None), "kind", None)  # of NumPy's arrays, and of pandas' columns
+    if isinstance(label, list | tuple) or (kind in ("U", "O") and np.ndim(label)):
         return [_class_numbers(entry, names) for entry in label]
     return label
 

@@ -32,7 +32,8 @@ def continue_video(
         num_condition_frames: how many of the last frames each round is given; by default as the task says.
         seed: an int; each round draws differently.
         verbose: 1 shows a progress bar.
-        **options: of `generation.generate`: label, num_steps, temperature, ...
+        **options: of `generation.generate`: label, num_steps, temperature, ...; but no `condition_mask` and no
+            `return_details`.
 
     Returns:
         (B, num_frames, H, W, 3) float32 in [0, 1]; the given frames come first, unchanged.
@@ -44,11 +45,16 @@ def continue_video(
         MAGVIT (arXiv 2212.05199), appendix, on long videos.
     """
     check_positive(num_frames=num_frames)
+    _check_options(options)
     task = _prediction_task(magvit, task)
     if num_condition_frames is not None:
         task = task.with_frames(num_condition_frames)
     given, length = task.num_condition_frames, magvit.video_shape[0]
     clip = _pixels(video)
+    if given >= length:
+        raise ValueError(
+            f"The task {task.name!r} is given {given} frames and the model makes clips of {length}: none would be new."
+        )
     if not given <= clip.shape[1]:
         raise ValueError(f"The task {task.name!r} is given {given} frames; received clips of {clip.shape[1]}.")
     rounds = max(0, -(-(num_frames - clip.shape[1]) // (length - given)))
@@ -79,7 +85,8 @@ def outpaint(
         width: of the result, at least w.
         seed: an int; each round draws differently.
         verbose: 1 shows a progress bar.
-        **options: of `generation.generate`: num_steps, temperature, ...
+        **options: of `generation.generate`: num_steps, temperature, ...; but no `condition_mask` and no
+            `return_details`.
 
     Returns:
         (B, T, H, width, 3) float32 in [0, 1]; the given columns stand in the middle, unchanged.
@@ -90,6 +97,7 @@ def outpaint(
     Reference:
         MAGVIT (arXiv 2212.05199), appendix, on outpainting to wide frames.
     """
+    _check_options(options)
     canvas = _pixels(video)
     frames, height, model_width = magvit.video_shape
     columns = np.flatnonzero(region_mask("vertical", magvit.video_shape)[0, 0])
@@ -125,6 +133,16 @@ def _prediction_task(magvit: Any, name: str | None) -> Any:
         f"Continuing a clip needs a task that gives its first frames; received {name!r}, and this model was "
         f"trained for {', '.join(magvit.tasks)}."
     )
+
+
+def _check_options(options: dict) -> None:
+    refused = [
+        name
+        for name in ("condition_mask", "return_details")
+        if options.get(name) is not None and options[name] is not False
+    ]
+    if refused:
+        raise ValueError(f"{' and '.join(refused)} cannot be given here, where a clip is made in several rounds.")
 
 
 def _pixels(video: Any) -> np.ndarray:

@@ -214,9 +214,7 @@ class Magvit(PresetMixin, backend.SteppedModel):
         for i, part in enumerate(_PARTS):
             logs[f"{part}_loss"] = (loss.part_sums[i], loss.part_counts[i])
             logs[f"{part}_accuracy"] = (loss.part_correct[i], loss.part_counts[i])
-        if len(self.tasks) > 1:
-            logs |= self._logs_of_tasks(loss, task)
-        return loss.loss, logs
+        return loss.loss, logs | (self._logs_of_tasks(loss, task) if len(self.tasks) > 1 else {})
 
     def full_prefix(self, prefix: Any, condition_ids: Any, ispad: Any) -> Any:
         """What comes before the clip: prompt, class, and for "prefix condition" (Table 5) the condition's tokens."""
@@ -295,6 +293,10 @@ class Magvit(PresetMixin, backend.SteppedModel):
     def outpaint(self, video: Any, width: int, **options: Any) -> np.ndarray:
         """Clips wider than the model's, by repeated outpainting; see `magvit_keras.longer.outpaint`."""
         return longer.outpaint(self, video, width, **options)
+
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Gives the transformer 8-bit weights, see `MaskedTransformer.quantize`; the tokenizer stays as it is."""
+        self.transformer.quantize(*args, **kwargs)
 
     def check_batch(self, batch: Any) -> None:
         """The first batch must hold clips of `video_shape`, or tokens of `latent_shape`, and the labels needed."""

@@ -79,6 +79,14 @@ def test_tasks_keep_their_frames_and_the_tokenizer_its_weights():
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_it_is_trained_as_the_learned_model_was():
+    told = {"condition_mode": "latent", "loss_parts": ("mask",), "task_weights": [3.0, 1.0], "label_smoothing": 0.1}
+    learned = learned_model()
+    learned = mk.Magvit(learned.tokenizer, learned.transformer, learned.tasks.values(), **told)
+    made = train_further(learned, MovingShapes(4, *SHAPE[:1], SHAPE[1:], shapes=["star"]))
+    assert {name: getattr(made, name) for name in told} == told
+
+
 def test_clips_of_another_size_are_refused():
     with pytest.raises(ValueError, match="4x8x8; the training asks for 8x8x8"):
         train_further(learned_model(), MovingShapes(4, 8, (8, 8)))

@@ -157,6 +157,14 @@ def test_drawn_region(magvit):
     assert not made.ispad[..., :2].any() and made.ispad[..., 2:].all()
 
 
+def test_pixels_of_a_region_without_a_whole_token_are_kept_with_a_warning(magvit):
+    mask = np.zeros((4, 8, 8))
+    mask[::2] = 1  # every other frame, of tokens of two frames
+    with pytest.warns(UserWarning, match=r"no whole token \(2x2x2 pixels\)"):
+        made = magvit.generate(video=CLIPS[:1], condition_mask=mask, num_steps=2, keep_condition=True)
+    np.testing.assert_array_equal(made[:, ::2], CLIPS[:1, ::2])
+
+
 def test_generate_from_uint8_equals_floats(magvit):
     clip = (CLIPS[:1] * 255).astype("uint8")
     from_uint8 = magvit.generate("frame_prediction", video=clip, num_steps=2)
@@ -223,6 +231,12 @@ def test_builtin_preset_has_the_papers_shapes():
         ({"task": "class_conditional_generation", "label": 0, "num_steps": 0}, "at least 1; received 0"),
         ({"task": "frame_prediction", "video": CLIPS, "guidance_scale": 1.0}, "needs a task with a class"),
         ({"video": CLIPS, "condition_mask": np.ones((4, 8, 9))}, r"received \(4, 8, 9\)"),
+        ({"video": CLIPS, "condition_mask": np.ones((4, 8, 8)), "num_condition_frames": 1}, "both say what is given"),
+        (
+            {"task": "frame_prediction", "video": CLIPS[:, :1], "condition_mask": np.ones((4, 8, 8))},
+            "needs 4 frames of 8x8; received 1",
+        ),
+        ({"task": "class_conditional_generation", "label": np.array([3.0])}, r"in \[0, 3\)"),
         ({}, "Say which task"),
     ],
 )
@@ -245,16 +259,40 @@ def test_a_class_may_be_named(magvit, tmp_path):
         magvit.class_names = None
 
 
+def test_names_may_come_from_a_table():
+    named = build(class_names=["waves", "clouds", "rain"])
+    call = {"task": "class_conditional_generation", "num_steps": 1}
+    column = np.array(["rain", "waves"], dtype=object)
+    np.testing.assert_array_equal(named.generate(label=column, **call), named.generate(label=[2, 0], **call))
+
+
 @pytest.mark.parametrize("names", [["a", "a"], ["a", "b", "c", "d"], [1, 2]])
 def test_names_must_fit_the_classes(names):
     with pytest.raises(ValueError, match="class_names must be at most 3 different texts"):
         build(class_names=names)
 
 
+def test_a_quantized_model_is_saved_and_loaded(tmp_path):
+    magvit = build()
+    magvit.quantize("int8")
+    magvit.save_to_preset(tmp_path / "int8")
+    call = {"task": "class_conditional_generation", "label": [1], "num_steps": 2}
+    loaded = Magvit.from_preset(tmp_path / "int8")
+    assert loaded.transformer.quantized == "int8"
+    np.testing.assert_allclose(loaded.generate(**call), magvit.generate(**call), atol=1e-5)
+
+
+@pytest.mark.parametrize("given", [{"loss": "mse"}, {"metrics": ["mse"]}])
+def test_losses_and_metrics_that_would_not_be_computed_are_refused(given):
+    with pytest.raises(ValueError, match=f"compile received {next(iter(given))} as well"):
+        build().compile(optimizer="adam", **given)
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         ({"video": CLIPS}, "need labels"),
+        ({"video": CLIPS, "label": np.array([0.0, 1.0, 2.0, 3.0])}, r"Expected labels in \[0, 3\)"),
         ({"video": CLIPS, "label": np.array([0, 1, 2, 3])}, r"Expected labels in \[0, 3\)"),
         (
             {"video": CLIPS[:, :2], "label": LABELS},

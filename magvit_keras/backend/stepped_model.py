@@ -36,6 +36,29 @@ class SteppedModel(StepMixin, keras.Model):
         self.log_names = tuple(names)
         self._trackers = {name: keras.metrics.Mean(name=name) for name in self.log_names}
 
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **options: Any,
+    ) -> None:
+        """`keras.Model.compile`, of which the optimizer and the way to run are the caller's to choose.
+
+        Raises:
+            ValueError: a loss or a metric is given, which would never be computed.
+        """
+        given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
+        refused = [name for name, value in given.items() if value is not None]
+        if refused:
+            raise ValueError(
+                f"{type(self).__name__} computes its own losses and logs ({', '.join(self.log_names)}); compile "
+                f"received {', '.join(refused)} as well. Measure what the model makes with magvit_keras.metrics."
+            )
+        super().compile(optimizer, **options)
+
     def losses_and_logs(self, data: Any, training: bool) -> tuple[Any, dict[str, Any]]:
         """Returns the scalar to minimise and a dict with one value, or (sum, count) pair, for each log name."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its losses are.")
@@ -105,6 +128,12 @@ class SteppedModel(StepMixin, keras.Model):
         config = neutral_config(super().get_compile_config())
         # What "auto" became here need not be possible where the file is loaded.
         return {**config, "jit_compile": "auto"} if "jit_compile" in config else config
+
+    def compile_from_config(self, config: dict) -> None:
+        """Compiles as before it was saved; Keras does so only for models whose `compile` is its own."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
 
     def check_batch(self, batch: Any) -> None:
         """Raises ValueError where a batch does not fit the model; called with the first one."""

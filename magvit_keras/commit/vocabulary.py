@@ -128,7 +128,7 @@ class Vocabulary:
             cannot raise; those out of range become "no class".
 
         Raises:
-            ValueError: a label is out of range.
+            ValueError: a label is out of range, or no whole number.
 
         Example:
             >>> from magvit_keras.commit.vocabulary import Vocabulary
@@ -186,9 +186,13 @@ class Vocabulary:
 
 
 def _concrete(labels: Any) -> np.ndarray | None:
-    """The values as a NumPy array, or None inside a compiled program, where there are none yet."""
+    """The values as whole numbers in a NumPy array, or None inside a compiled program, where there are none yet."""
     try:
         values = np.asarray(labels)
     except (TypeError, NotImplementedError, RuntimeError, ValueError):
         return None
+    if values.dtype.kind == "f":  # as tables and text files hold them
+        if not np.array_equal(values, np.round(values)):
+            raise ValueError(f"Expected labels that are whole numbers; received {values.flat[0]} and the like.")
+        return values.astype("int64")
     return values if values.dtype.kind in "iub" else None

@@ -50,6 +50,15 @@ def test_unknown_task_lists_the_known_ones():
         Vocabulary(8, 2).prompt_id("colorization")
 
 
+def test_labels_may_be_whole_floats():
+    assert np.asarray(Vocabulary(8, 3).class_ids(np.array([0.0, 2.0]))).tolist() == [8, 10]
+
+
+def test_labels_between_two_classes_are_refused():
+    with pytest.raises(ValueError, match=r"whole numbers; received 0\.5"):
+        Vocabulary(8, 3).class_ids(np.array([0.5, 1.0]))
+
+
 def test_class_ids_come_after_the_codes():
     ids = np.asarray(Vocabulary(8, 3).class_ids(np.array([0, 2, -1])))
     assert ids.tolist() == [8, 10, 11]
