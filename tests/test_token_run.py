@@ -1,5 +1,7 @@
 """Data sets turned into tokens, by `write_tokens` and by the command."""
 
+import json
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -7,8 +9,8 @@ from typer.testing import CliRunner
 import magvit_keras as mk
 from magvit_keras.checks import check_video
 from magvit_keras.cli import app
-from magvit_keras.data import MovingShapes, TokenBatches, read_shards
-from magvit_keras.token_run import fingerprint, write_tokens
+from magvit_keras.data import MovingShapes, Subset, TokenBatches, WebVideos, open_source, read_shards, write_sample
+from magvit_keras.token_run import describe_source, fingerprint, write_tokens
 
 # The encoder is tested on every backend; here is what becomes of its tokens.
 pytestmark = pytest.mark.once
@@ -146,6 +148,73 @@ def test_tokens_of_something_else_are_not_mixed_in(written, source, videos, toke
     ):
         strided = mk.data.VideoFolder(videos, num_frames=4, size=(8, 8), frame_stride=2)
         write_tokens(strided, tokenizer, TASKS, written.folder, passes=2, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("bair", {}, {"camera": "image_main"}),
+        ("bair", {"split": "train", "training": False}, {"split": "test"}),
+        ("nuscenes", {"video_frames": 32}, {"video_frames": None}),
+        ("tfds", {}, {"label": None}),
+        ("ucf101_tfds", {"fold": 1}, {"fold": 2}),
+    ],
+)
+def test_clips_of_the_same_names_are_told_apart_by_the_settings_of_their_reader(name, one, other, tmp_path):
+    folder = write_sample(name, tmp_path, 2)
+    first, second, again = (describe_source(open_source(name, folder, **options)) for options in (one, other, one))
+    assert first == again != second and first["names"] == second["names"]
+
+
+@pytest.mark.parametrize("changes", [{"look": "plain"}, {"texture": 0.5}, {"occlusion": 0.0}])
+def test_other_moving_shapes_are_described_otherwise(changes):
+    assert describe_source(MovingShapes(4)) != describe_source(MovingShapes(4, **changes))
+
+
+def test_the_decoder_is_part_of_the_description(source):
+    assert describe_source(source)["decoder"] == "pyav"
+
+
+def test_a_description_survives_json(source):
+    described = describe_source(source.take(3))
+    assert described == json.loads(json.dumps(described)) | {"size": (8, 8)}
+
+
+def test_what_is_no_plain_data_is_left_out_of_the_description(source):
+    held = MovingShapes(2)
+    held.video = np.zeros((2, 4, 8, 8, 3), "uint8")
+    assert describe_source(held) == describe_source(MovingShapes(2))
+
+
+def test_of_a_part_of_the_clips_their_own_labels_are_described(videos):
+    several = mk.data.VideoFolder(videos, num_frames=4, size=8).for_evaluation(windows=2)
+    parts = [describe_source(Subset(Subset(several, [9, 0, 1, 8]), [0, i]))["labels"] for i in (1, 2, 3)]
+    assert parts[0] == parts[1] != parts[2]
+
+
+def test_tokens_under_other_labels_are_refused(videos, tokenizer, tmp_path):
+    names = [path.relative_to(videos).as_posix() for path in sorted(videos.rglob("*.mp4"))[:2]]
+
+    def write(labels):
+        rows = (f"{name},{label}\n" for name, label in zip(names, labels, strict=True))
+        (videos / "labels.csv").write_text("path,label\n" + "".join(rows))
+        clips = WebVideos(videos, "labels.csv", label="label", num_frames=4, size=8)
+        return write_tokens(clips, tokenizer, TASKS[:1], tmp_path, **SETTINGS)
+
+    write("ab")
+    write("ab")
+    with pytest.raises(ValueError, match=r"holds tokens of something else \(source\.labels was"):
+        write("ba")
+
+
+def test_tokens_that_do_not_say_enough_of_their_clips_are_refused(source, tokenizer, tmp_path):
+    write_tokens(source, tokenizer, TASKS[:1], tmp_path, **SETTINGS)
+    about = json.loads((tmp_path / "cache.json").read_text())
+    for name in ("decoder", "labels"):  # as an earlier version wrote it
+        del about["source"][name]
+    (tmp_path / "cache.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=r"an earlier version, which did not note decoder, labels .*Delete the folder"):
+        write_tokens(source, tokenizer, TASKS[:1], tmp_path, **SETTINGS)
 
 
 def test_clips_that_do_not_fit_are_refused_before_anything_is_written(videos, tokenizer, tmp_path):

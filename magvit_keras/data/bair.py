@@ -66,7 +66,8 @@ class BAIR(RecordVideos):
             raise ValueError(f"camera={camera!r}: expected one of {', '.join(CAMERAS)}")
         root = pathlib.Path(root)
         clips = {"training": split == "train", "size": size, **clips}
-        self.camera, prepared = camera, prepared_folder(root, "bair_robot_pushing_small", split)
+        self.split_name, self.camera = split, camera
+        prepared = prepared_folder(root, "bair_robot_pushing_small", split)
         if prepared is not None:
             files, keys = shards(prepared, split, clips.get("on_error", "skip")), [camera]
         else:

@@ -69,7 +69,7 @@ class NuScenes(ClipSource):
         versions = ["v1.0-trainval", "v1.0-mini"] if version is None else [version]
         path = first_file(self.root, [f"{name}/sample_data.json" for name in versions], "the table of pictures")
         drives = _split(_drives(path, self.on_error), split)
-        length = None if video_frames is None else _count("video_frames", video_frames)
+        self.video_frames = length = None if video_frames is None else _count("video_frames", video_frames)
         self._videos = [
             drive[start : start + (length or len(drive))]
             for drive in drives

@@ -112,6 +112,7 @@ class PreparedUCF101(PreparedVideos):
         folder = prepared_folder(root, f"ucf101/ucf101_{fold}", split) or prepared_folder(root, f"ucf101_{fold}", split)
         if folder is None:
             raise FileNotFoundError(f"ucf101/ucf101_{fold}/<version>/ with files of the split {split} is not in {root}")
+        self.fold = fold  # the files of all folds have the same names
         super().__init__(folder, split, "video", "label", **clips)
 
 

@@ -38,13 +38,19 @@ def open_clips(protocol: Protocol, clips: RealClips, root: str | os.PathLike | N
         return make_shapes(**{"num_clips": protocol.videos or 1024, **options, "split": clips.split or "test"})
     if root is None:
         raise ValueError(f"The protocol {protocol.name!r} needs --data, the folder of {protocol.data_format}.")
-    reader = FORMATS.get(protocol.data_format)
-    if reader is not None and "split" in inspect.signature(getattr(readers, reader)).parameters:
+    if has_split(protocol.data_format):
         options["split"] = clips.split
     random = clips.windows == "random"
     options |= {"frame_stride": protocol.frame_stride, "training": random, "horizontal_flip": False, "seed": seed}
     source = open_source(protocol.data_format, root, **options)
     return source if random else source.for_evaluation(windows=clips.windows, crops=clips.crops)
+
+
+def has_split(data_format: str) -> bool:
+    """Whether the reader of a format has splits."""
+    if data_format == "moving_shapes":
+        return True
+    return data_format in FORMATS and "split" in inspect.signature(getattr(readers, FORMATS[data_format])).parameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +137,4 @@ def describe_clips(source: Source) -> dict[str, Any]:
     """What decides about the clips, without the seed, which is no choice of the protocol."""
     described = describe_source(source)
     described.pop("seed", None)
-    if described["reader"] == "MovingShapes":
-        names = ("num_clips", "shapes", "motions", "occlusion", "texture", "look")
-        described |= {"split": source.split_name, **{name: getattr(source, name) for name in names}}
     return {**described, "clips": len(source), "videos": getattr(source, "num_videos", len(source))}

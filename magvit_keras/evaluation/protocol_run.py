@@ -164,6 +164,7 @@ def _part(
     draws = Draws(len(source), samples, settled.folds, seed, clips.windows == "random")
     shared = {
         "source": {**describe_source(source), **describe_clips(source)},
+        "class_names": list(source.class_names),
         "draws": draws.description(),
         "measured_size": settled.measured_size,
     }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from magvit_keras.checks import check_positive
@@ -9,6 +10,7 @@ from magvit_keras.commit.tasks import get_task
 from magvit_keras.data.formats import merged_options
 from magvit_keras.data.token_shards import flat_entries
 from magvit_keras.decoding.schedules import get_schedule
+from magvit_keras.evaluation.clips import has_split
 from magvit_keras.evaluation.scores import METRICS
 from magvit_keras.generation import DECODERS
 from magvit_keras.presets.protocols import PROTOCOLS, WINDOWS, Protocol, get_protocol
@@ -21,6 +23,15 @@ _PLAIN = (
 )
 #: What of a protocol may be changed for one evaluation.
 CHANGES = (*_PLAIN, *_DECODING, *_CLIPS)
+# Arguments of readers that the protocol gives, and what decides about each.
+_GIVEN = {
+    "num_frames": "say video_shape (--frames) instead",
+    "size": "say video_shape (--size) instead",
+    "frame_stride": "say frame_stride (--stride) instead",
+    "training": "say windows='random' (--windows random) for those of training",
+    "horizontal_flip": "real clips are not mirrored",
+    "seed": "say seed (--seed) instead",
+}
 
 
 def settle(protocol: str | Protocol, **changes: Any) -> Protocol:
@@ -28,10 +39,12 @@ def settle(protocol: str | Protocol, **changes: Any) -> Protocol:
 
     Args:
         protocol: a name in `PROTOCOLS`, or a `Protocol`.
-        **changes: some of `CHANGES`. `reader` is merged with the protocol's; `tries` without `samples` scales these.
+        **changes: some of `CHANGES`. `reader` is merged with the protocol's, and a `split` in it is that of the clips;
+            `tries` without `samples` scales these.
 
     Raises:
-        ValueError: an unknown name, or a value that is out of range or does not belong to this kind of protocol.
+        ValueError: an unknown name, a value that is out of range or does not belong to this kind of protocol, or an
+            argument of the reader about which the protocol decides.
 
     Example:
         >>> settle("bair_fp", tries=2, num_steps=4).samples
@@ -58,6 +71,18 @@ def settle(protocol: str | Protocol, **changes: Any) -> Protocol:
         plain["reader"] = merged_options(protocol.reader, plain["reader"])
     if decoding:
         plain["decoding"] = dataclasses.replace(protocol.decoding, **decoding)
+    data_format, reader = (plain.get(name, getattr(protocol, name)) for name in ("data_format", "reader"))
+    _check_reader(reader, data_format)
+    cut = [name for name in ("windows", "crops", "frame_stride") if name in changes]
+    if cut and data_format == "moving_shapes":
+        raise ValueError(
+            f"Clips of Moving Shapes are made in the size that is asked for: they have no {', '.join(cut)}."
+        )
+    if "split" in reader and has_split(data_format):
+        split = reader["split"]
+        if changes.setdefault("split", split) != split:
+            raise ValueError(f"Two splits are given, {changes['split']!r} and for the reader {split!r}; leave one out.")
+        plain["reader"] = {name: value for name, value in reader.items() if name != "split"}
     clips = {name: changes[name] for name in _CLIPS if name in changes}
     if clips:
         plain["clips"] = dataclasses.replace(protocol.clips, **clips)
@@ -100,6 +125,13 @@ def tasks_of_clips(protocol: Protocol) -> dict[str, tuple[str, ...]]:
     apart = tuple(task for task in protocol.tasks if get_task(task).needs_class and get_task(task).is_unconditional)
     groups = {"clips": tuple(task for task in protocol.tasks if task not in apart), "class_clips": apart}
     return {name: tasks for name, tasks in groups.items() if tasks}
+
+
+def _check_reader(reader: Mapping[str, Any], data_format: str) -> None:
+    for name, instead in _GIVEN.items():
+        # The seed of Moving Shapes is not that of windows, but says which clips there are.
+        if name in reader and (data_format, name) != ("moving_shapes", "seed"):
+            raise ValueError(f"The protocol decides about {name}, and not the reader: {instead}.")
 
 
 def _check(protocol: Protocol) -> None:

@@ -185,6 +185,22 @@ def test_clips_of_one_name_that_look_otherwise_are_kept_apart(magvit, sample, ne
 
 
 @pytest.mark.once
+def test_clips_of_another_camera_are_kept_apart(magvit, sample, networks, tmp_path):
+    settings = options("bair_reconstruction", sample, networks, metrics=["fvd"])
+    for camera in ("image_aux1", "image_main", "image_main"):
+        evaluate(magvit, "bair_reconstruction", tmp_path, **settings, reader={"camera": camera})
+    assert len(list((tmp_path / "features").glob("real-*"))) == 2
+
+
+@pytest.mark.once
+def test_the_clips_are_of_the_split_that_the_reader_is_told(magvit, sample, networks, tmp_path):
+    settings = options("bair_reconstruction", sample, networks, metrics=["psnr"], reader={"split": "train"})
+    report = evaluate(magvit, "bair_reconstruction", tmp_path, **settings)
+    assert report["choices"]["real_clips"]["clips"]["split"] == report["choices"]["split"] == "train"
+    assert "split train instead of test" in report["deviations"]
+
+
+@pytest.mark.once
 def test_features_of_an_encoder_with_other_settings_are_kept_apart(magvit, sample, networks, colours, tmp_path):
     settings = options("moving_shapes_reconstruction", sample, networks, metrics=["fvd"])
     about = []

@@ -97,6 +97,24 @@ def test_another_format_has_a_reader_of_its_own():
     assert deviations(settled) == ["data_format ucf101_tfds instead of ucf101", "fold 2 instead of 1"]
 
 
+def test_a_split_among_the_readers_arguments_is_that_of_the_clips():
+    settled = settle("bair_fp", reader={"split": "train"})
+    assert settled.clips.split == "train" and settled.reader == {"camera": "image_aux1"}
+
+
+def test_another_split_is_a_deviation():
+    assert deviations(settle("bair_fp", reader={"split": "train"})) == ["split train instead of test"]
+    assert deviations(settle("bair_fp", reader={"split": "test"})) == []
+
+
+def test_a_reader_without_splits_keeps_the_argument_and_refuses_it():
+    assert settle("web_mt8", reader={"split": "test"}).reader == {"split": "test"}
+
+
+def test_the_seed_of_moving_shapes_says_which_clips_there_are():
+    assert settle("moving_shapes_mt10", reader={"seed": 1}).reader["seed"] == 1
+
+
 def test_class_conditional_generation_of_ssv2_has_clips_of_its_own():
     groups = tasks_of_clips(PROTOCOLS["ssv2_mt10"])
     assert groups["class_clips"] == ("class_conditional_generation",)
@@ -115,6 +133,18 @@ def test_class_conditional_generation_of_ssv2_has_clips_of_its_own():
         ("bair_fp", {"samples": 0}, "samples must be an integer of at least 1"),
         ("bair_fp", {"schedule": "linear-ish"}, "linear-ish"),
         ("bair_fp", {"windows": "last"}, "Unknown windows 'last'; expected random, first, centre"),
+        (
+            "moving_shapes_mt10",
+            {"crops": 3},
+            "Moving Shapes are made in the size that is asked for: they have no crops",
+        ),
+        ("bair_fp", {"split": "test", "reader": {"split": "train"}}, "Two splits are given, 'test' and for the reader"),
+        ("bair_fp", {"reader": {"num_frames": 8}}, r"decides about num_frames, .*: say video_shape \(--frames\)"),
+        ("bair_fp", {"reader": {"size": 8}}, r"decides about size, .*: say video_shape \(--size\)"),
+        ("bair_fp", {"reader": {"frame_stride": 2}}, r"decides about frame_stride, .*: say frame_stride \(--stride\)"),
+        ("bair_fp", {"reader": {"training": True}}, r"decides about training, .*: say windows='random'"),
+        ("bair_fp", {"reader": {"horizontal_flip": True}}, "horizontal_flip, .*: real clips are not mirrored"),
+        ("bair_fp", {"reader": {"seed": 1}}, r"decides about seed, .*: say seed \(--seed\)"),
     ],
 )
 def test_bad_changes_are_refused(name, changes, message):
