@@ -20,7 +20,12 @@ def reproduce(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Trainings of every row; by default 3, and 1 with --check.")
     ] = None,
-    budget: Annotated[str, typer.Option(help="full: an hour of one core for all tables; check: minutes.")] = "full",
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="full: two hours of one core for all tables; long: ten times the steps of transformers; check: minutes"
+        ),
+    ] = "full",
     check: Annotated[
         bool, typer.Option("--check", help="Compare orderings of a short rerun with committed results.")
     ] = False,
