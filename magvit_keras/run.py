@@ -22,7 +22,7 @@ from magvit_keras import distribution
 from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.checks import check_divides, check_parts, check_positive
 from magvit_keras.commit.tasks import get_task
-from magvit_keras.data import Source, VideoFolder
+from magvit_keras.data import Source
 from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.fine_tuning import train_further
 from magvit_keras.layers.rematerialized import check_remat
@@ -31,10 +31,12 @@ from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
 from magvit_keras.presets.hub import CONFIG_FILE, local_folder
 from magvit_keras.presets.model_card import card_of_run
 from magvit_keras.presets.transformers import transformer_config
+from magvit_keras.run_data import open_run_data
 from magvit_keras.stages import (
     SETTINGS_FILE,
     STAGES,
     note_settings,
+    noted_settings,
     perceptual_loss,
     save_preset,
     train_steps,
@@ -145,7 +147,8 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
         The trained `Magvit`.
 
     Raises:
-        ValueError: settings that do not fit the data, the model, or an earlier start of the same run.
+        ValueError: settings that do not fit the data, the model, or an earlier start of the same run; or videos that
+            cannot be read, all of them or all that are held out.
         FileNotFoundError: no videos.
 
     Example:
@@ -154,7 +157,7 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
     out = pathlib.Path(out)
     sizes = {name: getattr(settings, name) // settings.accumulate for name in ("batch_size", "transformer_batch_size")}
     distribution.current().check_batch_size(**sizes)
-    training, held_out = _sources(data, settings)
+    training, held_out, left_out = open_run_data(data, settings, noted_settings(out))
     # Built first: sizes that do not fit are found before a long run, and cost nothing.
     keras.utils.set_random_seed(settings.seed)
     if settings.start_from is None:
@@ -165,10 +168,11 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
         magvit = train_further(learned, training, settings.tasks, settings.class_dropout, settings.remat)
         tokenizer = magvit.tokenizer
     trainer = _tokenizer_trainer(tokenizer, settings)
-    noted = {**dataclasses.asdict(settings), "class_names": training.class_names}
-    note_settings(out, noted, Settings.FREE, defaults=dataclasses.asdict(Settings()))
+    noted = {**dataclasses.asdict(settings), "class_names": training.class_names, "left_out": left_out}
+    note_settings(out, noted, Settings.FREE, defaults={**dataclasses.asdict(Settings()), "left_out": []})
     say = print if verbose else (lambda *_: None)
-    say(f"{len(training)} clips to train on, {len(held_out)} held out, {training.num_classes} classes.")
+    unread = f"{len(left_out)} left out as unreadable, " if left_out else ""
+    say(f"{len(training)} clips to train on, {len(held_out)} held out, {unread}{training.num_classes} classes.")
     _train_tokenizer(trainer, tokenizer, training, held_out, out, settings, verbose)
     _train_transformer(magvit, training, out, settings, verbose)
     card = card_of_run(out, "transformer", training, settings.transformer_steps, held_out)
@@ -211,26 +215,6 @@ def run_settings(run: str | os.PathLike) -> dict[str, Any]:
     """What a training noted when it started, settings and class names; nothing where the folder is no run's."""
     path = pathlib.Path(run) / SETTINGS_FILE
     return json.loads(path.read_text()) if path.is_file() else {}
-
-
-def _sources(data: str | os.PathLike | Source, settings: Settings) -> tuple[Source, Source]:
-    if not isinstance(data, Source):
-        data = VideoFolder(
-            data,
-            num_frames=settings.num_frames,
-            size=(settings.height, settings.width),
-            frame_stride=settings.frame_stride,
-            horizontal_flip=settings.horizontal_flip,
-            seed=settings.seed,
-        )
-        report = data.scan()
-        if report.unreadable:
-            print(report)
-        if not report.readable:
-            raise ValueError(f"None of the {len(data)} videos can be read; the list above says why.")
-    if len(data) < 2:
-        return data, data.for_evaluation()
-    return data.split(settings.held_out, seed=settings.seed)
 
 
 def _new_tokenizer(settings: Settings) -> VideoTokenizer:

@@ -105,18 +105,26 @@ def note_settings(out: pathlib.Path, now: Mapping[str, Any], free: Iterable[str]
         ValueError: the folder holds a run with other settings that has learned something; the message lists them.
     """
     now = json.loads(json.dumps({**now, "backend": backend.name()}))
-    path = out / SETTINGS_FILE
-    # Before the first checkpoint nothing was learned, and whoever corrects a mistake may start anew.
-    learned = any((out / made).exists() for made in (*(f"checkpoints/{s}/state.json" for s in STAGES), *RESULTS))
-    if path.is_file() and learned:
-        before = {**defaults, **json.loads(path.read_text())}
+    noted = noted_settings(out)
+    if noted is not None:
+        before = {**defaults, **noted}
         fixed = [name for name in now if name not in {*free, "backend"}]
         changed = {name: (before.get(name), now[name]) for name in fixed if before.get(name) != now[name]}
         if changed:
             listed = "; ".join(f"{k} was {old!r} and is now {new!r}" for k, (old, new) in changed.items())
             raise ValueError(f"{out} holds a run with other settings ({listed}). Choose another folder, or the same.")
     out.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(now, indent=2) + "\n")
+    write_text(out / SETTINGS_FILE, json.dumps(now, indent=2) + "\n")
+
+
+def noted_settings(out: pathlib.Path) -> dict[str, Any] | None:
+    """What a run that has learned something noted; None of a new run.
+
+    Before the first checkpoint nothing was learned, and whoever corrects a mistake may start anew.
+    """
+    path = out / SETTINGS_FILE
+    learned = any((out / made).exists() for made in (*(f"checkpoints/{s}/state.json" for s in STAGES), *RESULTS))
+    return json.loads(path.read_text()) if path.is_file() and learned else None
 
 
 def save_preset(model: Any, folder: pathlib.Path, card: ModelCard) -> None:

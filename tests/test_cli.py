@@ -99,6 +99,11 @@ def test_a_killed_run_goes_on(run):
 
 
 @pytest.mark.slow
+def test_a_run_notes_the_videos_that_it_left_out(run):
+    assert json.loads((run[0] / "settings.json").read_text())["left_out"] == ["circle_orbit/broken.mp4"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "name"), [("tokenizer", "reconstruction_loss"), ("transformer", "loss")])
 def test_training_lowers_both_losses(run, stage, name):
     losses = json.loads((run[0] / "history.json").read_text())[stage][name]

@@ -6,7 +6,7 @@ import numpy as np
 
 from magvit_keras.data import clip_sampling
 from magvit_keras.data.decode import probe, read_frames
-from magvit_keras.data.source import UnreadableVideo, check_clip_shape
+from magvit_keras.data.source import UnreadableVideo, _count, check_clip_shape
 
 
 def read_clip(
@@ -19,15 +19,19 @@ def read_clip(
         num_frames: how many frames at most; a shorter video gives fewer.
         size: (height, width) in pixels.
         frame_stride: takes every n-th frame.
-        start: the first frame.
+        start: the first frame, from 0.
 
     Returns:
         (T, H, W, 3) uint8, T <= num_frames.
 
     Raises:
         UnreadableVideo: the file is missing or broken, or ends before `start`.
+        ValueError: a number is out of range.
     """
     num_frames, size = check_clip_shape(num_frames, size)
+    frame_stride = _count("frame_stride", frame_stride)
+    if isinstance(start, bool) or not isinstance(start, (int, np.integer)) or start < 0:
+        raise ValueError(f"start={start!r}: expected a whole number, 0 or more")
     info = probe(path)
     wanted = list(range(start, info.num_frames, frame_stride))[:num_frames]
     if not wanted:

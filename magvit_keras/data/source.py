@@ -247,7 +247,7 @@ class Source(abc.ABC):
 
 
 class Subset(Source):
-    """Some of the clips of a source, in a given order.
+    """Some of the clips of a source, in a given order. What the source knows to be unreadable is not tried again.
 
     Args:
         source: where the clips come from.
@@ -268,6 +268,8 @@ class Subset(Source):
             raise ValueError(f"index {bad[0]} is outside a source of {len(source)} clips")
         if not self.indices:
             raise ValueError("a subset needs at least one clip; received no index")
+        known = source._failures
+        self._failures.update({place: known[index] for place, index in enumerate(self.indices) if index in known})
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,8 @@ class WebVideos(VideoFiles):
         path: the column of the path.
         label: the column of the class; None puts all videos into one class.
         caption: the column of a text, which comes with each clip as `"caption"`; None for no texts.
-        class_names: the classes in the wanted order; by default those of the list, sorted.
+        class_names: the classes in the wanted order; by default those of the list, sorted: as numbers where all are
+            whole numbers, and else as texts.
         **clips: `decoder`, see `VideoFiles`, and how clips are cut out, see `ClipSource`.
 
     Attributes:
@@ -75,7 +77,7 @@ class WebVideos(VideoFiles):
                 listed.append((safe_path(row[path], f"{table}, {where}"), name, text))
         skipped.warn(len(listed))
         found = {name for _, name, _ in listed}
-        names = sorted(found) if class_names is None else list(class_names)
+        names = _in_order(found) if class_names is None else list(class_names)
         unknown = sorted(found - set(names))
         if unknown:
             raise ValueError(f"class_names lacks {', '.join(unknown[:5])}, of which {table} has videos")
@@ -90,3 +92,9 @@ class WebVideos(VideoFiles):
         if self.captions is not None:
             sample["caption"] = self.captions[index // self.clips_per_video]
         return sample
+
+
+def _in_order(names: set[str]) -> list[str]:
+    if all(re.fullmatch(r"-?[0-9]+", name) for name in names):
+        return sorted(names, key=lambda name: (int(name), name))  # so that classes 0 to 11 keep their numbers
+    return sorted(names)

@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from magvit_keras.data import MovingShapes, UnreadableVideo, decode, read_video, write_video
+from magvit_keras.data import MovingShapes, UnreadableVideo, decode, read_clip, read_video, write_video
 
 pytestmark = pytest.mark.once
 
@@ -152,3 +152,10 @@ def test_a_path_with_spaces_and_accents_is_read(files, tmp_path):
     path = tmp_path / "Ä 100% #1.mp4"
     shutil.copy(files["mp4"], path)
     assert decode.probe(path).num_frames == 40
+
+
+@pytest.mark.parametrize("wrong", [{"start": -1}, {"start": 1.5}, {"frame_stride": 0}])
+def test_a_clip_of_a_file_starts_and_steps_by_whole_numbers(files, wrong):
+    (name, value), *_ = wrong.items()
+    with pytest.raises(ValueError, match=f"{name}={value}: expected a whole number"):
+        read_clip(files["mp4"], 4, (16, 16), **wrong)

@@ -106,6 +106,13 @@ def test_a_subset_keeps_the_classes():
     assert Numbers(6).take(1).class_names == ["even", "odd"]
 
 
+def test_a_subset_does_not_try_known_failures_again(recwarn):
+    source = Numbers(6)
+    source._failures[4] = "broken"
+    subset = Subset(source, [0, 4, 2])
+    assert subset[1]["video"][0, 0, 0, 0] == 2 and subset.unreadable == {"clip 4": "broken"} and len(recwarn) == 0
+
+
 def test_a_subset_checks_its_indices():
     with pytest.raises(ValueError, match="index 6 is outside a source of 6"):
         Subset(Numbers(6), [1, 6])

@@ -268,6 +268,12 @@ def test_json_lines_are_read_too(web, put):
     assert WebVideos(web, "list.jsonl", label="label", **CLIP).class_names == ["1", "3"]
 
 
+@pytest.mark.parametrize(("labels", "names"), [([10, 2, -1], ["-1", "2", "10"]), (["10", "2", "b"], ["10", "2", "b"])])
+def test_classes_are_sorted_as_numbers_where_all_are(web, put, labels, names):
+    put({"list.jsonl": "\n".join(json.dumps({"path": "a/1.mp4", "label": label}) for label in labels)})
+    assert WebVideos(web, "list.jsonl", label="label", **CLIP).class_names == names
+
+
 def test_a_wrong_column_is_an_error(web):
     with pytest.raises(ValueError, match="no column caption; expected file, caption, found file, kind, text"):
         WebVideos(web, "list.csv", "file", caption="caption", **CLIP)
