@@ -191,7 +191,7 @@ def apply_gradients(
 def random_state() -> list[str]:
     """Of PyTorch's own generators, from which Keras' dropout draws: of the CPU, then of each GPU; in hexadecimal."""
     states = [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ())]
-    return [bytes(state.tolist()).hex() for state in states]
+    return [state.numpy().tobytes().hex() for state in states]
 
 
 def set_random_state(state: list[str]) -> None:

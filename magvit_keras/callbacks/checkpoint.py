@@ -76,8 +76,8 @@ class Checkpoint(keras.callbacks.Callback):
         partial = self.folder / f"partial-{weights}"
         self.model.save_weights(partial, overwrite=True)
         os.replace(partial, self.folder / weights)
-        state = {"epoch": epoch + 1, "weights": weights, "history": self.history}
-        state["random_state"] = backend.random_state()
+        random_state = backend.random_state()
+        state = {"epoch": epoch + 1, "weights": weights, "history": self.history, "random_state": random_state}
         write_text(self.folder / STATE_FILE, json.dumps(state, indent=1))
         for old in self.folder.iterdir():
             if _OWN_WEIGHTS.fullmatch(old.name) and old.name != weights:

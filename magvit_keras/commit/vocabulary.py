@@ -192,7 +192,8 @@ def _concrete(labels: Any) -> np.ndarray | None:
     except (TypeError, NotImplementedError, RuntimeError, ValueError):
         return None
     if values.dtype.kind == "f":  # as tables and text files hold them
-        if not np.array_equal(values, np.round(values)):
-            raise ValueError(f"Expected labels that are whole numbers; received {values.flat[0]} and the like.")
+        between = values[values != np.round(values)]
+        if between.size:
+            raise ValueError(f"Expected labels that are whole numbers; received {between[0]}.")
         return values.astype("int64")
     return values if values.dtype.kind in "iub" else None

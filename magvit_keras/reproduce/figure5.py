@@ -69,7 +69,7 @@ TABLE = Table(
     about=(
         "Frame prediction with untrained weights of the sizes of the other tables, on which the time does not "
         "depend. Processor time of all threads. Of each size: the whole, and the tokenizer alone (encode the "
-        "condition, decode the clip). The seeds are repetitions. Times are those of PyTorch, see Table 6."
+        "condition, decode the clip). The seeds are repetitions. Times depend on the backend, see Table 6."
     ),
     rows=(
         Row("commit", "MAGVIT (COMMIT), 3D-VQ", {"tokenizer": "scratch", "condition_mode": "commit"}),

@@ -42,8 +42,8 @@ TABLE = Table(
         "trained here and for fewer steps. Distances of its row tell of that tokenizer: where all its reconstructions "
         "look alike to the classifier, any clip is near them. So its quality is not compared, only tokens and time. "
         "All transformers have equal sizes and take equal steps on equal batches of clips, so the one of the 2D-VQ "
-        "costs more. Times are those of PyTorch; JAX compiles the loop over tokens, and there autoregressive decoding "
-        "of so few tokens takes less time than COMMIT."
+        "costs more. Times depend on the backend, which stands below: JAX compiles the loop over tokens, and there "
+        "autoregressive decoding of so few tokens takes less time than COMMIT."
     ),
     rows=(
         Row(

@@ -56,7 +56,7 @@ def test_labels_may_be_whole_floats():
 
 def test_labels_between_two_classes_are_refused():
     with pytest.raises(ValueError, match=r"whole numbers; received 0\.5"):
-        Vocabulary(8, 3).class_ids(np.array([0.5, 1.0]))
+        Vocabulary(8, 3).class_ids(np.array([1.0, 0.5]))
 
 
 def test_class_ids_come_after_the_codes():
