@@ -4,7 +4,7 @@ convolve(x, kernel)                        stride-1 convolution without padding,
 convolve_doubled(x, kernel, double)        the same after nearest upsampling, or None where that is done in phases
 attention(query, key, value, scale, causal)   attention in one pass, or None where it is done in steps
 cross_entropy(logits, targets, label_smoothing)   of each token, in float32
-dense(x, kernel, bias, axes)               a product with the bias in it, or None where that gains nothing
+dense(x, kernel, bias, axes, gelu)         a product with bias and GELU in it, or None where that gains nothing
 downsample(x, axes)                        means of pairs of cells, or None where that is done axis by axis
 group_norm(x, groups, scale, bias, epsilon)   group normalization in float32, channels last
 normalized_convolution(x, groups, ...)     group normalization, swish, padding and convolution at once, or None

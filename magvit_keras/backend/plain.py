@@ -28,8 +28,8 @@ def cross_entropy(logits: Any, targets: Any, label_smoothing: float) -> Any:
     return log_normalizer - (1.0 - label_smoothing) * target_logit - label_smoothing * ops.mean(logits, axis=-1)
 
 
-def dense(x: Any, kernel: Any, bias: Any, axes: int) -> None:
-    """None: the layer does it, and the compiler joins product and bias."""
+def dense(x: Any, kernel: Any, bias: Any, axes: int, gelu: bool) -> None:
+    """None: the layer does it, and the compiler joins product, bias and GELU."""
 
 
 def convolve_doubled(x: Any, kernel: Any, double: Any) -> None:

@@ -184,7 +184,7 @@ class TokenOutput(keras.layers.Layer):
         Returns:
             (B,N,V) float32, or (B,N,columns).
         """
-        x = ops.cast(self.norm(ops.gelu(dense(self.dense, x), approximate=True)), self.compute_dtype)
+        x = ops.cast(self.norm(dense(self.dense, x, gelu=True)), self.compute_dtype)
         table = ops.cast(ops.convert_to_tensor(table), self.compute_dtype)[:columns]
         bias = ops.cast(ops.convert_to_tensor(self.bias), "float32")[:columns]
         return ops.cast(ops.matmul(x, ops.transpose(table)), "float32") + bias

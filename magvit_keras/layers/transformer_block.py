@@ -199,7 +199,7 @@ class TransformerBlock(keras.layers.Layer):
     def _after_attention(self, x, attended, training):
         attended = self.attention_dropout(attended, training=training)
         x = ops.cast(self.attention_norm(x + attended), self.compute_dtype)
-        hidden = ops.gelu(dense(self.mlp_in, x), approximate=True)  # (B,N,mlp_dim)
+        hidden = dense(self.mlp_in, x, gelu=True)  # (B,N,mlp_dim)
         hidden = self.mlp_dropout(dense(self.mlp_out, hidden), training=training)
         return ops.cast(self.mlp_norm(x + hidden), self.compute_dtype)
 
