@@ -12,7 +12,7 @@ import numpy as np
 from magvit_keras.convert.fetching import check_file, check_sha256, checksum, fetch, is_address
 from magvit_keras.convert.flax_files import read_msgpack
 from magvit_keras.convert.tf_checkpoint import read_tf_checkpoint
-from magvit_keras.convert.weight_files import COMPRESSED, check_archive, read_state_dict
+from magvit_keras.convert.weight_files import check_archive, read_state_dict
 
 
 def find(
@@ -68,7 +68,7 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             is_numpy = all(name.endswith(".npy") for name in archive.namelist())
             if is_numpy:
-                check_archive(archive, path, COMPRESSED)
+                check_archive(archive, path)
         if is_numpy:
             with np.load(path, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays}

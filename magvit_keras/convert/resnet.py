@@ -13,7 +13,7 @@ import numpy as np
 from magvit_keras.convert.assign import assign
 from magvit_keras.convert.flax import flatten
 from magvit_keras.convert.metric_weights import find, note_source
-from magvit_keras.convert.weight_files import COMPRESSED, check_archive
+from magvit_keras.convert.weight_files import check_archive
 from magvit_keras.tokenizer.resnet import resnet50
 
 VARIABLE = "MAGVIT_KERAS_RESNET50"
@@ -66,7 +66,7 @@ def read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
-        check_archive(archive, path, COMPRESSED)
+        check_archive(archive, path)
     with np.load(path, allow_pickle=False) as arrays:
         return {key: np.asarray(arrays[key], "float32") for key in arrays}
 

@@ -100,7 +100,7 @@ def array_of(raw: bytes | memoryview, dtype: str, shape: Any) -> np.ndarray:
 def read_torch(path: str | os.PathLike) -> dict[str, Any]:
     """The object that `torch.save` wrote, tensors as arrays, unknown classes as placeholders."""
     with zipfile.ZipFile(path) as archive:
-        check_archive(archive, path)
+        check_archive(archive, path)  # TorchScript packs its code, though not its arrays
         main = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
         if main is None:
             raise ValueError("there is no data.pkl in the archive")
@@ -113,10 +113,10 @@ def read_torch(path: str | os.PathLike) -> dict[str, Any]:
 COMPRESSED = 100
 
 
-def check_archive(archive: zipfile.ZipFile, path: str | os.PathLike, ratio: int = 1) -> None:
-    """Raises ValueError where the members of a zip claim more than `ratio` times the bytes of the file."""
+def check_archive(archive: zipfile.ZipFile, path: str | os.PathLike) -> None:
+    """Raises ValueError where the members of a zip claim many times the bytes of the file."""
     claimed, held = sum(member.file_size for member in archive.infolist()), os.path.getsize(path)
-    if claimed > ratio * held:
+    if claimed > COMPRESSED * held:
         raise ValueError(f"{path} claims {claimed} bytes of arrays in a file of {held}.")
 
 

@@ -158,6 +158,29 @@ def test_torch_file_runs_nothing(tmp_path):
     assert not (tmp_path / "made").exists()
 
 
+def test_code_that_torchscript_packs_does_not_count_as_damage(tmp_path):
+    torch = pytest.importorskip("torch")
+
+    class Scaled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.arange(3.0))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for _ in range(3):
+                x = x * self.weight if x.sum() > 0 else x + self.weight
+            return x
+
+    traced = torch.jit.trace(torch.nn.Sequential(*(torch.nn.Linear(2, 2) for _ in range(60))), torch.ones(1, 2))
+    for name, module in {"traced": traced, "scripted": torch.jit.script(Scaled())}.items():
+        module.save(tmp_path / f"{name}.pt")
+        with zipfile.ZipFile(tmp_path / f"{name}.pt") as archive:
+            claimed = sum(member.file_size for member in archive.infolist())
+        packed = claimed > (tmp_path / f"{name}.pt").stat().st_size
+        assert packed == (name == "traced")
+        assert {"traced": "59", "scripted": "weight"}[name] in read_state_dict(tmp_path / f"{name}.pt")
+
+
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "file").write_bytes(b"something else")
     with pytest.raises(ValueError, match=r"neither a .safetensors file nor a PyTorch file"):
