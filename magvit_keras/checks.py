@@ -47,6 +47,8 @@ def check_video(video: Any, divisor: tuple[int, int, int], name: str = "video") 
 def check_range(pixels: Any, name: str = "video") -> None:
     """Raises ValueError unless the pixels are uint8, or floats in [0, 1]."""
     array = pixels if isinstance(pixels, np.ndarray) else ops.convert_to_numpy(pixels)
+    if not array.size:
+        raise ValueError(f"{name} holds no clip; received the shape {tuple(array.shape)}.")
     if array.dtype == np.uint8:
         return
     if array.dtype.kind not in "fV":  # bfloat16 has kind V

@@ -61,6 +61,8 @@ def number_of_clips(video: Any, label: Any, num_clips: int | None, condition_mas
         sizes["num_clips"] = num_clips
     if len(set(sizes.values())) > 1:
         raise ValueError(f"The batch sizes differ: {sizes}.")
+    if 0 in sizes.values():
+        raise ValueError(f"There is nothing to generate: {', '.join(sizes)} of length 0.")
     return next(iter(sizes.values()), 1)
 
 

@@ -19,7 +19,7 @@ from magvit_keras.checks import batch_of, check_video, to_float
 from magvit_keras.commit.conditions import apply_plan, condition_plan, stack_plans, take_plan
 from magvit_keras.commit.losses import commit_loss
 from magvit_keras.commit.masking import MaskedTokens, multivariate_mask
-from magvit_keras.commit.tasks import TASKS, Task, get_task
+from magvit_keras.commit.tasks import TASKS, Task, check_task_weights, named_tasks
 from magvit_keras.commit.vocabulary import Vocabulary
 from magvit_keras.decoding.schedules import get_schedule, mask_ratio
 from magvit_keras.generation import Generation, generate
@@ -97,11 +97,9 @@ class Magvit(PresetMixin, backend.SteppedModel):
                 f"{tokenizer.codebook_size}; codebook_size must be equal."
             )
         get_schedule(schedule)
-        self.tasks = {task.name: task for task in map(get_task, [tasks] if isinstance(tasks, str) else tasks)}
-        if not self.tasks:
-            raise ValueError(f"tasks is empty; expected names among {', '.join(TASKS)}.")
-        if task_weights is not None and (len(task_weights) != len(self.tasks) or min(task_weights) < 0):
-            raise ValueError(f"task_weights must be {len(self.tasks)} numbers of at least 0; received {task_weights}.")
+        self.tasks = named_tasks([tasks] if isinstance(tasks, str) else tasks)
+        if task_weights is not None:
+            check_task_weights(task_weights, len(self.tasks))
         if transformer.causal != (condition_mode == "autoregressive"):
             raise ValueError(
                 'condition_mode="autoregressive" and a transformer with causal=True belong together; '
@@ -249,8 +247,8 @@ class Magvit(PresetMixin, backend.SteppedModel):
             conditions = ops.take_along_axis(conditions, chosen, axis=1)
         else:
             video = ops.reshape(to_float(batch["video"]), (size, *self.video_shape, 3))
-            ids = self.tokenizer.encode(video)
-            conditions = self.tokenizer.encode(apply_plan(video, take_plan(self._plans, task)))
+            ids = self.tokenizer.encode(video, check=False)
+            conditions = self.tokenizer.encode(apply_plan(video, take_plan(self._plans, task)), check=False)
         return ops.reshape(ids, (size, length)), ops.reshape(conditions, (size, length))
 
     def _prefix(self, batch: dict, task: Any, size: Any) -> Any:

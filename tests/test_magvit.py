@@ -194,6 +194,35 @@ def test_preset_folder_round_trip(magvit, tmp_path):
     )
 
 
+def test_a_preset_is_loaded_in_the_precision_that_is_set_now(magvit, tmp_path):
+    """Whatever it was saved in, and all its parts."""
+    magvit.save_to_preset(tmp_path / "preset")
+
+    def precisions(**options):
+        made = Magvit.from_preset(tmp_path / "preset", **options)
+        return {part.dtype_policy.name for part in (made, made.tokenizer.encoder, made.transformer)}
+
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        assert precisions() == {"mixed_bfloat16"}
+        Magvit.from_preset(tmp_path / "preset").save_to_preset(tmp_path / "half")
+    finally:
+        keras.config.set_dtype_policy(before)
+    half = Magvit.from_preset(tmp_path / "half")
+    assert half.tokenizer.dtype_policy.name == "float32"
+    assert precisions() == {"float32"} and precisions(dtype="mixed_bfloat16") == {"mixed_bfloat16"}
+
+
+def test_tokens_of_pixels_that_are_not_looked_at_are_the_same(magvit, monkeypatch):
+    """On PyTorch a look would copy them from the device to the host."""
+    expected = ops.convert_to_numpy(magvit.tokenizer.encode(CLIPS))
+    pixels = ops.convert_to_numpy(magvit.tokenizer.decode(expected))
+    monkeypatch.setattr(magvit.tokenizer, "check_pixels", None)
+    np.testing.assert_array_equal(ops.convert_to_numpy(magvit.tokenizer.encode(CLIPS, check=False)), expected)
+    np.testing.assert_array_equal(ops.convert_to_numpy(magvit.tokenizer.decode(expected, check=False)), pixels)
+
+
 def test_keras_file_round_trip(magvit, tmp_path):
     magvit.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -238,6 +267,9 @@ def test_builtin_preset_has_the_papers_shapes():
         ),
         ({"task": "class_conditional_generation", "label": np.array([3.0])}, r"in \[0, 3\)"),
         ({}, "Say which task"),
+        ({"task": "frame_prediction", "video": CLIPS[:0]}, "nothing to generate: video of length 0"),
+        ({"task": "class_conditional_generation", "label": []}, "nothing to generate: label of length 0"),
+        ({"task": "class_conditional_generation", "label": 0, "seed": 1.5}, "A seed must be a whole number"),
     ],
 )
 def test_bad_input_to_generate(magvit, options, message):
@@ -314,6 +346,9 @@ def test_bad_input_to_fit(magvit, data, message):
         ({"tasks": ()}, "tasks is empty"),
         ({"tasks": ("outpainting",)}, "Unknown task 'outpainting'"),
         ({"task_weights": (1,)}, "must be 2 numbers"),
+        ({"task_weights": (0, 0)}, "not all of them 0"),
+        ({"task_weights": (1, float("nan"))}, "received .1, nan."),
+        ({"tasks": (TASKS["frame_prediction"], TASKS["frame_prediction"].with_frames(2))}, "Two tasks are called"),
         ({"class_dropout": 1.0}, r"in \[0, 1\); received 1.0"),
         ({"schedule": "linear"}, "Unknown mask schedule 'linear'"),
     ],

@@ -74,22 +74,26 @@ class SteppedModel(StepMixin, keras.Model):
         variables = self.trainable_variables
         _, logs, gradients = value_and_gradients(scaled_loss, variables, self.non_trainable_variables)
         apply_gradients(self.optimizer, gradients, variables)
-        return self.track(logs)
+        return self.track(logs, data)
 
     def evaluation_step(self, data: Any) -> dict[str, Any]:
         """The logs of `losses_and_logs`, without a step."""
         _, logs = self.losses_and_logs(data, training=False)
-        return self.track(logs)
+        return self.track(logs, data)
 
-    def track(self, logs: dict[str, Any]) -> dict[str, Any]:
-        """Adds the values to the running means of this epoch and returns the means of these names."""
+    def track(self, logs: dict[str, Any], data: Any) -> dict[str, Any]:
+        """Adds the values to the running means of this epoch and returns the means of these names.
+
+        A value counts as often as the batch has examples, so that a smaller last batch counts less.
+        """
+        size = keras.ops.cast(keras.ops.shape(keras.tree.flatten(data)[0])[0], "float32")
         for name, value in mean_logs(logs).items():
             if isinstance(value, tuple):
                 total, count = value
                 mean = total / keras.ops.maximum(count, 1e-8)
                 self._trackers[name].update_state(mean, sample_weight=count)
             else:
-                self._trackers[name].update_state(value)
+                self._trackers[name].update_state(value, sample_weight=size)
         return {name: self._trackers[name].result() for name in self.log_names if name in logs}
 
     @property
@@ -98,14 +102,20 @@ class SteppedModel(StepMixin, keras.Model):
         return list(self._trackers.values())
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """`keras.Model.fit`, after a look at the first batch, so that bad input fails before any long work."""
+        """`keras.Model.fit`, after a look at the first batch, so that bad input fails before any long work.
+
+        Raises:
+            ValueError: the data does not fit the model, or examples or classes have weights, which no loss reads.
+        """
+        self._refuse_weights(kwargs)
         x, y = (None if a is None else even_arrays(a, "fit", repeat=False) for a in (self._checked(x, y), y))
         draw_apart(self)
         chosen.synchronize([*self.variables, *(self.optimizer.variables if self.compiled else ())])
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.evaluate`, after a look at the first batch."""
+        """`keras.Model.evaluate`, after a look at the first batch; raises ValueError as `fit` does."""
+        self._refuse_weights(kwargs)
         x, y = (None if a is None else even_arrays(a, "evaluate", repeat=True) for a in (self._checked(x, y), y))
         return super().evaluate(x, y, *args, **kwargs)
 
@@ -138,21 +148,31 @@ class SteppedModel(StepMixin, keras.Model):
     def check_batch(self, batch: Any) -> None:
         """Raises ValueError where a batch does not fit the model; called with the first one."""
 
+    def _refuse_weights(self, options: dict[str, Any]) -> None:
+        given = [name for name in ("sample_weight", "class_weight") if options.get(name) is not None]
+        if given:
+            raise ValueError(f"{type(self).__name__} weighs all examples alike; leave {' and '.join(given)} off.")
+
+    def _check_first(self, batch: Any) -> None:
+        if isinstance(batch, tuple | list) and len(batch) > 2:
+            self._refuse_weights({"sample_weight": batch[2]})
+        self.check_batch(batch)
+
     def _checked(self, x: Any, y: Any) -> Any:
         if x is None:
             raise ValueError(f"{type(self).__name__} needs data: arrays, a data set or a loader; received None.")
         if y is not None:
-            self.check_batch((x, y))
+            self._check_first((x, y))
         elif isinstance(x, keras.utils.PyDataset):
-            self.check_batch(x[0])
+            self._check_first(x[0])
         elif hasattr(x, "__next__"):  # a generator can be read once only, so what was looked at is put back
             first = next(x)
-            self.check_batch(first)
+            self._check_first(first)
             return _chain(first, x)
         elif isinstance(x, dict | tuple | list) or hasattr(x, "shape"):
-            self.check_batch(x)
+            self._check_first(x)
         else:
-            self.check_batch(next(iter(x)))
+            self._check_first(next(iter(x)))
         return x
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from magvit_keras.tokenizer.two_optimizers import batches_per_update
+
 #: Sums of the other losses: named last, since they cannot be the cause.
 _TOTALS = ("loss", "g_loss", "d_loss")
 
@@ -133,7 +135,9 @@ class DiscriminatorWarning(keras.callbacks.Callback):
 
     def _rests(self) -> bool:
         steps, rest = getattr(self.model, "steps", None), getattr(self.model, "generator_only_steps", 0)
-        return bool(rest) and int(keras.ops.convert_to_numpy(steps)) <= rest
+        if not rest:
+            return False
+        return int(keras.ops.convert_to_numpy(steps)) // batches_per_update(self.model.optimizer) <= rest
 
     def _count(self, what: str, holds: bool, real: Any, fake: Any, epoch: int) -> None:
         self._epochs[what] = self._epochs[what] + 1 if holds else 0

@@ -1,6 +1,8 @@
 """The ten tasks (Sec. 3.2 and App. B.1): what is given, and how the rest of the condition clip is filled."""
 
 import dataclasses
+import math
+from collections.abc import Iterable, Sequence
 
 # The region of the clip that a task talks about, in space. "all" is the whole frame.
 REGIONS = ("all", "central", "vertical", "horizontal", "moving_vertical", "moving_central")
@@ -106,6 +108,37 @@ TASKS: dict[str, Task] = _table(
 
 # The name under which a region that the user drew has its prompt; it is no row of TASKS.
 CUSTOM_TASK = "custom"
+
+
+def named_tasks(tasks: Iterable[str | Task]) -> dict[str, Task]:
+    """Tasks by name.
+
+    Raises:
+        ValueError: there is none, no task has a name, or two have the same.
+
+    Example:
+        >>> from magvit_keras.commit.tasks import named_tasks
+        >>> list(named_tasks(["frame_prediction", "central_inpainting"]))
+        ['frame_prediction', 'central_inpainting']
+    """
+    found: dict[str, Task] = {}
+    for task in map(get_task, tasks):
+        if task.name in found:
+            raise ValueError(
+                f"Two tasks are called {task.name!r}; give one another name: dataclasses.replace(task, name=...)."
+            )
+        found[task.name] = task
+    if not found:
+        raise ValueError(f"tasks is empty; expected names among {', '.join(TASKS)}.")
+    return found
+
+
+def check_task_weights(weights: Sequence[float], count: int) -> None:
+    """Raises ValueError unless these are so many finite numbers of at least 0, and one is above."""
+    if len(weights) != count or not all(0 <= weight < math.inf for weight in weights) or not sum(weights):
+        raise ValueError(
+            f"task_weights must be {count} numbers of at least 0, not all of them 0; received {list(weights)}."
+        )
 
 
 def get_task(task: str | Task) -> Task:

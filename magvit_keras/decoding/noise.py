@@ -8,6 +8,8 @@ on the batch that it was made in.
 import math
 from typing import Any
 
+import keras
+import numpy as np
 from keras import ops
 
 
@@ -45,7 +47,7 @@ def clip_seeds(seed: Any, num_clips: int, first: int = 0) -> Any:
     Give the clips of a split batch their own seeds (`first` = clips before) and they come out as in one batch.
 
     Args:
-        seed: Python int, or int32 scalar tensor.
+        seed: any int, or int32 scalar tensor.
         num_clips: B.
         first: number of the first clip.
 
@@ -78,14 +80,14 @@ def seed_from(seed: int, first: int) -> int:
         >>> bool((np.asarray(clip_seeds(7, 5))[3:] == np.asarray(clip_seeds(seed_from(7, 3), 2))).all())
         True
     """
-    return ((seed ^ (seed >> 32)) + first * _GOLDEN) & 0xFFFFFFFF
+    return (_folded(seed) + first * _GOLDEN) & 0xFFFFFFFF
 
 
 def hash_uniform(seed: Any, step: Any, shape: tuple[int, ...], stream: int = 0) -> Any:
     """Uniform numbers from a hash, bit-identical on all backends.
 
     Args:
-        seed: Python int, or int32 tensor, scalar or (B,): one for each clip. A scalar is the same as
+        seed: any int, or int32 tensor, scalar or (B,): one for each clip. A scalar is the same as
             `clip_seeds(seed, B)`. A tensor can change without a new trace.
         step: int or int32 scalar tensor, the decoding step.
         shape: (B, ...), static.
@@ -119,7 +121,15 @@ def gumbel(uniform: Any) -> Any:
 
 
 def _seed_tensor(seed: Any) -> Any:
-    if isinstance(seed, int):
-        # All bits count, also those beyond 32 and the sign.
-        seed = _int32(seed ^ (seed >> 32))
+    if isinstance(seed, int | np.integer):
+        seed = _int32(_folded(seed))
+    elif not hasattr(seed, "dtype") or "int" not in keras.backend.standardize_dtype(seed.dtype):
+        raise ValueError(f"A seed must be a whole number; received {seed!r}.")
     return ops.cast(seed, "int32")
+
+
+def _folded(seed: Any) -> int:
+    """All bits count, also those beyond 32 and the sign."""
+    seed = int(seed)
+    seed = seed if seed >= 0 else -seed * 0x9E3779B97F4A7C15
+    return seed ^ (seed >> 32)

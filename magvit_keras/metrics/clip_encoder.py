@@ -51,7 +51,8 @@ class ClipEncoder(keras.Model):
         check_rule(resize_rule)
         if not isinstance(encoder, keras.Layer):
             raise ValueError(f"encoder must be a keras.Model of clips; received {type(encoder).__name__}.")
-        super().__init__(**{"name": name, "trainable": False, **kwargs})
+        # Half precision would move the scores: it is the encoder that has its own.
+        super().__init__(**{"name": name, "dtype": "float32", "trainable": False, **kwargs})
         self.encoder, self.input_size = encoder, input_size
         self.resize_rule, self.crop, self.mean, self.std = resize_rule, bool(crop), mean, std
 

@@ -41,13 +41,14 @@ class PresetMixin:
 
         A preset may come from anyone: its config is plain data of this library's classes, its weights are numbers of
         the model's shapes, and anything else is refused before it is used. No code is fetched or run.
+        The precision is that of `keras.config.dtype_policy()`, whatever the preset was saved with.
 
         Args:
             preset: a name in `presets`, the path of a folder, or `hf://user/repo`, `hf://user/repo@revision`,
                 `hf://user/repo/folder`. A few names come with trained weights, as their descriptions say; the others
                 give an architecture with fresh weights.
             load_weights: False leaves the weights unread.
-            **overrides: constructor arguments that replace those of the preset.
+            **overrides: constructor arguments that replace those of the preset; `dtype` is that of its parts, too.
 
         Raises:
             ValueError: neither a known name nor a preset, a preset of another class, a config or a weight file that
@@ -57,7 +58,7 @@ class PresetMixin:
         """
         if isinstance(preset, str) and preset in cls._preset_table:
             entry = cls._preset_table[preset]
-            model = cls.from_config({**entry["config"], **overrides})
+            model = cls.from_config({**_in_precision(entry["config"], overrides.get("dtype")), **overrides})
             if load_weights and entry.get("shipped"):
                 model.load_weights(shipped_weights(preset))
             return model
@@ -72,7 +73,7 @@ class PresetMixin:
             raise ValueError(f"{folder} holds a {saved.get('class')}, not a {cls.__name__}.")
         stored = _looked_at(cls, folder, saved) if load_weights else None
         try:
-            model = cls.from_config({**saved["config"], **overrides})
+            model = cls.from_config({**_in_precision(saved["config"], overrides.get("dtype")), **overrides})
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(f"{folder / CONFIG_FILE} does not describe a {cls.__name__}: {error}") from None
         if load_weights:
@@ -117,6 +118,16 @@ class PresetMixin:
                 os.replace(beside / name, folder / name)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+def _in_precision(config: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
+    """The config of a model without the precisions that it and its parts were saved with, or with another one."""
+    parts = {name: value for name, value in config.items() if name != "dtype"}
+    for name, part in parts.items():
+        if isinstance(part, Mapping) and isinstance(part.get("config"), Mapping) and "class_name" in part:
+            inner = _in_precision(part["config"], dtype)
+            parts[name] = {**part, "config": inner if dtype is None else {**inner, "dtype": dtype}}
+    return parts
 
 
 def _looked_at(cls: type, folder: pathlib.Path, saved: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -132,11 +132,12 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
         """Reconstruction, not clipped, of pixels in [0, 1]."""
         return self.reconstruct(to_float(video))[0]
 
-    def encode(self, video: Any) -> Any:
+    def encode(self, video: Any, check: bool = True) -> Any:
         """Tokens of clips.
 
         Args:
             video: (B, T, H, W, 3), uint8 or floats in [0, 1].
+            check: False spares a look at the values, which brings them from the device to the host.
 
         Returns:
             (B, t, h, w) int32 in [0, codebook_size).
@@ -144,18 +145,19 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
         Raises:
             ValueError: shape not divisible by `downsampling`, or pixels outside [0, 1].
         """
-        if not backend.is_traced(video):
+        if check and not backend.is_traced(video):
             self.check_pixels(video)
         return backend.run_compiled(self, "encode", self._encode, video)
 
     def _encode(self, video: Any) -> Any:
         return self.quantizer.ids(self.latents(to_float(video)))
 
-    def decode(self, ids: Any) -> Any:
+    def decode(self, ids: Any, check: bool = True) -> Any:
         """Clips of tokens.
 
         Args:
             ids: (B, t, h, w) int32 in [0, codebook_size).
+            check: False spares a look at the values, which brings them from the device to the host.
 
         Returns:
             (B, T, H, W, 3) float32, not clipped.
@@ -163,7 +165,7 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
         Raises:
             ValueError: ids of the wrong rank or outside the codebook.
         """
-        if not backend.is_traced(ids):
+        if check and not backend.is_traced(ids):
             array = ops.convert_to_numpy(ids)
             if array.ndim not in (4, self.rank + 1) or array.dtype.kind not in "iu":
                 raise ValueError(f"ids must be (batch, t, h, w) integers; received {array.shape} of {array.dtype}.")

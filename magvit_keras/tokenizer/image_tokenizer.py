@@ -104,11 +104,12 @@ class ImageTokenizer(BaseTokenizer):
         """Decoder outputs (B, H, W, 3) float32, not clipped, of (B, h, w, D); time, where there is one, stays."""
         return ops.cast(_frame_by_frame(self.decoder, latents), "float32")
 
-    def encode(self, video: Any) -> Any:
+    def encode(self, video: Any, check: bool = True) -> Any:
         """Tokens of images or clips.
 
         Args:
             video: (B, H, W, 3) or (B, T, H, W, 3), uint8 or floats in [0, 1].
+            check: False spares a look at the values, which brings them from the device to the host.
 
         Returns:
             (B, h, w) or (B, T, h, w) int32 in [0, codebook_size).
@@ -116,13 +117,14 @@ class ImageTokenizer(BaseTokenizer):
         Raises:
             ValueError: shape not divisible by `downsampling`, or pixels outside [0, 1].
         """
-        return super().encode(video)
+        return super().encode(video, check)
 
-    def decode(self, ids: Any) -> Any:
+    def decode(self, ids: Any, check: bool = True) -> Any:
         """Images or clips of tokens.
 
         Args:
             ids: (B, h, w) or (B, T, h, w) int32 in [0, codebook_size).
+            check: False spares a look at the values, which brings them from the device to the host.
 
         Returns:
             (B, H, W, 3) or (B, T, H, W, 3) float32, not clipped.
@@ -130,7 +132,7 @@ class ImageTokenizer(BaseTokenizer):
         Raises:
             ValueError: ids of the wrong rank or outside the codebook.
         """
-        return super().decode(ids)
+        return super().decode(ids, check)
 
     def check_pixels(self, video: Any) -> None:
         """Raises ValueError unless these are images or clips, divisible by `downsampling`, in [0, 1] or uint8."""

@@ -61,7 +61,11 @@ class VectorQuantizer(keras.layers.Layer):
     def distances(self, x: Any) -> Any:
         """Squared Euclidean distances (B, ..., K) of latents (B, ..., D) to all codes."""
         squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
-        return squares - 2.0 * ops.matmul(x, ops.transpose(self.codebook)) + ops.sum(ops.square(self.codebook), axis=-1)
+        # Exact: rounded to bfloat16 or TF32, as accelerators do, one latent in a hundred has another code.
+        rows = ops.reshape(x, (-1, self.embedding_dim))
+        products = backend.exact_matmul(rows, ops.transpose(ops.convert_to_tensor(self.codebook)))
+        products = ops.reshape(products, (*ops.shape(x)[:-1], self.codebook_size))
+        return squares - 2.0 * products + ops.sum(ops.square(self.codebook), axis=-1)
 
     def ids(self, x: Any) -> Any:
         """The nearest code (B, ...) int32 of latents (B, ..., D); the first of equally near ones."""

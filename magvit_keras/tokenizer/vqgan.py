@@ -227,14 +227,14 @@ class VQGAN(backend.SteppedModel):
         self._move_averages(logs, batches)
         self.code_usage.update(ids, latents, self._codebooks())
         self.steps.assign(self.steps + 1)
-        return self.track(logs)
+        return self.track(logs, data)
 
     def evaluation_step(self, data: Any) -> dict[str, Any]:
         """The logs, without R1 and without a step."""
         video = to_float(video_of(data))
         _, logs, fake, _, _ = self._generator_loss(video, 1.0)
         logs.update(self._discriminator_loss(video, fake, r1=False)[1])
-        return self.track(logs)
+        return self.track(logs, data)
 
     def _generator_loss(self, video: Any, adversarial: Any) -> tuple[Any, dict[str, Any], Any, Any, Any]:
         """Loss, logs, reconstruction, latents and ids of clips; `adversarial` scales that part."""

@@ -111,3 +111,27 @@ def test_apply_gradients_when(when):
     backend.apply_gradients(optimizer, [ops.ones(())], [variable], when=ops.convert_to_tensor(when))
     assert float(ops.convert_to_numpy(variable)) == (0.5 if when else 1.0)
     assert int(ops.convert_to_numpy(optimizer.iterations)) == int(when)
+
+
+@pytest.mark.parametrize("size", [1, 4, 5])
+def test_a_smaller_last_batch_counts_less(size):
+    """What `evaluate` says does not depend on the batch size."""
+    model = compiled()
+    x = np.random.default_rng(0).standard_normal((5, 8)).astype("float32")
+    x[4] *= 10
+    expected = np.square(ops.convert_to_numpy(model(x))).mean()
+    found = model.evaluate(x, batch_size=size, verbose=0, return_dict=True)["loss"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("given", [{"sample_weight": np.zeros(4)}, {"class_weight": {0: 0.5}}])
+def test_weights_that_no_loss_reads_are_refused(given):
+    with pytest.raises(ValueError, match=f"weighs all examples alike; leave {next(iter(given))} off"):
+        compiled().fit(np.ones((4, 8), "float32"), verbose=0, **given)
+
+
+def test_weights_in_the_batches_of_a_data_set_are_refused():
+    """The third of a tuple is Keras' place for them."""
+    batches = iter([(np.ones((2, 8), "float32"), np.ones(2), np.ones(2))])
+    with pytest.raises(ValueError, match="leave sample_weight off"):
+        compiled().evaluate(batches, verbose=0)

@@ -80,7 +80,10 @@ def test_discriminator_warning_waits_while_it_rests():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         logs = {"d_real_accuracy": 1.0, "d_fake_accuracy": 1.0}
-        run(DiscriminatorWarning(), [[logs]], steps=np.array(5), generator_only_steps=5)
+        at_once = types.SimpleNamespace(gradient_accumulation_steps=None)
+        run(DiscriminatorWarning(), [[logs]], steps=np.array(5), generator_only_steps=5, optimizer=at_once)
+        accumulates = types.SimpleNamespace(gradient_accumulation_steps=4)
+        run(DiscriminatorWarning(), [[logs]], steps=np.array(20), generator_only_steps=5, optimizer=accumulates)
 
 
 @pytest.mark.parametrize("make", [lambda: CollapseWarning(threshold=0), lambda: DiscriminatorWarning(high=0.1)])

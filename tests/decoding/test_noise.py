@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from magvit_keras.decoding.noise import clip_seeds, gumbel, hash_uniform
+from magvit_keras.decoding.noise import clip_seeds, gumbel, hash_uniform, seed_from
 
 U32 = np.uint32
 
@@ -84,3 +84,19 @@ def test_a_tensor_seed_equals_a_number():
 @pytest.mark.parametrize("seed", [-1, 2**32, 2**40 + 3])
 def test_any_python_int_is_a_seed(seed):
     assert np.asarray(hash_uniform(seed, 0, (1, 9))).shape == (1, 9)
+
+
+def test_all_bits_of_a_seed_count():
+    seeds = [0, 1, -1, -2, 2**40 + 5, 5, -(2**40) - 5, np.int64(2**41 + 5), np.uint8(7)]
+    drawn = [np.asarray(hash_uniform(seed, 0, (1, 9))) for seed in seeds]
+    assert len({tuple(numbers[0]) for numbers in drawn}) == len(seeds)
+
+
+@pytest.mark.parametrize("seed", [-3, 2**40 + 5])
+def test_a_seed_of_numpy_is_that_of_python(seed):
+    np.testing.assert_array_equal(hash_uniform(np.int64(seed), 0, (1, 9)), hash_uniform(seed, 0, (1, 9)))
+
+
+@pytest.mark.parametrize("seed", [7, -7, np.int64(-(2**40))])
+def test_a_part_of_the_clips_has_a_seed_of_its_own(seed):
+    np.testing.assert_array_equal(np.asarray(clip_seeds(seed, 5))[3:], np.asarray(clip_seeds(seed_from(seed, 3), 2)))

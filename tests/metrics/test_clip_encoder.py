@@ -55,6 +55,18 @@ def test_frames_are_resized_and_normalized_and_tokens_averaged(crop):
     np.testing.assert_allclose(network.predict(as_bytes, verbose=0), expected, atol=0.01)
 
 
+def test_the_global_precision_does_not_move_the_features():
+    video, encoder = clips(), patches()
+    expected = value(ClipEncoder(encoder, input_size=8)(video))
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        found = value(ClipEncoder(encoder, input_size=8)(video))
+    finally:
+        keras.config.set_dtype_policy(before)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_distances_through_an_encoder():
     real, generated = clips(0), clips(1) ** 2
     network = ClipEncoder(patches(), **{**V_JEPA_INPUT, "input_size": 8}, name="stand_in")
