@@ -8,6 +8,7 @@ RUN/magvit/              preset, of a transformer's recipe: tokenizer and transf
 RUN/history.json         losses by epoch
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -18,7 +19,7 @@ import keras
 
 from magvit_keras import distribution
 from magvit_keras.checks import check_divides, check_parts, check_positive
-from magvit_keras.data import Source
+from magvit_keras.data import Source, UnreadableVideo
 from magvit_keras.data.formats import merged_options
 from magvit_keras.layers.rematerialized import check_remat
 from magvit_keras.magvit import Magvit
@@ -27,7 +28,7 @@ from magvit_keras.presets.model_card import ModelCard, card_of_run
 from magvit_keras.presets.recipes import Recipe, get_recipe
 from magvit_keras.recipe_changes import MODELS, ChangedRecipe, changed_recipe
 from magvit_keras.recipe_data import cached_batches, load_tokenizer, open_recipe_data, preset_folder
-from magvit_keras.stages import note_settings, perceptual_loss, save_preset, train_steps, write_history
+from magvit_keras.stages import Trained, note_settings, perceptual_loss, save_preset, train_steps, write_history
 from magvit_keras.token_run import fingerprint
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.inflation import inflate
@@ -130,10 +131,10 @@ def train_recipe(
     say(f"{recipe.name}: {recipe.total_steps} steps of {recipe.batch_size} clips, {recipe.steps_per_epoch} an epoch.")
     name = "transformer" if recipe.kind == "transformer" else "tokenizer"
     steps, folder = _steps(recipe, options), out / "checkpoints" / name
-    train_steps(model, batches, steps, len(batches) // options.accumulate, folder, recipe.name, verbose)
+    trained = train_steps(model, batches, steps, len(batches) // options.accumulate, folder, recipe.name, verbose)
     if hasattr(batches, "close"):
         batches.close()
-    result = finish(out)
+    result = finish(out, trained)
     write_history(out)
     say(f"The result is in {out / ('magvit' if name == 'transformer' else 'tokenizer')}.")
     return result
@@ -175,17 +176,23 @@ def _steps(recipe: Recipe, options: RecipeOptions) -> int:
     return min(recipe.total_steps, options.max_steps or recipe.total_steps)
 
 
-def _card(out: pathlib.Path, recipe: Recipe, options: RecipeOptions, count: str) -> ModelCard:
+def _card(out: pathlib.Path, recipe: Recipe, options: RecipeOptions, count: str, steps: int) -> ModelCard:
     """What a person who finds the weights wants to know of them."""
     stage = "transformer" if recipe.kind == "transformer" else "tokenizer"
     clips = "x".join(map(str, recipe.video_shape))
-    steps = _steps(recipe, options)
     card = card_of_run(out, stage, f"{recipe.data}: {count}, clips of {clips}", steps)
     said = f"Trained by the recipe {recipe.name}" + (", changed" if options.changes else "")
     return dataclasses.replace(card, description=f"{said}: {steps:,} of {recipe.total_steps:,} steps.")
 
 
 def _loader(recipe: Recipe, source: Source, options: RecipeOptions, say: Callable[[str], None]) -> Any:
+    with contextlib.suppress(UnreadableVideo):  # of which the loader takes the next
+        shape = tuple(source[0]["video"].shape[:3])
+        if shape != recipe.video_shape:
+            raise ValueError(
+                f"The clips of the data are {shape}, frames, height and width, and {recipe.name} trains on "
+                f"{recipe.video_shape}; --set video_shape=[...] changes both, --reader only the data."
+            )
     say(f"{len(source)} videos of {recipe.data}; the recipe counts {recipe.examples} for an epoch.")
     return source.loader(
         recipe.batch_size // options.accumulate,
@@ -198,7 +205,7 @@ def _loader(recipe: Recipe, source: Source, options: RecipeOptions, say: Callabl
 
 def _tokenizer_stage(
     changed: ChangedRecipe, data: Any, options: RecipeOptions, say: Callable[[str], None]
-) -> tuple[VQGAN, Any, dict[str, Any], Callable[[pathlib.Path], keras.Model]]:
+) -> tuple[VQGAN, Any, dict[str, Any], Callable[[pathlib.Path, Trained], keras.Model]]:
     """Model and batches of the first stage, what is noted of them, and what is written at the end."""
     recipe = changed.recipe
     source = open_recipe_data(recipe, data, options.data_format, options.reader, options.seed)
@@ -231,11 +238,11 @@ def _tokenizer_stage(
     parts = {"gradient_accumulation_steps": options.accumulate}
     vqgan.compile(tokenizer_optimizer(*rates, **parts), tokenizer_optimizer(*rates, **parts))
 
-    def finish(out: pathlib.Path) -> keras.Model:
-        card = _card(out, recipe, options, f"{len(source)} videos")
-        save_preset(vqgan.discriminator, out / "discriminator", card)
+    def finish(out: pathlib.Path, trained: Trained) -> keras.Model:
+        card = _card(out, recipe, options, f"{len(source)} videos", trained.steps)
+        save_preset(vqgan.discriminator, out / "discriminator", card, trained.further)
         tokenizer.set_weights(vqgan.ema_tokenizer.get_weights())
-        save_preset(tokenizer, out / "tokenizer", card)
+        save_preset(tokenizer, out / "tokenizer", card, trained.further)
         return tokenizer
 
     return vqgan, _loader(recipe, source, options, say), noted, finish
@@ -243,7 +250,7 @@ def _tokenizer_stage(
 
 def _transformer_stage(
     changed: ChangedRecipe, data: Any, options: RecipeOptions, say: Callable[[str], None]
-) -> tuple[Magvit, Any, dict[str, Any], Callable[[pathlib.Path], keras.Model]]:
+) -> tuple[Magvit, Any, dict[str, Any], Callable[[pathlib.Path, Trained], keras.Model]]:
     """Model and batches of the second stage, what is noted of them, and what is written at the end."""
     recipe = changed.recipe
     tokenizer = load_tokenizer(options.tokenizer)
@@ -294,8 +301,8 @@ def _transformer_stage(
         )
     )
 
-    def finish(out: pathlib.Path) -> keras.Model:
-        save_preset(magvit, out / "magvit", _card(out, recipe, options, count))
+    def finish(out: pathlib.Path, trained: Trained) -> keras.Model:
+        save_preset(magvit, out / "magvit", _card(out, recipe, options, count, trained.steps), trained.further)
         return magvit
 
     return magvit, batches, {**noted, "class_names": names}, finish

@@ -31,10 +31,12 @@ from magvit_keras.optimizers import tokenizer_optimizer, transformer_optimizer
 from magvit_keras.presets.hub import CONFIG_FILE, local_folder
 from magvit_keras.presets.model_card import card_of_run
 from magvit_keras.presets.transformers import transformer_config
-from magvit_keras.run_data import open_run_data
+from magvit_keras.recipe_data import preset_folder
+from magvit_keras.run_data import clip_names, open_run_data
 from magvit_keras.stages import (
     SETTINGS_FILE,
     STAGES,
+    Trained,
     note_settings,
     noted_settings,
     perceptual_loss,
@@ -59,7 +61,7 @@ class Settings:
         width: columns of a clip.
         frame_stride: every how many frames of a video one is taken.
         tasks: names of the tasks to train; with `start_from` none stands for those of the preset.
-        tokenizer: a preset of `VideoTokenizer`, or its constructor arguments.
+        tokenizer: a preset of `VideoTokenizer`, the folder of a run that trained one, or constructor arguments.
         transformer: "tiny", "base", "large" or "huge", or constructor arguments of `MaskedTransformer`.
         start_from: a trained `Magvit` to train further: a preset's name or folder, or hf://user/repo. `tokenizer` and
             `transformer` are then not read; a task that both have is that of the preset, with its given frames.
@@ -168,15 +170,16 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
         magvit = train_further(learned, training, settings.tasks, settings.class_dropout, settings.remat)
         tokenizer = magvit.tokenizer
     trainer = _tokenizer_trainer(tokenizer, settings)
-    noted = {**dataclasses.asdict(settings), "class_names": training.class_names, "left_out": left_out}
-    note_settings(out, noted, Settings.FREE, defaults={**dataclasses.asdict(Settings()), "left_out": []})
+    found = {"class_names": training.class_names, "left_out": left_out, "clips": clip_names(training, held_out)}
+    defaults = {**dataclasses.asdict(Settings()), "left_out": [], "clips": found["clips"]}
+    note_settings(out, {**dataclasses.asdict(settings), **found}, Settings.FREE, defaults)
     say = print if verbose else (lambda *_: None)
     unread = f"{len(left_out)} left out as unreadable, " if left_out else ""
     say(f"{len(training)} clips to train on, {len(held_out)} held out, {unread}{training.num_classes} classes.")
     _train_tokenizer(trainer, tokenizer, training, held_out, out, settings, verbose)
-    _train_transformer(magvit, training, out, settings, verbose)
-    card = card_of_run(out, "transformer", training, settings.transformer_steps, held_out)
-    save_preset(magvit, out / "magvit", card)
+    trained = _train_transformer(magvit, training, out, settings, verbose)
+    card = card_of_run(out, "transformer", training, trained.steps, held_out)
+    save_preset(magvit, out / "magvit", card, trained.further)
     write_history(out)
     say(f"The model is in {out / 'magvit'}.")
     return magvit
@@ -219,7 +222,8 @@ def run_settings(run: str | os.PathLike) -> dict[str, Any]:
 
 def _new_tokenizer(settings: Settings) -> VideoTokenizer:
     if isinstance(settings.tokenizer, str):
-        return VideoTokenizer.from_preset(settings.tokenizer, remat=settings.remat)
+        preset = preset_folder(settings.tokenizer, "tokenizer") or settings.tokenizer  # a run's folder holds it
+        return VideoTokenizer.from_preset(str(preset), remat=settings.remat)
     return VideoTokenizer(**{"remat": settings.remat, **settings.tokenizer})
 
 
@@ -284,11 +288,17 @@ def _train_tokenizer(
 
     def remove_stale() -> None:
         # What came after an earlier, shorter training was made with other weights.
-        for stale in (out / "tokens", out / "checkpoints" / "transformer", out / "magvit"):
-            shutil.rmtree(stale, ignore_errors=True)
+        stale = [
+            path for path in (out / "tokens", out / "checkpoints" / "transformer", out / "magvit") if path.exists()
+        ]
+        if stale:
+            names = ", ".join(str(path.relative_to(out)) for path in stale)
+            _announce(verbose, f"The tokenizer is trained further: what was made with it before is removed ({names}).")
+        for path in stale:
+            shutil.rmtree(path, ignore_errors=True)
 
-    folder = out / "checkpoints" / "tokenizer"
-    train_steps(trainer, loader, settings.tokenizer_steps, interval, folder, "Tokenizer", verbose, before=remove_stale)
+    folder, steps = out / "checkpoints" / "tokenizer", settings.tokenizer_steps
+    trained = train_steps(trainer, loader, steps, interval, folder, "Tokenizer", verbose, before=remove_stale)
     loader.close()
     if settings.adversarial:
         tokenizer.set_weights(trainer.ema_tokenizer.get_weights())
@@ -299,11 +309,13 @@ def _train_tokenizer(
     _announce(
         verbose, f"Held-out clips: PSNR {scores['psnr']:.1f} dB, squared error {scores['reconstruction_loss']:.4f}."
     )
-    card = card_of_run(out, "tokenizer", training, settings.tokenizer_steps, held_out, scores)
-    save_preset(tokenizer, out / "tokenizer", card)
+    card = card_of_run(out, "tokenizer", training, trained.steps, held_out, scores)
+    save_preset(tokenizer, out / "tokenizer", card, trained.further)
 
 
-def _train_transformer(magvit: Magvit, training: Source, out: pathlib.Path, settings: Settings, verbose: int) -> None:
+def _train_transformer(
+    magvit: Magvit, training: Source, out: pathlib.Path, settings: Settings, verbose: int
+) -> Trained:
     tokens = _tokens(magvit, training, out / "tokens", settings, verbose)
     interval = settings.steps_per_epoch
     process = distribution.current().process
@@ -313,7 +325,7 @@ def _train_transformer(magvit: Magvit, training: Source, out: pathlib.Path, sett
     rates = (settings.transformer_steps, settings.transformer_learning_rate)
     magvit.compile(optimizer=transformer_optimizer(*rates, gradient_accumulation_steps=parts))
     folder = out / "checkpoints" / "transformer"
-    train_steps(magvit, batches, settings.transformer_steps, interval, folder, "Transformer", verbose)
+    return train_steps(magvit, batches, settings.transformer_steps, interval, folder, "Transformer", verbose)
 
 
 def _tokens(magvit: Magvit, source: Source, folder: pathlib.Path, settings: Settings, verbose: int) -> dict:

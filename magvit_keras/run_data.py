@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ def open_run_data(
     """The clips to train on, those held out, and the names of those that are in neither part.
 
     A new run leaves out what cannot be read. One that goes on leaves out what it left out when it began, so that its
-    parts stay as they were, whatever has been mended or removed since.
+    parts stay as they were, whatever has been mended since.
 
     Args:
         data: a folder of videos, or any `Source`.
@@ -26,7 +28,8 @@ def open_run_data(
         noted: what the run noted when it began; None for a new one.
 
     Raises:
-        ValueError: none of the videos can be read, or none of those held out.
+        ValueError: none of the videos can be read, or none of those held out; clips are not of the run's size; or they
+            are not those that the run began with.
         FileNotFoundError: no videos.
     """
     if not isinstance(data, Source):
@@ -52,11 +55,33 @@ def open_run_data(
         training, held_out = data, data.for_evaluation()
     else:
         training, held_out = data.split(settings.held_out, seed=settings.seed)
+    if noted is not None and noted.get("clips") not in (None, clip_names(training, held_out)):
+        before, now = int(noted["clips"].split()[0]), int(clip_names(training, held_out).split()[0])
+        raise ValueError(
+            f"The run began with {before} videos, and now {now} are there"
+            + (" of other names" if now == before else "")
+            + ". Others would be held out, some of which it was trained on. Put back what was there, "
+            "or train further on all of them in a new run: --from and this run's folder (Settings.start_from)."
+        )
     try:
-        held_out[0]  # they are needed after the first stage, which is late to learn that there are none
+        video = held_out[0][
+            "video"
+        ]  # they are needed after the first stage, which is late to learn that there are none
     except UnreadableVideo as error:
         raise ValueError(
             f"The held-out clips cannot be read, for example {error.path}: {error.reason}. "
             "Put a readable video in the place of that file."
         ) from error
+    wanted = (settings.num_frames, settings.height, settings.width)
+    if video.shape[:3] != wanted:
+        raise ValueError(
+            "The clips of the data have {} frames of {} x {} pixels, and the settings say {} of {} x {}: "
+            "give both the same (num_frames, height and width; --frames and --size).".format(*video.shape[:3], *wanted)
+        )
     return training, held_out, left_out
+
+
+def clip_names(*parts: Source) -> str:
+    """How many clips the parts of the data have together, and a checksum of their names; to be noted."""
+    names = sorted({part.name(index) for part in parts for index in range(len(part))})
+    return f"{len(names)} {hashlib.sha256(json.dumps(names).encode()).hexdigest()}"

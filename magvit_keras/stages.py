@@ -11,14 +11,14 @@ import json
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from magvit_keras import backend, distribution
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.convert import load_resnet50
-from magvit_keras.presets.model_card import ModelCard
+from magvit_keras.presets.model_card import ModelCard, card_in
 from magvit_keras.tokenizer.perceptual import PerceptualLoss
 from magvit_keras.tokenizer.two_optimizers import batches_per_update
 
@@ -41,6 +41,13 @@ class StopAfter(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+class Trained(NamedTuple):
+    """What became of a stage: the updates of its weights since its beginning, and whether this start made some."""
+
+    steps: int
+    further: bool
+
+
 def train_steps(
     model: keras.Model,
     data: Any,
@@ -50,7 +57,7 @@ def train_steps(
     title: str,
     verbose: int = 1,
     before: Callable[[], None] | None = None,
-) -> None:
+) -> Trained:
     """Trains a compiled model for a number of steps; started again, it goes on from the last checkpoint.
 
     Args:
@@ -66,7 +73,7 @@ def train_steps(
     batches = batches_per_update(model.optimizer)
     done = _restore(model, folder, data)  # batches
     if done >= steps * batches:
-        return
+        return Trained(done // batches, False)
     if before is not None:
         before()
     checkpoint = Checkpoint(folder, data=data)
@@ -81,6 +88,7 @@ def train_steps(
         shuffle=False,  # the order is the data's own, which a training that goes on repeats
         verbose=verbose,
     )
+    return Trained(steps, True)
 
 
 def _restore(model: keras.Model, folder: pathlib.Path, data: Any) -> int:
@@ -127,8 +135,15 @@ def noted_settings(out: pathlib.Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.is_file() and learned else None
 
 
-def save_preset(model: Any, folder: pathlib.Path, card: ModelCard) -> None:
-    """Writes a trained model; of several processes the first one does, and the others wait for it."""
+def save_preset(model: Any, folder: pathlib.Path, card: ModelCard, further: bool = True) -> None:
+    """Writes a trained model; of several processes the first one does, and the others wait for it.
+
+    Where it was not trained further, and the folder has it already, what is there stays, with what was written into it.
+    """
+    there = not further and card_in(folder).get("steps") == card.steps
+    distribution.current().wait()  # until all have looked
+    if there:
+        return
     backend.distribution.settle(model)
     if distribution.current().is_main:
         with backend.distribution.alone():

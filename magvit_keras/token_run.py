@@ -78,6 +78,8 @@ def write_tokens(
         MAGVIT (arXiv 2212.05199), Sec. 3.2.
     """
     check_positive(passes=passes, batch_size=batch_size, shard_clips=shard_clips)
+    if workers < 0:
+        raise ValueError(f"workers={workers!r}: expected a number of processes, 0 or more")
     devices = distribution.current()
     index, count = process = devices.process if process is None else process
     if not 0 <= index < count:

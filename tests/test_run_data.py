@@ -7,7 +7,7 @@ import pytest
 
 from magvit_keras.data import MovingShapes, Source, UnreadableVideo, VideoFolder
 from magvit_keras.run import Settings
-from magvit_keras.run_data import open_run_data
+from magvit_keras.run_data import clip_names, open_run_data
 
 pytestmark = pytest.mark.once
 
@@ -104,3 +104,33 @@ def test_one_readable_video_is_trained_on_and_held_out(folder):
         other.write_bytes(b"not a video")
     training, held_out, left_out = open_run_data(root, SETTINGS)
     assert len(left_out) == 9 and names(training) == names(held_out) and len(training) == 1
+
+
+@pytest.mark.parametrize(("count", "message"), [(9, "now 9 are there"), (11, "now 11 are there")])
+def test_a_run_that_goes_on_wants_the_videos_that_it_began_with(count, message):
+    """With one more or less, others would be held out, which were trained on."""
+
+    def noted_of(count):
+        source = MovingShapes(count, num_frames=4, size=(16, 16))
+        *parts, left_out = open_run_data(source, SETTINGS)
+        return source, {"left_out": left_out, "clips": clip_names(*parts)}
+
+    source, noted = noted_of(10)
+    assert len(open_run_data(source, SETTINGS, noted)[0]) == 9
+    with pytest.raises(ValueError, match=f"began with 10 videos, and {message}.*--from"):
+        open_run_data(noted_of(count)[0], SETTINGS, noted)
+
+
+def test_a_video_that_was_renamed_is_told(folder):
+    root, _ = folder
+    *parts, left_out = open_run_data(root, SETTINGS)
+    path = root / parts[0].name(0)
+    path.rename(path.with_stem("zzz"))
+    with pytest.raises(ValueError, match="now 9 are there of other names"):
+        open_run_data(root, SETTINGS, {"left_out": left_out, "clips": clip_names(*parts)})
+
+
+def test_clips_of_another_size_are_refused_before_the_training():
+    source = MovingShapes(10, num_frames=4, size=(32, 16))
+    with pytest.raises(ValueError, match="have 4 frames of 32 x 16 pixels, and the settings say 4 of 16 x 16"):
+        open_run_data(source, SETTINGS)

@@ -52,7 +52,10 @@ def open_source(name: str, root: str | os.PathLike, **options: Any) -> Source:
         raise ValueError(f"Unknown format {name!r}; expected one of {', '.join(FORMATS)}")
     reader = getattr(data, FORMATS[name])
     check_options(name, list(inspect.signature(reader).parameters.values())[1:], options)  # without the folder
-    return reader(root, **options)
+    try:
+        return reader(root, **options)
+    except TypeError as error:  # a value of another kind than the reader can use
+        raise ValueError(f"The format {name!r} cannot be read with {options}: {error}") from error
 
 
 def make_shapes(**options: Any) -> Source:

@@ -42,6 +42,7 @@ class TokenBatches(keras.utils.PyDataset):
         self.count = len(arrays["tokens"])
         self.steps = steps_per_epoch or max(1, self.count // batch_size)
         self._epoch = self._first = 0
+        self._last_order = (-1, np.empty(0, int))
 
     @property
     def epoch(self) -> int:
@@ -72,7 +73,10 @@ class TokenBatches(keras.utils.PyDataset):
         return {name: array[rows].astype("int32") for name, array in self.arrays.items()}
 
     def _order(self, number: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, number]).permutation(self.count)
+        last = self._last_order  # that of a large cache takes longer than a batch
+        if last[0] != number:
+            self._last_order = last = (number, np.random.default_rng([self.seed, number]).permutation(self.count))
+        return last[1]
 
     def on_epoch_end(self) -> None:
         """Called by Keras: the next epoch has other batches."""

@@ -167,7 +167,7 @@ def card_of_run(
     if scores and "psnr" in scores:
         known["Reconstruction PSNR of the tokenizer, held-out clips"] = f"{float(scores['psnr']):.2f} dB"
     elif stage == "transformer":
-        known = _card_in(run / "tokenizer").get("scores") or {}
+        known = card_in(run / "tokenizer").get("scores") or {}
     history = _history(run / "checkpoints" / stage / "state.json")
     for name in ("loss", "g_loss"):
         if history.get(name):
@@ -186,7 +186,8 @@ def card_of_run(
     )
 
 
-def _card_in(folder: pathlib.Path) -> dict[str, Any]:
+def card_in(folder: pathlib.Path) -> dict[str, Any]:
+    """The card of a preset, as far as its folder has one."""
     try:
         return json.loads((folder / "config.json").read_text()).get("card") or {}
     except (OSError, ValueError):
@@ -215,7 +216,10 @@ def _command() -> str | None:
     if pathlib.Path(sys.argv[0]).name not in ("magvit-keras", "__main__.py"):
         return None
     return shlex.join(
-        ["magvit-keras", *(re.sub(r"^(--[\w-]+=)?/.*/(?=[^/]+/?$)", r"\1", text) for text in sys.argv[1:])]
+        [
+            "magvit-keras",
+            *(re.sub(r"^((?:--)?[\w-]+=)?(?:~|\.\.)?/.*/(?=[^/]+/?$)", r"\1", text) for text in sys.argv[1:]),
+        ]
     )
 
 
