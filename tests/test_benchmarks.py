@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -45,6 +46,110 @@ def test_without_a_gpu_it_says_so():
     done = run("gpu.py", "--sizes", "tiny", "--backends", "jax")
     assert done.returncode != 0
     assert "sees no GPU" in done.stderr
+
+
+MEASURED = {"frames": 16, "seconds": 1.0, "rate": 1e5, "flop": 1e12, "bytes": None, "heading": "here."}
+
+
+@pytest.fixture
+def gpu(module, monkeypatch):
+    """benchmarks/gpu.py called with arguments, whose cells are given: (stopped with, the page's part)."""
+    gpu = module("gpu")
+
+    def call(cell, *arguments):
+        written = []
+        monkeypatch.setattr(sys, "argv", ["gpu.py", *arguments])
+        monkeypatch.setattr(gpu, "in_process", cell)
+        monkeypatch.setattr(gpu, "write_part", lambda name, text: written.append(text))
+        try:
+            gpu.main()
+        except SystemExit as stopped:
+            return stopped.code, written
+        return None, written
+
+    return call
+
+
+def cell(backend, asked, **environment):
+    size, dtype, batch, _ = asked
+    if (size, dtype, batch) == ("L", "float32", 8):
+        raise RuntimeError("failed:\nTraceback\n  x()\ntorch.OutOfMemoryError: 9 | 8 GB\nremark: none\n")
+    return {**MEASURED, "precision": "tf32" if dtype == "float32" else "bfloat16"}
+
+
+def test_a_row_that_fails_says_so_and_the_others_stay(gpu):
+    stopped, (page,) = gpu(cell)
+    assert stopped is None
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if "| L |" in line]
+    assert len(rows) == 8 and {len(row) for row in rows} == {9}
+    failed = [row for row in rows if "failed" in row[4]]
+    assert [row[:5] for row in failed] == [
+        [name, "L", "tf32", "8", "failed: torch.OutOfMemoryError: 9 / 8 GB"] for name in ("jax", "torch")
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--backends", "torch"], ["--sizes", "B"], ["--batches", "1", "16"], ["--any-device"]]
+)
+def test_a_part_of_the_gpu_table_is_only_printed(gpu, capsys, arguments):
+    assert gpu(cell, *arguments) == (None, [])
+    assert "| torch | B | tf32 | 1 | 16.0 |" in capsys.readouterr().out
+
+
+def test_a_backend_without_a_gpu_leaves_the_page_as_it_is(gpu):
+    def without(*backends):
+        def found(backend, asked, **environment):
+            if backend in backends:
+                raise RuntimeError(f"failed:\n{backend} sees no GPU here")
+            return cell(backend, asked)
+
+        return found
+
+    assert gpu(without("jax")) == (None, [])
+    assert gpu(without("jax", "torch")) == ("Every row failed, the last one so: torch sees no GPU here", [])
+
+
+def test_memory_is_the_models_and_float32_on_a_gpu_is_tf32(module, monkeypatch):
+    import magvit_keras as mk
+    from magvit_keras import hardware
+
+    gpu, order = module("gpu"), []
+
+    class Model:
+        tokenizer = transformer = type("Part", (), {"get_config": dict})
+
+        def generate(self, *task, **options):
+            order.append("generate")
+            return np.zeros((1, 4, 8, 8, 3))
+
+    monkeypatch.setattr(mk.Magvit, "from_preset", lambda *name, **options: Model())
+    monkeypatch.setattr(hardware, "accelerators", lambda backend: ["H200"])
+    monkeypatch.setattr(gpu, "operations", lambda *about: 1.0)
+    monkeypatch.setattr(gpu, "use_tf32", lambda backend: order.append("tf32") or True)
+    monkeypatch.setattr(gpu, "peak_bytes", lambda: order.append("memory"))
+    monkeypatch.setattr(gpu, "product_rate", lambda *about: order.append("product"))
+    try:
+        assert gpu.measure("tiny", "float32", 1, False)["precision"] == "tf32"
+    finally:
+        keras.config.enable_traceback_filtering()
+    assert order == ["tf32", *["generate"] * (1 + gpu.REPEATS), "memory", "product"]
+
+
+def test_tf32_is_for_gpus_and_for_every_product(module, monkeypatch):
+    jax, torch = (pytest.importorskip(name) for name in ("jax", "torch"))
+    use_tf32 = module("gpu").use_tf32
+    flags = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [flag.allow_tf32 for flag in flags], jax.config.jax_default_matmul_precision
+    try:
+        assert (use_tf32("jax"), use_tf32("torch")) == (jax.default_backend() == "gpu", torch.cuda.is_available())
+        monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+        assert use_tf32("jax")
+        assert jax.config.jax_default_matmul_precision == "tensorfloat32"
+        assert [flag.allow_tf32 for flag in flags] == [True, True]
+    finally:
+        for flag, value in zip(flags, before[0], strict=True):
+            flag.allow_tf32 = value
+        jax.config.update("jax_default_matmul_precision", before[1])
 
 
 def test_operations_of_a_clip_are_those_that_xla_counts(module):
