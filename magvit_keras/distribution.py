@@ -157,7 +157,8 @@ def stop() -> None:
 def process() -> tuple[int, int]:
     """(index, count) of this process among those that torchrun, srun or `start` have set up.
 
-    For work that needs no talk between processes, such as tokenizing: `start` need not have been called.
+    For work that needs no talk between processes, such as tokenizing: `start` need not have been called. Call it before
+    any model is made: on PyTorch each process of a machine then takes a GPU of its own.
     """
     if _CURRENT.kind != "none":
         return _CURRENT.process
@@ -166,6 +167,8 @@ def process() -> tuple[int, int]:
         raise ValueError(
             "The environment tells of several processes, not which one this is; start with --distribution data."
         )
+    if count > 1:
+        backend.distribution.use_own_device()
     return index, count
 
 

@@ -7,6 +7,7 @@ On PyTorch each process runs this, with RANK and WORLD_SIZE set; on the others o
 
 import json
 import os
+import pathlib
 
 import numpy as np
 
@@ -180,6 +181,32 @@ def merged_statistics(devices):
     return {"count": merged.count, "covariance": merged.covariance.tolist(), "of_all": np.cov(rows.T).tolist()}
 
 
+def scores(name):
+    """What a report says; None in all processes but the first."""
+    keras.utils.set_random_seed(0)  # one model: the processes share its features
+    frozen = mk.VideoTokenizer(4, (1, 1, 1), (True, False), 1, embedding_dim=4, codebook_size=16, norm_groups=1)
+    transformer = mk.MaskedTransformer(16, 2, (4, 4, 4), num_layers=1, hidden_size=16, num_heads=2, mlp_dim=16)
+    colours = keras.Sequential(
+        [keras.Input((None, None, None, 3)), keras.layers.GlobalAveragePooling3D()], name="colours"
+    )
+    report = mk.evaluation.evaluate(
+        mk.Magvit(frozen, transformer),
+        "moving_shapes_mt10",
+        pathlib.Path(os.environ["REPORTS"]) / name,
+        networks={"distance": colours, "lpips": mk.metrics.LPIPS(width=1 / 16)},
+        metrics=["fvd", "psnr", "lpips"],
+        tasks=["frame_prediction"],
+        reader={"num_clips": 6},
+        video_shape=(8, 16, 16),
+        samples=11,
+        num_steps=1,
+        batch_size=4,
+        shard_clips=4,
+        verbose=0,
+    )
+    return report and {entry["metric"]: entry["mean"] for entry in report["scores"]}
+
+
 def layouts():
     """Which axes of the transformer's weights, and of what Adam keeps of them, the devices share."""
     model = magvit()
@@ -193,7 +220,7 @@ def main():
     found = {}
     if RANK == 0:
         environment = {name: os.environ.pop(name) for name in ("RANK", "WORLD_SIZE") if name in os.environ}
-        found["none"] = trainings("none")
+        found["none"] = {**trainings("none"), "scores": scores("none")}
         os.environ |= environment
     for kind in ("data", "model") if NAME == "jax" else ("data",):
         devices = mk.distribution.start(kind)
@@ -203,6 +230,8 @@ def main():
         elif NAME != "jax":
             found["noise"] = noise()
         found["arrays"] = {"given": GIVEN.tolist(), "left": CLIPS.tolist()}
+        if kind == "data":
+            found[kind]["scores"] = scores(kind)
         found["statistics"] = merged_statistics(devices)
         mk.distribution.stop()
     print(json.dumps(found))

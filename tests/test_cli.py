@@ -146,12 +146,18 @@ def test_generate_from_a_class(run, tmp_path):
 
 @pytest.mark.slow
 def test_started_again_a_finished_run_is_left_as_it_is(run, folder, options):
-    from magvit_keras.run import load_run
-
-    before = load_run(run[0]).transformer.get_weights()
+    card = run[0] / "magvit" / "README.md"
+    card.write_text(card.read_text().replace("| Licence | not stated |", "| Licence | cc-by-4.0 |"))
+    results = [path for name in ("magvit", "tokenizer") for path in (run[0] / name).rglob("*") if path.is_file()]
+    before = [(path, path.read_bytes(), path.stat().st_mtime_ns) for path in results]
     assert invoke("train", "--data", folder, "--out", run[0], *options).exit_code == 0
-    after = load_run(run[0]).transformer.get_weights()
-    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    # A stage does not become shorter, and a length that is not given stays.
+    shorter = [*options[: options.index("--transformer-steps")], *options[options.index("--transformer-steps") + 2 :]]
+    assert invoke("train", "--data", folder, "--out", run[0], *shorter).exit_code == 0
+    shorter = ("train", "--data", folder, "--out", run[0], *shorter, "--transformer-steps", 1)
+    assert invoke(*shorter).exit_code == 0
+    assert len(before) > 4
+    assert [(path, path.read_bytes(), path.stat().st_mtime_ns) for path in results] == before
 
 
 @pytest.mark.slow
@@ -218,3 +224,50 @@ def test_generate_refuses_an_unknown_ending_and_no_run(tmp_path):
     assert (result.exit_code, "must end in" in result.output) == (2, True)
     result = invoke("generate", "--run", tmp_path, "--out", tmp_path / "out.mp4")
     assert (result.exit_code, "not the folder of a run" in result.output) == (2, True)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("environment", "arguments", "process"),
+    [
+        ({}, (), (0, 1)),
+        ({"RANK": "2", "WORLD_SIZE": "8"}, (), (2, 8)),
+        ({"SLURM_PROCID": "3", "SLURM_STEP_NUM_TASKS": "8"}, (), (3, 8)),
+        ({"RANK": "2", "WORLD_SIZE": "8"}, ("--process", "1/4"), (1, 4)),
+    ],
+)
+def test_evaluate_is_told_its_part_and_takes_a_device_before_a_model(
+    monkeypatch, tmp_path, environment, arguments, process
+):
+    found = []
+    devices = magvit_keras.distribution.backend.distribution
+    monkeypatch.setattr(devices, "use_own_device", lambda: found.append("device"))
+    monkeypatch.setattr(magvit_keras.evaluation, "load_model", lambda *about: found.append("model"))
+    monkeypatch.setattr(magvit_keras.evaluation, "evaluate", lambda *about, process, **more: found.append(process))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    options = ("--protocol", "moving_shapes_mt10", "--run", "none", "--out", tmp_path, *arguments)
+    result = invoke("evaluate", *options)
+    assert result.exit_code == 0, result.output
+    taken = ["device"] if environment and not arguments else []
+    assert found == [*taken, "model", process]
+    assert "the last one writes the report" in result.output
+
+
+@pytest.mark.once
+def test_evaluate_has_the_distributions_of_the_other_commands(tmp_path):
+    options = ("--protocol", "moving_shapes_mt10", "--run", "none", "--out", tmp_path)
+    result = invoke("evaluate", *options, "--distribution", "pipeline")
+    assert result.exit_code == 2 and "expected one of none, data, model" in result.output
+
+
+@pytest.mark.once
+def test_the_precision_is_set_before_models_are_made(tmp_path):
+    before = keras.config.dtype_policy()
+    try:
+        result = invoke("tokenize", "--precision", "bfloat16", "--tokenizer", tmp_path / "none", "--out", tmp_path)
+        assert result.exit_code == 2 and keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy(before)
+    refused = invoke("generate", "--precision", "half", "--run", "x", "--out", "y.gif")
+    assert refused.exit_code == 2 and "bfloat16" in refused.output

@@ -7,11 +7,13 @@ import pathlib
 import socket
 import subprocess
 import sys
+import tempfile
+import types
 
 import numpy as np
 import pytest
 
-from magvit_keras import distribution
+from magvit_keras import distribution, evaluation
 
 pytestmark = [pytest.mark.slow, pytest.mark.once]
 WORKER = pathlib.Path(__file__).parent / "distributed_steps.py"
@@ -26,12 +28,13 @@ def results(name):
     if importlib.util.find_spec(name) is None:
         pytest.skip(f"{name} is not installed")
     if name not in _RESULTS:
-        _RESULTS[name] = run(name)
+        with tempfile.TemporaryDirectory() as reports:
+            _RESULTS[name] = run(name, reports)
     return _RESULTS[name]
 
 
-def run(name):
-    environment = {**os.environ, "KERAS_BACKEND": name}
+def run(name, reports):
+    environment = {**os.environ, "KERAS_BACKEND": name, "REPORTS": reports}
     # Four devices of one process, and light compiling.
     environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -126,6 +129,15 @@ def test_statistics_of_all_processes_are_merged(name):
         np.testing.assert_allclose(found["statistics"]["covariance"], found["statistics"]["of_all"], atol=1e-12)
 
 
+@pytest.mark.parametrize("name", PROCESSES)
+def test_scores_are_those_of_one_device_and_the_first_process_has_them(name):
+    found, *others = results(name)
+    assert set(found["none"]["scores"]) == {"fvd", "psnr", "lpips"}
+    for metric, value in found["none"]["scores"].items():
+        np.testing.assert_allclose(found["data"]["scores"][metric], value, rtol=1e-4, err_msg=metric)
+    assert all(other["data"]["scores"] is None for other in others)
+
+
 def test_devices_share_the_transformers_weights_and_their_moments():
     layouts = results("jax")[0]["layouts"]
     expected = {
@@ -166,6 +178,118 @@ def test_slurm_tells_the_process_within_a_step_only(monkeypatch, tasks, expected
     if tasks:
         monkeypatch.setenv("SLURM_STEP_NUM_TASKS", tasks)
     assert distribution.process() == expected
+
+
+SLURM = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "4", "SLURM_LOCALID": "0", "SLURM_GPUS_ON_NODE": "8"}
+EIGHT = ",".join(map(str, range(8)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, EIGHT),
+        ({"CUDA_VISIBLE_DEVICES": "4,5"}, "0,1"),
+        ({"JAX_LOCAL_DEVICE_IDS": "3"}, "3"),
+        ({"SLURM_STEP_NUM_TASKS": "32", "SLURM_LOCALID": "5"}, None),  # JAX: GPU 5
+        ({"SLURM_STEP_NUM_TASKS": "32", "SLURM_LOCALID": "5", "CUDA_VISIBLE_DEVICES": "5"}, "0"),
+        ({"SLURM_GPUS_ON_NODE": ""}, None),
+        ({"CUDA_VISIBLE_DEVICES": "-1"}, None),
+    ],
+)
+def test_the_only_task_of_a_machine_has_all_its_gpus(monkeypatch, changes, expected):
+    pytest.importorskip("jax")
+    from magvit_keras.backend import jax_distribution
+
+    for name in ("CUDA_VISIBLE_DEVICES", "JAX_LOCAL_DEVICE_IDS"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    for name, value in {**SLURM, **changes}.items():
+        monkeypatch.setenv(name, value)
+    jax_distribution._keep_devices_of_task()
+    assert os.environ.get("JAX_LOCAL_DEVICE_IDS") == expected
+
+
+def test_jax_follows_in_a_step_of_slurm():
+    pytest.importorskip("jax")
+    code = """
+import jax
+from jax._src import xla_bridge
+from magvit_keras.backend import jax_distribution
+jax_distribution.start("data", True, 1)
+print(jax.process_count(), xla_bridge.CUDA_VISIBLE_DEVICES.value)"""
+    names = ("CUDA_VISIBLE_DEVICES", "JAX_LOCAL_DEVICE_IDS")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    environment |= SLURM | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_NUM_NODES": "1", "KERAS_BACKEND": "jax"}
+    environment |= {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "1", "SLURM_PROCID": "0"}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        environment["JAX_COORDINATOR_PORT"] = str(free.getsockname()[1])
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == ["1", EIGHT], done.stderr[-3000:]
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """PyTorch on a machine that would have two GPUs: the devices that were set, and how the group was joined."""
+    torch = pytest.importorskip("torch")
+    from magvit_keras.backend import torch_distribution
+
+    done = types.SimpleNamespace(start=torch_distribution.start, use=torch_distribution.use_own_device, devices=[])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "set_device", done.devices.append)
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", lambda kind, **options: vars(done).update(kind=kind, options=options)
+    )
+    for name in ("LOCAL_RANK", "SLURM_LOCALID"):
+        monkeypatch.delenv(name, raising=False)
+    return done
+
+
+def test_each_process_of_a_machine_takes_another_gpu(monkeypatch, two_gpus):
+    two_gpus.use()
+    monkeypatch.setenv("SLURM_LOCALID", "3")
+    two_gpus.use()
+    monkeypatch.setenv("LOCAL_RANK", "0")  # torchrun, started by srun
+    two_gpus.use()
+    assert two_gpus.devices == [0, 1, 0]
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 8)  # of a model, which stays where it is
+    two_gpus.use()
+    assert two_gpus.devices == [0, 1, 0]
+
+
+def test_processes_wait_for_each_other_for_hours(monkeypatch, two_gpus):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    two_gpus.start("data", True, 2)
+    assert (two_gpus.devices, two_gpus.kind) == ([1], "nccl")
+    assert two_gpus.options["timeout"].total_seconds() > 3600
+
+
+def test_several_processes_take_their_devices(monkeypatch):
+    taken = []
+    monkeypatch.setattr(distribution.backend.distribution, "use_own_device", lambda: taken.append(1))
+    assert distribution.process() == (0, 1) and not taken
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert distribution.process() == (1, 2) and taken
+
+
+@pytest.mark.parametrize(
+    ("devices", "process", "replicas", "message"),
+    [
+        (("data", 0, 1, 4), None, 1, "batch_size=6 cannot be shared evenly by 4 devices"),
+        (("data", 1, 2, 8), None, 1, "leave --distribution out"),
+        (("data", 1, 2, 2), (0, 2), 2, "leave --process out"),
+    ],
+)
+def test_measuring_refuses_devices_that_cannot_share_it(monkeypatch, tmp_path, devices, process, replicas, message):
+    monkeypatch.setattr(distribution, "_CURRENT", distribution.Distribution(*devices))
+    monkeypatch.setattr(distribution.backend.distribution, "num_replicas", lambda: replicas)
+    with pytest.raises(ValueError, match=message):
+        evaluation.evaluate(None, "bair_fp", tmp_path, process=process, batch_size=6)
 
 
 @pytest.mark.parametrize("name", SEPARATE)

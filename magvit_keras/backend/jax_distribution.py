@@ -4,6 +4,7 @@ A step sees the whole batch, so that losses, random numbers and clipping are tho
 """
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -41,6 +42,7 @@ class EvenModelParallel(keras.distribution.ModelParallel):
 def start(kind: str, several: bool, model_devices: int) -> None:
     """Makes the devices known to Keras; with `several` processes, these find each other first."""
     if several and not jax.distributed.is_initialized():
+        _keep_devices_of_task()
         keras.distribution.initialize()
     if kind == "data":
         keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
@@ -58,9 +60,37 @@ def start(kind: str, several: bool, model_devices: int) -> None:
     keras.distribution.set_distribution(EvenModelParallel(layout_map=layout, auto_shard_dataset=False))
 
 
+def _keep_devices_of_task() -> None:
+    """Lets a task of Slurm have all GPUs of its machine where it is the only one there.
+
+    JAX takes it that each task has one GPU, whose number is that of the task on its machine, unless it is told.
+    """
+    if "SLURM_LOCALID" not in os.environ or "JAX_LOCAL_DEVICE_IDS" in os.environ:
+        return
+    tasks, machines = (os.environ.get(f"SLURM_STEP_NUM_{of}") for of in ("TASKS", "NODES"))
+    alone = tasks is not None and tasks == machines  # a step has at least one task on each of its machines
+    count = _shown_gpus()
+    # A GPU that Slurm shows to one of several tasks alone has the number 0 there.
+    if count and (alone or count == 1):
+        os.environ["JAX_LOCAL_DEVICE_IDS"] = ",".join(map(str, range(count)))
+
+
+def _shown_gpus() -> int:
+    """GPUs that this process may use, by the environment; 0 where it does not tell."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if shown is not None:
+        return sum(name.strip() not in ("", "-1", "NoDevFiles") for name in shown.split(","))
+    count = os.environ.get("SLURM_GPUS_ON_NODE", "")
+    return int(count) if count.isdecimal() else 0
+
+
 def stop() -> None:
     """New variables live on one device again."""
     keras.distribution.set_distribution(None)
+
+
+def use_own_device() -> None:
+    """Nothing to do: a process takes the first GPU that it is shown."""
 
 
 def process() -> tuple[int, int]:

@@ -28,6 +28,10 @@ def stop() -> None:
     tf.distribute.experimental_set_strategy(None)
 
 
+def use_own_device() -> None:
+    """Nothing to do: a process takes all GPUs that it is shown."""
+
+
 def process() -> tuple[int, int]:
     """Number of this process, and of all: there is one."""
     return 0, 1

@@ -5,6 +5,7 @@ the gradient of a gradient that R1 takes.
 """
 
 import contextlib
+import datetime
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,6 +16,10 @@ import torch
 from torch import distributed
 
 _BUCKET = 2**25  # numbers in one message: large enough for the network, small beside the model
+
+#: How long a process waits for the others. NCCL's own 10 minutes are too few where one has more to do than the others,
+#: as with files that are tokenized unequally fast; the process that waits would be ended.
+_PATIENCE = datetime.timedelta(hours=12)
 
 
 def start(kind: str, several: bool, model_devices: int) -> None:
@@ -31,8 +36,22 @@ def start(kind: str, several: bool, model_devices: int) -> None:
         return
     if not _joined():
         if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            torch.cuda.set_device(_own_device())
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
+
+
+def use_own_device() -> None:
+    """Gives each of the processes of a machine another GPU, before anything is put on one."""
+    # A model that is there already stays where it is, and so must all that it is given.
+    if torch.cuda.is_available() and not torch.cuda.memory_allocated():
+        torch.cuda.set_device(_own_device())
+
+
+def _own_device() -> int:
+    """Number of the GPU of this process, by its number on this machine as torchrun or else srun tells it."""
+    numbers = [os.environ.get(name, "") for name in ("LOCAL_RANK", "SLURM_LOCALID")]
+    local = next((int(number) for number in numbers if number.isdecimal()), 0)
+    return local % torch.cuda.device_count()  # Slurm may show a task its own GPU alone
 
 
 def stop() -> None:

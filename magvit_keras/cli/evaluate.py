@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from magvit_keras.cli.options import Reader, errors_in_one_line, parse_process, parse_size, reader_options
+from magvit_keras.cli.options import (
+    Distribution,
+    Precision,
+    Reader,
+    errors_in_one_line,
+    parse_process,
+    parse_size,
+    reader_options,
+)
 
 
 def evaluate(
@@ -48,7 +56,12 @@ def evaluate(
     frames: Annotated[int | None, typer.Option(help="Frames of a clip.")] = None,
     size: Annotated[str | None, typer.Option(help="Height and width of the clips, as HxW or one number.")] = None,
     stride: Annotated[int | None, typer.Option(help="Take every so many-th frame of a video.")] = None,
-    process: Annotated[str, typer.Option(help="Which of several processes this is, as 0/4; they share --out.")] = "0/1",
+    process: Annotated[
+        str | None,
+        typer.Option(help="Which of several processes this is, as 0/4; they share --out. Told by torchrun and srun."),
+    ] = None,
+    distribution: Distribution = "none",
+    precision: Precision = None,
     cache: Annotated[
         pathlib.Path | None, typer.Option(help="Folder of the kept features; reports may share one.")
     ] = None,
@@ -62,6 +75,7 @@ def evaluate(
     with errors_in_one_line():
         if recipe is None and protocol is None:
             raise ValueError("Say --recipe, or --protocol; `magvit-keras evaluate --help` explains them.")
+        from magvit_keras import distribution as devices
         from magvit_keras.evaluation import evaluate, load_model, settle, to_markdown
         from magvit_keras.presets.protocols import get_protocol
         from magvit_keras.presets.recipes import get_recipe
@@ -90,6 +104,10 @@ def evaluate(
             height_width = parse_size(size) if size else base.video_shape[1:]
             changes["video_shape"] = (frames or base.video_shape[0], *height_width)
         settled = settle(base, **changes)
+        share = parse_process(process) if process else None
+        if distribution != "none":
+            devices.start(distribution)
+        share = share or devices.process()  # before the model is made: it says on which GPU
         report = evaluate(
             load_model(run, settled),
             settled,
@@ -103,13 +121,15 @@ def evaluate(
             batch_size=batch_size,
             shard_clips=shard_clips,
             workers=workers,
-            process=parse_process(process),
+            process=share,
             cache=cache,
             model_from=run,
             command=shlex.join(["magvit-keras", *sys.argv[1:]]),
             verbose=verbose,
         )
-        if report is None:
+        if report is None and distribution != "none":
+            typer.echo("The first process writes the report.")
+        elif report is None:
             typer.echo("Parts are left for the other processes; the last one writes the report.")
         else:
             typer.echo(to_markdown(report).split("\n## ")[0])

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from magvit_keras.cli.options import errors_in_one_line
+from magvit_keras.cli.options import Precision, errors_in_one_line
 
 
 def generate(
@@ -34,6 +34,7 @@ def generate(
     start: Annotated[int, typer.Option(help="First frame that is read from the video.")] = 0,
     fps: Annotated[float, typer.Option(help="Frames per second of the file.")] = 8.0,
     seed: Annotated[int, typer.Option(help="Another seed gives other clips.")] = 0,
+    precision: Precision = None,
 ) -> None:
     """Make clips with the model of a run."""
     with errors_in_one_line():

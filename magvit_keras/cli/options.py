@@ -28,6 +28,26 @@ Distribution = Annotated[
         help="Devices: none (one), data (all, each a part of a batch), model (JAX: shared weights too).",
     ),
 ]
+
+
+def _set_precision(value: str | None) -> str | None:
+    if value is not None:
+        if value not in _POLICIES:
+            raise typer.BadParameter(f"expected one of {', '.join(_POLICIES)}; received {value!r}.")
+        import keras
+
+        keras.config.set_dtype_policy(_POLICIES[value])
+    return value
+
+
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        callback=_set_precision,
+        help="float32, or bfloat16: faster on TPUs and newer GPUs; weights, losses and softmax stay in float32.",
+    ),
+]
 Recipe = Annotated[
     str | None, typer.Option(help="A row of the paper, see `magvit-keras recipes`; it says what the options do not.")
 ]

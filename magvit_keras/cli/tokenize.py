@@ -10,6 +10,7 @@ from magvit_keras.cli.options import (
     Changes,
     Distribution,
     Format,
+    Precision,
     Reader,
     Recipe,
     Size,
@@ -46,6 +47,7 @@ def tokenize(
         typer.Option(help="Which of several processes this is, as 0/4; they share --out. Told by torchrun and srun."),
     ] = None,
     distribution: Distribution = "none",
+    precision: Precision = None,
     seed: Annotated[int, typer.Option(help="Of windows, crops and flips.")] = 0,
     verbose: Annotated[int, typer.Option(help="1: a progress bar, 0: nothing.")] = 1,
 ) -> None:
@@ -59,6 +61,7 @@ def tokenize(
         share = options.parse_process(process) if process else None
         if distribution != "none":
             devices.start(distribution)
+        share = share or devices.process()  # before the tokenizer is made: it says on which GPU
         tasks = task or list(TASKS)
         if recipe is not None:
             given = options.given_options(context)
@@ -77,7 +80,7 @@ def tokenize(
             batch_size=batch_size,
             shard_clips=shard_clips,
             workers=workers,
-            process=share or devices.process(),
+            process=share,
             verbose=verbose,
         )
         left = len(shards.missing())

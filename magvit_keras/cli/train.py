@@ -10,6 +10,7 @@ from magvit_keras.cli.options import (
     Changes,
     Distribution,
     Format,
+    Precision,
     Reader,
     Recipe,
     Size,
@@ -21,7 +22,17 @@ from magvit_keras.cli.options import (
 _ONLY_RECIPE = {"max_steps", "changes", "tokens", "inflate_from"}
 _WITH_RECIPE = {
     *("recipe", "data", "out", "data_format", "reader", "tokenizer", "steps_per_epoch", "batch_size"),
-    *("perceptual_weights", "workers", "remat", "accumulate", "seed", "distribution", "verbose", *_ONLY_RECIPE),
+    *(
+        "perceptual_weights",
+        "workers",
+        "remat",
+        "accumulate",
+        "seed",
+        "distribution",
+        "precision",
+        "verbose",
+        *_ONLY_RECIPE,
+    ),
 }
 
 
@@ -45,7 +56,8 @@ def train(
     tokenizer: Annotated[
         str,
         typer.Option(
-            help="A preset of VideoTokenizer (a name, a folder, hf://user/repo), or a JSON file of arguments."
+            help="A preset of VideoTokenizer (a name, a folder, hf://user/repo), a run's folder, or a JSON file of "
+            "arguments."
         ),
     ] = "3dvq_tiny",
     transformer: Annotated[str, typer.Option(help="tiny, base, large or huge, or a JSON file of arguments.")] = "tiny",
@@ -57,8 +69,12 @@ def train(
             "--transformer.",
         ),
     ] = None,
-    tokenizer_steps: Annotated[int, typer.Option(help="Optimizer steps of the first stage.")] = 2000,
-    transformer_steps: Annotated[int, typer.Option(help="Optimizer steps of the second stage.")] = 2000,
+    tokenizer_steps: Annotated[
+        int, typer.Option(help="Optimizer steps of the first stage; a run that goes on keeps its own.")
+    ] = 2000,
+    transformer_steps: Annotated[
+        int, typer.Option(help="Optimizer steps of the second stage; a run that goes on keeps its own.")
+    ] = 2000,
     steps_per_epoch: Annotated[int, typer.Option(help="Steps between two checkpoints.")] = 50,
     batch_size: Annotated[int, typer.Option(help="Clips in a step of the tokenizer.")] = 4,
     transformer_batch_size: Annotated[int, typer.Option(help="Clips in a step of the transformer.")] = 16,
@@ -80,6 +96,7 @@ def train(
     ] = 1,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     distribution: Distribution = "none",
+    precision: Precision = None,
     verbose: Annotated[int, typer.Option(help="1: progress bars, 2: a line an epoch, 0: nothing.")] = 1,
     max_steps: Annotated[int | None, typer.Option(help="With --recipe: end after so many steps.")] = None,
     changes: Changes = None,
@@ -105,10 +122,14 @@ def train(
             raise ValueError("--from brings tokenizer and transformer; leave out --tokenizer and --transformer.")
         from magvit_keras.distribution import start
         from magvit_keras.run import Settings, train_run
+        from magvit_keras.stages import noted_settings
 
         devices = start(distribution)
 
         height, width = parse_size(size)
+        lengths = {"tokenizer_steps": tokenizer_steps, "transformer_steps": transformer_steps}
+        noted = noted_settings(out) or {}  # a run that goes on keeps a length that is not given anew
+        lengths |= {name: noted[name] for name in lengths.keys() & noted.keys() - given.keys()}
         settings = Settings(
             num_frames=frames,
             height=height,
@@ -120,8 +141,7 @@ def train(
             start_from=start_from,
             batch_size=batch_size,
             transformer_batch_size=transformer_batch_size,
-            tokenizer_steps=tokenizer_steps,
-            transformer_steps=transformer_steps,
+            **lengths,
             steps_per_epoch=steps_per_epoch,
             token_passes=token_passes,
             adversarial=adversarial,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from magvit_keras import backend, distribution
 from magvit_keras.checks import check_positive
 from magvit_keras.commit.tasks import get_task
 from magvit_keras.data.source import Source
@@ -57,7 +58,7 @@ def evaluate(
     batch_size: int = 16,
     shard_clips: int = 64,
     workers: int = 0,
-    process: tuple[int, int] = (0, 1),
+    process: tuple[int, int] | None = None,
     cache: str | os.PathLike | None = None,
     model_from: str | None = None,
     command: str | None = None,
@@ -67,7 +68,8 @@ def evaluate(
     """Measures a model by a protocol of the paper, and writes a report that carries every choice.
 
     Features are kept clip by clip in shards: stopped at any moment, the same call goes on. Several processes share the
-    work and the folder; the one that finds nothing missing writes the report.
+    work and the folder; the one that finds nothing missing writes the report. Those that `distribution.start` has set
+    up wait for each other, and the first one writes it.
 
     Args:
         model: a trained `Magvit`, or for reconstruction a tokenizer.
@@ -83,7 +85,7 @@ def evaluate(
         batch_size: clips generated and measured at a time.
         shard_clips: clips in a file.
         workers: processes that decode videos; 0 decodes in this one.
-        process: (index, count) of this process.
+        process: (index, count) of this process; by default as `distribution.start` has set it up.
         cache: folder of the kept features; by default `out`/features.
         model_from: what the report says the model is from.
         command: what the report says it was made by.
@@ -91,7 +93,8 @@ def evaluate(
         **changes: what shall be otherwise than in the protocol, see `settle`. The report names each.
 
     Returns:
-        The report, or None while other processes still have work.
+        The report, or None while other processes still have work, and in all but the first that `distribution.start`
+        has set up.
 
     Raises:
         ValueError: model, data, protocol or changes do not fit; before anything is generated.
@@ -109,9 +112,11 @@ def evaluate(
         MAGVIT (arXiv 2212.05199), App. B.3.
     """
     check_positive(batch_size=batch_size, shard_clips=shard_clips)
-    index, count = process
+    devices = distribution.current()
+    index, count = process = devices.process if process is None else process
     if not 0 <= index < count:
         raise ValueError(f"process={process}: expected (index, count) with index from 0 to count - 1.")
+    _check_devices(devices, process, batch_size)
     settled = settle(protocol, **changes)
     model_about = describe_model(model := measured_part(model, settled))
     chosen = settled.extractor if extractor is None else extractor
@@ -123,8 +128,14 @@ def evaluate(
     ]
     mine = list(_items(parts, shard_clips))[index::count]
     _make(mine, model, settled, nets, seed, batch_size, workers, verbose)
+    if devices.count > 1:
+        devices.wait()
+        if not devices.is_main:
+            return None
     groups = [part.group for part in parts]
     if any(shards.missing() for group in groups for shards in (group.real, group.made) if shards is not None):
+        if devices.count > 1:
+            raise ValueError(f"{cache} lacks parts of other processes: all must have the same model, data and disk.")
         return None
     codes = getattr(model, "codebook_size", 0)
     scores, remarks = scores_of(groups, settled.metrics, settled.tries, codes)
@@ -143,6 +154,20 @@ def evaluate(
     )
     write_report(out, report)
     return report
+
+
+def _check_devices(devices: distribution.Distribution, process: tuple[int, int], batch_size: int) -> None:
+    """Raises ValueError unless the devices that were set up can share the work."""
+    if devices.count == 1:
+        devices.check_batch_size(batch_size=batch_size)
+    elif backend.distribution.num_replicas() == 1:
+        # The networks' `predict` would be one program of all processes, which have other numbers of batches.
+        raise ValueError(
+            "On JAX several processes measure without a distribution: leave --distribution out, and they share --out; "
+            "where neither torchrun nor srun started them, --process 0/4 says which one each is."
+        )
+    elif process != devices.process:
+        raise ValueError(f"process={process}: this is {devices.process} by the distribution; leave --process out.")
 
 
 def _part(
