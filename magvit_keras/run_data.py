@@ -64,9 +64,8 @@ def open_run_data(
             "or train further on all of them in a new run: --from and this run's folder (Settings.start_from)."
         )
     try:
-        video = held_out[0][
-            "video"
-        ]  # they are needed after the first stage, which is late to learn that there are none
+        # They are needed after the first stage, which is late to learn that there are none.
+        video = held_out[0]["video"]
     except UnreadableVideo as error:
         raise ValueError(
             f"The held-out clips cannot be read, for example {error.path}: {error.reason}. "

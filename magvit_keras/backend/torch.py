@@ -100,7 +100,7 @@ _ROWS = 64
 def _gelu(x: torch.Tensor) -> torch.Tensor:
     if torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype != torch.float32:
         return torch.nn.functional.gelu(x, approximate="tanh")
-    # On a CPU PyTorch's own takes six times as long as its sigmoid. In place: `x` was made for this.
+    # On a CPU PyTorch's own takes several times as long as its sigmoid. In place: `x` was made for this.
     for part in x.split(_ROWS):
         part.mul_((part * part).mul_(_CUBIC).add_(_SLOPE).mul_(part).sigmoid_())
     return x
