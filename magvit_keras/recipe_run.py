@@ -223,7 +223,7 @@ def _tokenizer_stage(
     if options.inflate_from is not None:
         image_tokenizer = load_tokenizer(options.inflate_from, ImageTokenizer)
         say(f"Inflated from {options.inflate_from}: {inflate(image_tokenizer, tokenizer)}")
-        noted["inflated_from"] = fingerprint(image_tokenizer)
+        noted["inflated_from"] = fingerprint(image_tokenizer, any_precision=True)
         beside = preset_folder(options.inflate_from, "discriminator")
         if beside is not None:
             image_critic = MODELS["image_tokenizer"][1].from_preset(beside)
@@ -270,7 +270,7 @@ def _transformer_stage(
         label_smoothing=recipe.losses["label_smoothing"],
         class_dropout=recipe.class_dropout,
     )
-    noted = {"tokenizer_weights": fingerprint(tokenizer), "from_tokens": options.tokens is not None}
+    noted = {"tokenizer_weights": fingerprint(tokenizer, any_precision=True), "from_tokens": options.tokens is not None}
     if options.tokens is None:
         source = open_recipe_data(recipe, data, options.data_format, options.reader, options.seed)
         names, batches = list(source.class_names), _loader(recipe, source, options, say)

@@ -159,7 +159,7 @@ def _description(
     frames = given_frames(tasks)
     return {
         "video_shape": shape,
-        "tokenizer": fingerprint(tokenizer),
+        "tokenizer": fingerprint(tokenizer, any_precision=True),
         "codebook_size": tokenizer.codebook_size,
         "tasks": [task.name for task in tasks],
         **({"given_frames": frames} if frames else {}),
@@ -242,14 +242,22 @@ def architecture_digest(model: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def fingerprint(model: Any, weights_only: bool = False) -> str:
-    """SHA-256 of a model's architecture and weights, the same on every backend and for every copy."""
+def fingerprint(model: Any, weights_only: bool = False, any_precision: bool = False) -> str:
+    """SHA-256 of a model's architecture and weights, the same on every backend and for every copy.
+
+    Args:
+        model: of this library.
+        weights_only: leaves the architecture out.
+        any_precision: the same whatever precision the model computes in; its weights are in float32 in any case.
+    """
     # Keras numbers the names of models by the order in which a process makes them.
     config = (
         {}
         if weights_only
         else {name: value for name, value in model.get_config().items() if name not in ("name", "remat")}
     )
+    if any_precision and "dtype" in config:
+        config["dtype"] = keras.dtype_policies.serialize(keras.dtype_policies.DTypePolicy("float32"))
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for weight in model.get_weights():
         digest.update(f"{weight.shape}".encode() + np.ascontiguousarray(weight, "float32").tobytes())

@@ -134,6 +134,17 @@ def test_workers_make_the_same_tokens(source, tokenizer, tmp_path, written):
     np.testing.assert_array_equal(shards.read()["condition_tokens"], written.read()["condition_tokens"])
 
 
+def test_tokens_belong_to_a_tokenizer_in_any_precision():
+    """A run that went on in another precision keeps its tokens; features of reports are told apart by it."""
+    full, half = (
+        mk.VideoTokenizer(32, (1, 2), (True,), 1, embedding_dim=8, codebook_size=64, dtype=dtype)
+        for dtype in ("float32", "mixed_bfloat16")
+    )
+    half.set_weights(full.get_weights())
+    assert fingerprint(full) == fingerprint(full, any_precision=True) == fingerprint(half, any_precision=True)
+    assert fingerprint(half) != fingerprint(full)
+
+
 def test_a_copy_of_a_tokenizer_has_the_same_fingerprint(tokenizer):
     assert fingerprint(Averages()) == fingerprint(tokenizer)
 
