@@ -294,3 +294,22 @@ def test_the_command_refuses_before_any_work(options, tmp_path, arguments, messa
     assert result.exit_code == 2, result.output
     assert message in result.output.replace("\n", " ")
     assert not (tmp_path / "tokens").exists()
+
+
+def test_the_order_of_cached_tokens_is_drawn_once_a_pass(monkeypatch):
+    """And not for each row of each batch."""
+    drawn = []
+    batches = TokenBatches({"tokens": np.arange(10)}, 4, seed=0, steps_per_epoch=5)
+    expected = np.concatenate([np.random.default_rng([0, number]).permutation(10) for number in range(2)])
+    generator = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda key: drawn.append(key) or generator(key))
+    np.testing.assert_array_equal(np.concatenate([batches[step]["tokens"] for step in range(5)]), expected)
+    assert drawn == [[0, 0], [0, 1]]
+
+
+def test_bad_numbers_of_processes_and_values_of_readers_are_named(tmp_path):
+    with pytest.raises(ValueError, match="workers=-1: expected a number of processes"):
+        write_tokens(MovingShapes(2, num_frames=4, size=(8, 8)), Averages(), TASKS, tmp_path, workers=-1)
+    MovingShapes(2, num_frames=4, size=(8, 8)).write_videos(tmp_path / "videos")
+    with pytest.raises(ValueError, match=r"'folder' cannot be read with .*decoder"):
+        open_source("folder", tmp_path / "videos", num_frames=4, size=8, decoder=["a"])

@@ -81,13 +81,16 @@ def test_a_run_says_what_it_knows(tmp_path, monkeypatch):
         state = {"epoch": 2, "history": {"loss": [3.0, 1.5]}}
         (tmp_path / "checkpoints" / stage / "state.json").write_text(json.dumps(state))
     monkeypatch.setattr(sys, "argv", ["/bin/magvit-keras", "train", "--data", "/home/me/videos", "--out=/x/run", "a/b"])
+    sys.argv += ["--reader", "table=/home/me/list.csv", "--tokenizer", "../../me/tok", "--from", "~/runs/mine"]
     training, held_out = MovingShapes(10, 4, (8, 8)).split(0.2)
     card = card_of_run(tmp_path, "tokenizer", training, 100, held_out, {"psnr": 21.234})
     assert card.data == "MovingShapes, 8 clips of 4x8x8 to train on, 2 held out"
     assert card.steps == "100 optimizer steps of the tokenizer"
     assert card.scores["Reconstruction PSNR of the tokenizer, held-out clips"] == "21.23 dB"
     assert card.scores["Training loss of the tokenizer, last epoch"] == "1.5000"
-    assert card.command == "magvit-keras train --data videos --out=run a/b"
+    assert card.command == "magvit-keras train --data videos --out=run a/b " + (
+        "--reader table=list.csv --tokenizer tok --from mine"
+    )
     assert (card.seed, card.backend) == (3, "torch") and {"keras", "python"} <= card.versions.keys()
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / "config.json").write_text(json.dumps({"card": {"scores": card.scores}}))
