@@ -33,8 +33,6 @@ def check_video(video: Any, divisor: tuple[int, int, int], name: str = "video") 
             f"{name} must be (batch, time, height, width, 3), channels last; received the shape {shape}. "
             "A single clip needs a batch axis: clip[None]."
         )
-    if shape[0] == 0:
-        raise ValueError(f"{name} holds no clip; received the shape {shape}.")
     for axis, size, by in zip(("time", "height", "width"), shape[1:4], divisor, strict=True):
         if size % by or size < by:
             raise ValueError(

@@ -28,7 +28,15 @@ from magvit_keras.presets.model_card import ModelCard, card_of_run
 from magvit_keras.presets.recipes import Recipe, get_recipe
 from magvit_keras.recipe_changes import MODELS, ChangedRecipe, changed_recipe
 from magvit_keras.recipe_data import cached_batches, load_tokenizer, open_recipe_data, preset_folder
-from magvit_keras.stages import Trained, note_settings, perceptual_loss, save_preset, train_steps, write_history
+from magvit_keras.stages import (
+    Trained,
+    check_clip,
+    note_settings,
+    perceptual_loss,
+    save_preset,
+    train_steps,
+    write_history,
+)
 from magvit_keras.token_run import fingerprint
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.inflation import inflate
@@ -187,12 +195,8 @@ def _card(out: pathlib.Path, recipe: Recipe, options: RecipeOptions, count: str,
 
 def _loader(recipe: Recipe, source: Source, options: RecipeOptions, say: Callable[[str], None]) -> Any:
     with contextlib.suppress(UnreadableVideo):  # of which the loader takes the next
-        shape = tuple(source[0]["video"].shape[:3])
-        if shape != recipe.video_shape:
-            raise ValueError(
-                f"The clips of the data are {shape}, frames, height and width, and {recipe.name} trains on "
-                f"{recipe.video_shape}; --set video_shape=[...] changes both, --reader only the data."
-            )
+        advice = "--set video_shape=[...] changes both, --reader the data alone"
+        check_clip(source[0]["video"], recipe.video_shape, advice)
     say(f"{len(source)} videos of {recipe.data}; the recipe counts {recipe.examples} for an epoch.")
     return source.loader(
         recipe.batch_size // options.accumulate,
@@ -223,7 +227,7 @@ def _tokenizer_stage(
     if options.inflate_from is not None:
         image_tokenizer = load_tokenizer(options.inflate_from, ImageTokenizer)
         say(f"Inflated from {options.inflate_from}: {inflate(image_tokenizer, tokenizer)}")
-        noted["inflated_from"] = fingerprint(image_tokenizer, any_precision=True)
+        noted["inflated_from"] = fingerprint(image_tokenizer)
         beside = preset_folder(options.inflate_from, "discriminator")
         if beside is not None:
             image_critic = MODELS["image_tokenizer"][1].from_preset(beside)
@@ -270,7 +274,7 @@ def _transformer_stage(
         label_smoothing=recipe.losses["label_smoothing"],
         class_dropout=recipe.class_dropout,
     )
-    noted = {"tokenizer_weights": fingerprint(tokenizer, any_precision=True), "from_tokens": options.tokens is not None}
+    noted = {"tokenizer_weights": fingerprint(tokenizer), "from_tokens": options.tokens is not None}
     if options.tokens is None:
         source = open_recipe_data(recipe, data, options.data_format, options.reader, options.seed)
         names, batches = list(source.class_names), _loader(recipe, source, options, say)

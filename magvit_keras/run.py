@@ -32,7 +32,7 @@ from magvit_keras.presets.hub import CONFIG_FILE, local_folder
 from magvit_keras.presets.model_card import card_of_run
 from magvit_keras.presets.transformers import transformer_config
 from magvit_keras.recipe_data import preset_folder
-from magvit_keras.run_data import clip_names, open_run_data
+from magvit_keras.run_data import open_run_data
 from magvit_keras.stages import (
     SETTINGS_FILE,
     STAGES,
@@ -159,7 +159,7 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
     out = pathlib.Path(out)
     sizes = {name: getattr(settings, name) // settings.accumulate for name in ("batch_size", "transformer_batch_size")}
     distribution.current().check_batch_size(**sizes)
-    training, held_out, left_out = open_run_data(data, settings, noted_settings(out))
+    training, held_out, found = open_run_data(data, settings, noted_settings(out))
     # Built first: sizes that do not fit are found before a long run, and cost nothing.
     keras.utils.set_random_seed(settings.seed)
     if settings.start_from is None:
@@ -170,11 +170,11 @@ def train_run(data: str | os.PathLike | Source, out: str | os.PathLike, settings
         magvit = train_further(learned, training, settings.tasks, settings.class_dropout, settings.remat)
         tokenizer = magvit.tokenizer
     trainer = _tokenizer_trainer(tokenizer, settings)
-    found = {"class_names": training.class_names, "left_out": left_out, "clips": clip_names(training, held_out)}
-    defaults = {**dataclasses.asdict(Settings()), "left_out": [], "clips": found["clips"]}
-    note_settings(out, {**dataclasses.asdict(settings), **found}, Settings.FREE, defaults)
+    noted = {**dataclasses.asdict(settings), "class_names": training.class_names, **found}
+    note_settings(out, noted, Settings.FREE, defaults={**dataclasses.asdict(Settings()), **found})
     say = print if verbose else (lambda *_: None)
-    unread = f"{len(left_out)} left out as unreadable, " if left_out else ""
+    left_out = len(found["left_out"])
+    unread = f"{left_out} left out as unreadable, " if left_out else ""
     say(f"{len(training)} clips to train on, {len(held_out)} held out, {unread}{training.num_classes} classes.")
     _train_tokenizer(trainer, tokenizer, training, held_out, out, settings, verbose)
     trained = _train_transformer(magvit, training, out, settings, verbose)
@@ -288,9 +288,8 @@ def _train_tokenizer(
 
     def remove_stale() -> None:
         # What came after an earlier, shorter training was made with other weights.
-        stale = [
-            path for path in (out / "tokens", out / "checkpoints" / "transformer", out / "magvit") if path.exists()
-        ]
+        made = (out / "tokens", out / "checkpoints" / "transformer", out / "magvit")
+        stale = [path for path in made if path.exists()]
         if stale:
             names = ", ".join(str(path.relative_to(out)) for path in stale)
             _announce(verbose, f"The tokenizer is trained further: what was made with it before is removed ({names}).")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from magvit_keras.data import Source, Subset, UnreadableVideo, VideoFolder
+from magvit_keras.stages import check_clip
+from magvit_keras.token_run import names_digest
 
 if TYPE_CHECKING:
     from magvit_keras.run import Settings
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 def open_run_data(
     data: str | os.PathLike | Source, settings: Settings, noted: Mapping[str, Any] | None = None
-) -> tuple[Source, Source, list[str]]:
-    """The clips to train on, those held out, and the names of those that are in neither part.
+) -> tuple[Source, Source, dict[str, Any]]:
+    """The clips to train on, those held out, and what a run notes of them.
+
+    That is "left_out", the names of those that are in neither part, and "clips", the number and names of the others.
 
     A new run leaves out what cannot be read. One that goes on leaves out what it left out when it began, so that its
     parts stay as they were, whatever has been mended since.
@@ -55,13 +57,14 @@ def open_run_data(
         training, held_out = data, data.for_evaluation()
     else:
         training, held_out = data.split(settings.held_out, seed=settings.seed)
-    if noted is not None and noted.get("clips") not in (None, clip_names(training, held_out)):
-        before, now = int(noted["clips"].split()[0]), int(clip_names(training, held_out).split()[0])
+    clips = {"count": len(data), "names": names_digest(data)}
+    before = clips if noted is None else noted.get("clips", clips)
+    if before != clips:
+        names = " of other names" if before["count"] == clips["count"] else ""
         raise ValueError(
-            f"The run began with {before} videos, and now {now} are there"
-            + (" of other names" if now == before else "")
-            + ". Others would be held out, some of which it was trained on. Put back what was there, "
-            "or train further on all of them in a new run: --from and this run's folder (Settings.start_from)."
+            f"The run began with {before['count']} videos, and now {clips['count']} are there{names}. Others would be "
+            "held out, some of which it was trained on. Put back what was there, or train further on all of them in a "
+            "new run: --from and this run's folder (Settings.start_from)."
         )
     try:
         # They are needed after the first stage, which is late to learn that there are none.
@@ -71,16 +74,6 @@ def open_run_data(
             f"The held-out clips cannot be read, for example {error.path}: {error.reason}. "
             "Put a readable video in the place of that file."
         ) from error
-    wanted = (settings.num_frames, settings.height, settings.width)
-    if video.shape[:3] != wanted:
-        raise ValueError(
-            "The clips of the data have {} frames of {} x {} pixels, and the settings say {} of {} x {}: "
-            "give both the same (num_frames, height and width; --frames and --size).".format(*video.shape[:3], *wanted)
-        )
-    return training, held_out, left_out
-
-
-def clip_names(*parts: Source) -> str:
-    """How many clips the parts of the data have together, and a checksum of their names; to be noted."""
-    names = sorted({part.name(index) for part in parts for index in range(len(part))})
-    return f"{len(names)} {hashlib.sha256(json.dumps(names).encode()).hexdigest()}"
+    advice = "give both the same (num_frames, height and width; --frames and --size)"
+    check_clip(video, (settings.num_frames, settings.height, settings.width), advice)
+    return training, held_out, {"left_out": left_out, "clips": clips}

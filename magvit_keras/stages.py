@@ -100,6 +100,17 @@ def _restore(model: keras.Model, folder: pathlib.Path, data: Any) -> int:
     return data.position
 
 
+def check_clip(clip: Any, shape: tuple[int, ...], advice: str) -> None:
+    """Raises ValueError unless a clip of the data, (T, H, W, 3), has the (T, H, W) that is trained on."""
+    found = tuple(clip.shape[:3])
+    if found != tuple(shape):
+        raise ValueError(
+            "The clips of the data have {} frames of {} x {} pixels, and the training wants {} of {} x {}: {}.".format(
+                *found, *shape, advice
+            )
+        )
+
+
 def note_settings(out: pathlib.Path, now: Mapping[str, Any], free: Iterable[str], defaults: Mapping[str, Any]) -> None:
     """Notes the settings of a new run; refuses to go on with others.
 
@@ -135,7 +146,7 @@ def noted_settings(out: pathlib.Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.is_file() and learned else None
 
 
-def save_preset(model: Any, folder: pathlib.Path, card: ModelCard, further: bool = True) -> None:
+def save_preset(model: Any, folder: pathlib.Path, card: ModelCard, further: bool) -> None:
     """Writes a trained model; of several processes the first one does, and the others wait for it.
 
     Where it was not trained further, and the folder has it already, what is there stays, with what was written into it.

@@ -13,7 +13,7 @@ import numpy as np
 from magvit_keras import distribution
 from magvit_keras.checks import check_positive
 from magvit_keras.commit.conditions import condition_plan
-from magvit_keras.commit.tasks import TASKS, Task, get_task
+from magvit_keras.commit.tasks import TASKS, Task, named_tasks
 from magvit_keras.data.source import Source, Subset
 from magvit_keras.data.token_shards import TokenShards
 from magvit_keras.data.workers import Pool
@@ -84,9 +84,7 @@ def write_tokens(
     index, count = process = devices.process if process is None else process
     if not 0 <= index < count:
         raise ValueError(f"process={process}: expected (index, count) with index from 0 to count - 1.")
-    tasks = {task.name: task for task in map(get_task, tasks)}
-    if not tasks:
-        raise ValueError("tasks is empty; expected at least one name.")
+    tasks = named_tasks(tasks)
     per_pass = -(-len(source) // shard_clips)
     shards = TokenShards(folder)
     shape = _checked_shape(source, tokenizer, tasks.values())
@@ -159,7 +157,7 @@ def _description(
     frames = given_frames(tasks)
     return {
         "video_shape": shape,
-        "tokenizer": fingerprint(tokenizer, any_precision=True),
+        "tokenizer": fingerprint(tokenizer),
         "codebook_size": tokenizer.codebook_size,
         "tasks": [task.name for task in tasks],
         **({"given_frames": frames} if frames else {}),
@@ -195,16 +193,22 @@ def describe_source(source: Source) -> dict[str, Any]:
 
     The kind of reader, its settings, and checksums of the names and, where the reader knows them, of the labels.
     """
-    names = hashlib.sha256()
-    for index in range(len(source)):
-        names.update(source.name(index).encode() + b"\0")
     labels = _known_labels(source)
+    names = names_digest(source)
     while isinstance(source, Subset):
         source = source.source
-    described = {"reader": type(source).__name__, **_settings(source, _CLIP_SETTINGS), "names": names.hexdigest()}
+    described = {"reader": type(source).__name__, **_settings(source, _CLIP_SETTINGS), "names": names}
     # A source has a method `split`, so that readers keep theirs as `split_name`.
     described |= {name.removesuffix("_name"): value for name, value in _settings(source, _READER_SETTINGS).items()}
     return described if labels is None else {**described, "labels": hashlib.sha256(labels.tobytes()).hexdigest()}
+
+
+def names_digest(source: Source) -> str:
+    """SHA-256 of the names of the clips, in their order."""
+    names = hashlib.sha256()
+    for index in range(len(source)):
+        names.update(source.name(index).encode() + b"\0")
+    return names.hexdigest()
 
 
 def _settings(source: Source, names: Iterable[str]) -> dict[str, Any]:
@@ -242,21 +246,15 @@ def architecture_digest(model: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def fingerprint(model: Any, weights_only: bool = False, any_precision: bool = False) -> str:
-    """SHA-256 of a model's architecture and weights, the same on every backend and for every copy.
-
-    Args:
-        model: of this library.
-        weights_only: leaves the architecture out.
-        any_precision: the same whatever precision the model computes in; its weights are in float32 in any case.
-    """
+def fingerprint(model: Any, weights_only: bool = False) -> str:
+    """SHA-256 of a model's architecture and weights, the same on every backend, in every precision, for every copy."""
     # Keras numbers the names of models by the order in which a process makes them.
     config = (
         {}
         if weights_only
         else {name: value for name, value in model.get_config().items() if name not in ("name", "remat")}
     )
-    if any_precision and "dtype" in config:
+    if "dtype" in config:
         config["dtype"] = keras.dtype_policies.serialize(keras.dtype_policies.DTypePolicy("float32"))
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for weight in model.get_weights():

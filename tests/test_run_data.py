@@ -7,7 +7,7 @@ import pytest
 
 from magvit_keras.data import MovingShapes, Source, UnreadableVideo, VideoFolder
 from magvit_keras.run import Settings
-from magvit_keras.run_data import clip_names, open_run_data
+from magvit_keras.run_data import open_run_data
 
 pytestmark = pytest.mark.once
 
@@ -48,8 +48,8 @@ def names(*parts):
 
 def test_a_broken_video_is_in_neither_part(folder):
     root, path = folder
-    *parts, left_out = open_run_data(root, SETTINGS)
-    training, held_out = names(*parts)
+    *parts, noted = open_run_data(root, SETTINGS)
+    (training, held_out), left_out = names(*parts), noted["left_out"]
     assert left_out == [path.relative_to(root).as_posix()]
     assert len(training) == 8 and len(held_out) == 1 and left_out[0] not in training + held_out
 
@@ -57,17 +57,17 @@ def test_a_broken_video_is_in_neither_part(folder):
 @pytest.mark.parametrize("change", ["mended", "removed"])
 def test_a_run_that_goes_on_keeps_its_parts(folder, change):
     root, path = folder
-    *before, left_out = open_run_data(root, SETTINGS)
+    *before, noted = open_run_data(root, SETTINGS)
     path.with_suffix(".whole").replace(path) if change == "mended" else path.unlink()
-    *after, again = open_run_data(root, SETTINGS, json.loads(json.dumps({"left_out": left_out})))
-    assert names(*after) == names(*before) and again == left_out
+    *after, again = open_run_data(root, SETTINGS, json.loads(json.dumps(noted)))
+    assert names(*after) == names(*before) and again == noted
 
 
 def test_a_video_that_breaks_later_does_not_change_the_parts(folder):
     root, _ = folder
-    *before, left_out = open_run_data(root, SETTINGS)
+    *before, noted = open_run_data(root, SETTINGS)
     (root / before[0].name(0)).write_bytes(b"not a video")
-    assert names(*open_run_data(root, SETTINGS, {"left_out": left_out})[:2]) == names(*before)
+    assert names(*open_run_data(root, SETTINGS, noted)[:2]) == names(*before)
 
 
 def test_a_run_of_an_older_version_keeps_the_parts_that_it_had(folder):
@@ -75,8 +75,8 @@ def test_a_run_of_an_older_version_keeps_the_parts_that_it_had(folder):
     path.with_suffix(".whole").replace(path)
     before = VideoFolder(root, 4, 16).split(SETTINGS.held_out)
     (root / before[0].name(0)).write_bytes(b"not a video")
-    *after, left_out = open_run_data(root, SETTINGS, {"seed": 0})
-    assert names(*after) == names(*before) and left_out == []
+    *after, noted = open_run_data(root, SETTINGS, {"seed": 0})
+    assert names(*after) == names(*before) and noted["left_out"] == []
 
 
 def test_held_out_clips_that_broke_are_told_before_the_training(folder):
@@ -95,15 +95,15 @@ def test_what_a_source_knows_to_be_broken_is_left_out():
     source = Numbered([3])
     with pytest.warns(UserWarning, match="clip 3: cut off"):
         source.arrays()
-    assert open_run_data(source, SETTINGS)[2] == ["clip 3"]
+    assert open_run_data(source, SETTINGS)[2]["left_out"] == ["clip 3"]
 
 
 def test_one_readable_video_is_trained_on_and_held_out(folder):
     root, path = folder
     for other in sorted(set(root.rglob("*.mp4")) - {path})[1:]:
         other.write_bytes(b"not a video")
-    training, held_out, left_out = open_run_data(root, SETTINGS)
-    assert len(left_out) == 9 and names(training) == names(held_out) and len(training) == 1
+    training, held_out, noted = open_run_data(root, SETTINGS)
+    assert len(noted["left_out"]) == 9 and names(training) == names(held_out) and len(training) == 1
 
 
 @pytest.mark.parametrize(("count", "message"), [(9, "now 9 are there"), (11, "now 11 are there")])
@@ -112,8 +112,7 @@ def test_a_run_that_goes_on_wants_the_videos_that_it_began_with(count, message):
 
     def noted_of(count):
         source = MovingShapes(count, num_frames=4, size=(16, 16))
-        *parts, left_out = open_run_data(source, SETTINGS)
-        return source, {"left_out": left_out, "clips": clip_names(*parts)}
+        return source, open_run_data(source, SETTINGS)[2]
 
     source, noted = noted_of(10)
     assert len(open_run_data(source, SETTINGS, noted)[0]) == 9
@@ -123,14 +122,14 @@ def test_a_run_that_goes_on_wants_the_videos_that_it_began_with(count, message):
 
 def test_a_video_that_was_renamed_is_told(folder):
     root, _ = folder
-    *parts, left_out = open_run_data(root, SETTINGS)
-    path = root / parts[0].name(0)
+    training, _, noted = open_run_data(root, SETTINGS)
+    path = root / training.name(0)
     path.rename(path.with_stem("zzz"))
     with pytest.raises(ValueError, match="now 9 are there of other names"):
-        open_run_data(root, SETTINGS, {"left_out": left_out, "clips": clip_names(*parts)})
+        open_run_data(root, SETTINGS, noted)
 
 
 def test_clips_of_another_size_are_refused_before_the_training():
     source = MovingShapes(10, num_frames=4, size=(32, 16))
-    with pytest.raises(ValueError, match="have 4 frames of 32 x 16 pixels, and the settings say 4 of 16 x 16"):
+    with pytest.raises(ValueError, match="have 4 frames of 32 x 16 pixels, and the training wants 4 of 16 x 16"):
         open_run_data(source, SETTINGS)

@@ -10,11 +10,12 @@ import typer
 from magvit_keras.cli.options import (
     Distribution,
     Precision,
+    Process,
     Reader,
     errors_in_one_line,
-    parse_process,
     parse_size,
     reader_options,
+    start_devices,
 )
 
 
@@ -56,10 +57,7 @@ def evaluate(
     frames: Annotated[int | None, typer.Option(help="Frames of a clip.")] = None,
     size: Annotated[str | None, typer.Option(help="Height and width of the clips, as HxW or one number.")] = None,
     stride: Annotated[int | None, typer.Option(help="Take every so many-th frame of a video.")] = None,
-    process: Annotated[
-        str | None,
-        typer.Option(help="Which of several processes this is, as 0/4; they share --out. Told by torchrun and srun."),
-    ] = None,
+    process: Process = None,
     distribution: Distribution = "none",
     precision: Precision = None,
     cache: Annotated[
@@ -75,7 +73,6 @@ def evaluate(
     with errors_in_one_line():
         if recipe is None and protocol is None:
             raise ValueError("Say --recipe, or --protocol; `magvit-keras evaluate --help` explains them.")
-        from magvit_keras import distribution as devices
         from magvit_keras.evaluation import evaluate, load_model, settle, to_markdown
         from magvit_keras.presets.protocols import get_protocol
         from magvit_keras.presets.recipes import get_recipe
@@ -104,10 +101,7 @@ def evaluate(
             height_width = parse_size(size) if size else base.video_shape[1:]
             changes["video_shape"] = (frames or base.video_shape[0], *height_width)
         settled = settle(base, **changes)
-        share = parse_process(process) if process else None
-        if distribution != "none":
-            devices.start(distribution)
-        share = share or devices.process()  # before the model is made: it says on which GPU
+        share = start_devices(distribution, process)
         report = evaluate(
             load_model(run, settled),
             settled,

@@ -28,6 +28,7 @@ Distribution = Annotated[
         help="Devices: none (one), data (all, each a part of a batch), model (JAX: shared weights too).",
     ),
 ]
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def _set_precision(value: str | None) -> str | None:
@@ -40,13 +41,16 @@ def _set_precision(value: str | None) -> str | None:
     return value
 
 
-_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 Precision = Annotated[
     str | None,
     typer.Option(
         callback=_set_precision,
         help="float32, or bfloat16: faster on TPUs and newer GPUs; weights, losses and softmax stay in float32.",
     ),
+]
+Process = Annotated[
+    str | None,
+    typer.Option(help="Which of several processes this is, as 0/4; they share --out. Told by torchrun and srun."),
 ]
 Recipe = Annotated[
     str | None, typer.Option(help="A row of the paper, see `magvit-keras recipes`; it says what the options do not.")
@@ -140,6 +144,16 @@ def name_or_json(text: str) -> str | dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f'{path} must hold a JSON object of constructor arguments, as {{"filters": 32}}.')
     return found
+
+
+def start_devices(distribution: str, process: str | None) -> tuple[int, int]:
+    """Sets up the devices, and says which of several processes this is, (index, count); to be called before models."""
+    from magvit_keras import distribution as devices
+
+    share = parse_process(process) if process else None
+    if distribution != "none":
+        devices.start(distribution)
+    return share or devices.process()  # which chooses a GPU for this process, on which models will be made
 
 
 def parse_process(text: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from magvit_keras.cli.options import (
     Distribution,
     Format,
     Precision,
+    Process,
     Reader,
     Recipe,
     Size,
@@ -42,10 +43,7 @@ def tokenize(
     batch_size: Annotated[int, typer.Option(help="Clips encoded at a time.")] = 8,
     shard_clips: Annotated[int, typer.Option(help="Clips in a file.")] = 64,
     workers: Annotated[int, typer.Option(help="Processes that decode videos.")] = 1,
-    process: Annotated[
-        str | None,
-        typer.Option(help="Which of several processes this is, as 0/4; they share --out. Told by torchrun and srun."),
-    ] = None,
+    process: Process = None,
     distribution: Distribution = "none",
     precision: Precision = None,
     seed: Annotated[int, typer.Option(help="Of windows, crops and flips.")] = 0,
@@ -53,15 +51,11 @@ def tokenize(
 ) -> None:
     """Turn a data set into files of tokens, from which the transformer trains without the tokenizer."""
     with errors_in_one_line():
-        from magvit_keras import distribution as devices
         from magvit_keras.commit.tasks import TASKS
         from magvit_keras.recipe_data import load_tokenizer
         from magvit_keras.token_run import write_tokens
 
-        share = options.parse_process(process) if process else None
-        if distribution != "none":
-            devices.start(distribution)
-        share = share or devices.process()  # before the tokenizer is made: it says on which GPU
+        share = options.start_devices(distribution, process)
         tasks = task or list(TASKS)
         if recipe is not None:
             given = options.given_options(context)

@@ -21,18 +21,8 @@ from magvit_keras.cli.options import (
 
 _ONLY_RECIPE = {"max_steps", "changes", "tokens", "inflate_from"}
 _WITH_RECIPE = {
-    *("recipe", "data", "out", "data_format", "reader", "tokenizer", "steps_per_epoch", "batch_size"),
-    *(
-        "perceptual_weights",
-        "workers",
-        "remat",
-        "accumulate",
-        "seed",
-        "distribution",
-        "precision",
-        "verbose",
-        *_ONLY_RECIPE,
-    ),
+    *("recipe", "data", "out", "data_format", "reader", "tokenizer", "steps_per_epoch", "batch_size", "seed"),
+    *("perceptual_weights", "workers", "remat", "accumulate", "distribution", "precision", "verbose", *_ONLY_RECIPE),
 }
 
 

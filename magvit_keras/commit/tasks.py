@@ -114,7 +114,7 @@ def named_tasks(tasks: Iterable[str | Task]) -> dict[str, Task]:
     """Tasks by name.
 
     Raises:
-        ValueError: there is none, no task has a name, or two have the same.
+        ValueError: there is none, no task has a name, or two different ones have the same.
 
     Example:
         >>> from magvit_keras.commit.tasks import named_tasks
@@ -123,10 +123,8 @@ def named_tasks(tasks: Iterable[str | Task]) -> dict[str, Task]:
     """
     found: dict[str, Task] = {}
     for task in map(get_task, tasks):
-        if task.name in found:
-            raise ValueError(
-                f"Two tasks are called {task.name!r}; give one another name: dataclasses.replace(task, name=...)."
-            )
+        if found.get(task.name, task) != task:
+            raise ValueError(f"Two tasks are called {task.name!r}; dataclasses.replace(task, name=...) renames one.")
         found[task.name] = task
     if not found:
         raise ValueError(f"tasks is empty; expected names among {', '.join(TASKS)}.")

@@ -67,13 +67,14 @@ def measured_part(model: Any, protocol: Protocol) -> Any:
 
 
 def describe_model(model: Any) -> dict[str, Any]:
-    """Class, number of parameters, and fingerprints of architecture and weights, of its parts for a `Magvit`."""
+    """Class, parameters, precision, and fingerprints of architecture and weights, of its parts for a `Magvit`."""
     if isinstance(model, Magvit):
         prints = {"tokenizer": fingerprint(model.tokenizer), "transformer": fingerprint(model.transformer)}
         about = {"condition_mode": model.condition_mode, "prompts": model.prompts}
     else:
         prints, about = {"tokenizer": fingerprint(model)}, {}
-    return {"class": type(model).__name__, "parameters": model.count_params(), "fingerprint": prints, **about}
+    about = {"parameters": model.count_params(), "precision": model.dtype_policy.name, **about}
+    return {"class": type(model).__name__, "fingerprint": prints, **about}
 
 
 def _fitting(model: Any, protocol: Protocol, name: str) -> Any:
