@@ -186,6 +186,8 @@ def test_a_part_of_the_page_is_replaced_and_the_rest_stays(module, tmp_path, mon
     text = path.read_text()
     assert "| a | b |\n| --- | ---: |\n| x | 1 |\n<!-- end -->\nB" in text
     assert "stays" in text
+    page.write_part("two", "2026-01-01, here.\n2026-01-02, there.\nIt took long.")
+    assert "2026-01-01, here.<br>\n2026-01-02, there.<br>\nIt took long.\n<!-- end -->" in path.read_text()
     with pytest.raises(ValueError, match="no part"):
         page.write_part("three", "")
 
