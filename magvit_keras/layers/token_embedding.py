@@ -8,19 +8,12 @@ from keras import ops
 from magvit_keras.factors import split_ids
 from magvit_keras.layers.dense import dense
 from magvit_keras.layers.initial_values import TruncatedNormal
-
-# LayerNorm's epsilon in the authors' BERT.
-LAYER_NORM_EPSILON = 1e-12
+from magvit_keras.layers.layer_norm import layer_norm
 
 
 def bert_initializer() -> keras.initializers.Initializer:
     """Normal with deviation 0.02, cut at two deviations and not rescaled; a new one for each variable."""
     return TruncatedNormal(stddev=0.02)
-
-
-def layer_norm(name: str) -> keras.layers.Layer:
-    """LayerNorm in float32 under any dtype policy."""
-    return keras.layers.LayerNormalization(epsilon=LAYER_NORM_EPSILON, dtype="float32", name=name)
 
 
 @keras.saving.register_keras_serializable("magvit_keras")

@@ -6,7 +6,8 @@ from keras import ops
 
 from magvit_keras import backend
 from magvit_keras.layers.dense import dense
-from magvit_keras.layers.token_embedding import bert_initializer, layer_norm
+from magvit_keras.layers.layer_norm import layer_norm, normalized_sum
+from magvit_keras.layers.token_embedding import bert_initializer
 
 
 @keras.saving.register_keras_serializable("magvit_keras")
@@ -198,10 +199,10 @@ class TransformerBlock(keras.layers.Layer):
 
     def _after_attention(self, x, attended, training):
         attended = self.attention_dropout(attended, training=training)
-        x = ops.cast(self.attention_norm(x + attended), self.compute_dtype)
+        x = normalized_sum(self.attention_norm, x, attended, training)
         hidden = dense(self.mlp_in, x, gelu=True)  # (B,N,mlp_dim)
         hidden = self.mlp_dropout(dense(self.mlp_out, hidden), training=training)
-        return ops.cast(self.mlp_norm(x + hidden), self.compute_dtype)
+        return normalized_sum(self.mlp_norm, x, hidden, training)
 
     def compute_output_shape(self, input_shape, *args, **kwargs):
         """The shape stays."""

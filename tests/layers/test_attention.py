@@ -96,8 +96,10 @@ def test_one_pass_is_taken_where_the_backend_has_it_and_nothing_is_dropped(monke
     assert calls[0] is not None  # on CPUs; elsewhere it may be done in steps
 
 
-def test_many_heads_are_taken_in_groups(monkeypatch):
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_many_heads_are_taken_in_groups(at_once, monkeypatch):
+    """One by one, and two and then the third, on TensorFlow."""
     attention = layer(causal=True)
     expected = numpy(attention(X))
-    monkeypatch.setattr(backend._chosen, "_WEIGHTS", 2 * 7**2 * 2, raising=False)  # two heads, then one, on TensorFlow
+    monkeypatch.setattr(backend._chosen, "_WEIGHTS", at_once * X.shape[0] * X.shape[1] ** 2, raising=False)
     np.testing.assert_allclose(numpy(attention(X)), expected, atol=1e-6)
