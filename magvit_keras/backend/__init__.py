@@ -8,8 +8,8 @@ dense(x, kernel, bias, axes, gelu)         a product with bias and GELU in it, o
 downsample(x, axes)                        means of pairs of cells, or None where that is done axis by axis
 group_norm(x, groups, scale, bias, epsilon)   group normalization in float32, channels last
 normalized_convolution(x, groups, ...)     group normalization, swish, padding and convolution at once, or None
-normalized_sum(x, y, gamma, beta, epsilon) LayerNorm of x + y in one pass, or None where that gains nothing
 add(x, y)                                  x + y, in the form of `normalized_convolution`
+one_pass(fn, *arrays)                      fn(*arrays) of many small operations, compiled to one where they are not
 pad(x, widths, mode)                       pads the axes between batch and channels
 value_and_gradients(loss_fn, variables, state)   one loss, its gradients, and the state it moved
 input_gradient(critic, videos)             critic's outputs and d outputs / d videos, differentiable (R1)
@@ -66,7 +66,7 @@ input_gradient = _chosen.input_gradient
 is_traced = _chosen.is_traced
 name = keras.config.backend
 normalized_convolution = _chosen.normalized_convolution
-normalized_sum = _chosen.normalized_sum
+one_pass = _chosen.one_pass
 pad = _chosen.pad
 random_state = _chosen.random_state
 run_compiled = _chosen.run_compiled
@@ -95,7 +95,7 @@ __all__ = [
     "name",
     "neutral_config",
     "normalized_convolution",
-    "normalized_sum",
+    "one_pass",
     "pad",
     "random_state",
     "rematerialize",

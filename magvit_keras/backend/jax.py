@@ -22,7 +22,7 @@ SECOND_ORDER_COMPILES = True
 
 cross_entropy = plain.cross_entropy
 dense = plain.dense
-normalized_sum = plain.normalized_sum
+one_pass = plain.one_pass
 random_state = plain.random_state
 set_random_state = plain.set_random_state
 

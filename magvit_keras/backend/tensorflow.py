@@ -14,6 +14,7 @@ from magvit_keras.backend import plain, winograd
 from magvit_keras.backend.tensorflow_distribution import all_sum, num_replicas, replica_count, take_summed_gradients
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_ONE_PASS: dict[Callable, Callable] = {}
 
 #: tf.function takes tapes inside tapes, XLA included.
 SECOND_ORDER_COMPILES = True
@@ -86,22 +87,16 @@ def dense(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, axes: int, gelu: boo
     return tf.ensure_shape(made, (*x.shape[:-axes], *kernel.shape[axes:]))
 
 
-def normalized_sum(x: tf.Tensor, y: tf.Tensor, gamma: Any, beta: Any, epsilon: float) -> tf.Tensor | None:
-    """LayerNorm of `x + y` in float32; None where that gains nothing.
+def one_pass(fn: Callable, *arrays: Any) -> Any:
+    """`fn(*arrays)`, on a CPU compiled by XLA inside a graph whose other operations are not.
 
-    On a CPU XLA does in one pass what are a dozen operations, each with all numbers in and out.
+    A graph's operations each read and write all numbers. `fn` is a function of a module: its programs are kept by it.
     """
-    if not is_traced(x) or replica_count() > 1 or tf.config.list_logical_devices("GPU"):
-        return None
-    return _normalized_sum(x, y, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta), epsilon)
-
-
-@tf.function(jit_compile=True, autograph=False)
-def _normalized_sum(x: tf.Tensor, y: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tf.Tensor:
-    x = tf.cast(x + y, "float32")
-    x = x - tf.reduce_mean(x, axis=-1, keepdims=True)
-    variance = tf.reduce_mean(tf.square(x), axis=-1, keepdims=True)
-    return x * (tf.math.rsqrt(variance + epsilon) * gamma) + beta
+    if not is_traced(None) or replica_count() > 1 or tf.config.list_logical_devices("GPU"):
+        return fn(*arrays)
+    if fn not in _ONE_PASS:
+        _ONE_PASS[fn] = tf.function(fn, jit_compile=True, autograph=False)
+    return _ONE_PASS[fn](*map(tf.convert_to_tensor, arrays))
 
 
 def exact_matmul(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:

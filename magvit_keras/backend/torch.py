@@ -133,7 +133,7 @@ add = plain.add
 convolve_doubled = plain.convolve_doubled
 downsample = plain.downsample
 normalized_convolution = plain.normalized_convolution
-normalized_sum = plain.normalized_sum
+one_pass = plain.one_pass
 
 
 def pad(x: torch.Tensor, widths: Sequence[tuple[int, int]], mode: str) -> torch.Tensor:

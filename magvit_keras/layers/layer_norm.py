@@ -1,4 +1,4 @@
-"""LayerNorm of the transformer, and of the sum of two tensors in one pass, where the backend has such a thing."""
+"""LayerNorm of the transformer."""
 
 from typing import Any
 
@@ -16,14 +16,11 @@ def layer_norm(name: str) -> keras.layers.Layer:
     return keras.layers.LayerNormalization(epsilon=EPSILON, dtype="float32", name=name)
 
 
-def normalized_sum(layer: keras.layers.Layer, x: Any, y: Any, training: bool | None = None) -> Any:
-    """`layer(x + y)` in the type of `x`, for a built `layer_norm`.
+def normalized_sum(layer: keras.layers.Layer, x: Any, y: Any) -> Any:
+    """`layer(x + y)` in the type of `x`, for a built `layer_norm` and (..., D) of one type."""
+    return backend.one_pass(_normalized_sum, x, y, layer.gamma, layer.beta)
 
-    Args:
-        layer: of `layer_norm`.
-        x: (..., D).
-        y: of the same shape and type.
-        training: whether gradients will be asked for.
-    """
-    made = None if training else backend.normalized_sum(x, y, layer.gamma, layer.beta, EPSILON)
-    return ops.cast(layer(x + y) if made is None else made, x.dtype)
+
+def _normalized_sum(x: Any, y: Any, gamma: Any, beta: Any) -> Any:
+    made = ops.layer_normalization(ops.cast(x + y, "float32"), gamma, beta, axis=-1, epsilon=EPSILON)
+    return ops.cast(made, x.dtype)

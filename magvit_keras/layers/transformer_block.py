@@ -199,10 +199,10 @@ class TransformerBlock(keras.layers.Layer):
 
     def _after_attention(self, x, attended, training):
         attended = self.attention_dropout(attended, training=training)
-        x = normalized_sum(self.attention_norm, x, attended, training)
+        x = normalized_sum(self.attention_norm, x, attended)
         hidden = dense(self.mlp_in, x, gelu=True)  # (B,N,mlp_dim)
         hidden = self.mlp_dropout(dense(self.mlp_out, hidden), training=training)
-        return normalized_sum(self.mlp_norm, x, hidden, training)
+        return normalized_sum(self.mlp_norm, x, hidden)
 
     def compute_output_shape(self, input_shape, *args, **kwargs):
         """The shape stays."""
