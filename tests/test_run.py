@@ -25,13 +25,14 @@ SETTINGS = {
 }
 
 
-def test_an_adversarial_run_goes_on_and_keeps_the_averaged_weights(tmp_path):
+def test_an_adversarial_run_goes_on_and_keeps_the_averaged_weights(tmp_path, capsys):
     source = MovingShapes(12, num_frames=4, size=(8, 8))
     tokenizer = {**SETTINGS["tokenizer"], "embedding_dim": 8, "codebook_size": 32}
     first = Settings(**{**SETTINGS, "tokenizer": tokenizer, "tokenizer_steps": 2})
     train_run(source, tmp_path / "run", first, verbose=0)
     before = load_run(tmp_path / "run").tokenizer.get_weights()
-    train_run(source, tmp_path / "run", Settings(**{**SETTINGS, "tokenizer": tokenizer}), verbose=0)
+    train_run(source, tmp_path / "run", Settings(**{**SETTINGS, "tokenizer": tokenizer}), verbose=1)
+    assert "what was made with it before is removed (tokens, " in capsys.readouterr().out
     history = json.loads((tmp_path / "run" / "history.json").read_text())["tokenizer"]
     assert len(history["d_loss"]) == 2  # an epoch of the first call, one of the second
     assert np.isfinite(history["d_loss"]).all()

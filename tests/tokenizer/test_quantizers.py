@@ -32,6 +32,25 @@ def small(cls=VideoTokenizer, **kwargs):
     return cls(**{"filters": 32, "channel_multipliers": (1, 2), "num_res_blocks": 1, **time, **kwargs})
 
 
+def test_vq_distances_are_exact_under_half_precision(monkeypatch):
+    """Their product is the one that accelerators do not round to bfloat16 or TF32, and takes float32."""
+    types = []
+
+    def recorded(a, b, exact=backend.exact_matmul):
+        types.append({keras.backend.standardize_dtype(x.dtype) for x in (a, b)})
+        return exact(a, b)
+
+    monkeypatch.setattr(backend, "exact_matmul", recorded)
+    quantizer = VectorQuantizer(64, 8, dtype="mixed_bfloat16")
+    quantizer.build((None, 8))
+    x = np.random.default_rng(0).normal(size=(3, 8)).astype("float32")
+    found = numpy(quantizer.distances(tensor(x)))
+    expected = np.square(x[:, None].astype("float64") - numpy(quantizer.codebook)).sum(-1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    quantizer(ops.cast(tensor(x), "bfloat16"))
+    assert types == [{"float32"}] * len(types) and len(types) >= 2
+
+
 def test_vq_ids_of_all_codes():
     quantizer = VectorQuantizer(64, 8)
     quantizer.build((None, 8))
