@@ -193,7 +193,9 @@ def checkpoint(fn: Callable[..., tuple[Any, list]], arrays: Sequence[Any], value
     # The form that differentiates twice, and by what `fn` holds: the weights need no copies.
     # Keras' dropout without a seed draws from PyTorch's own state, which must be that of the first pass, too.
     options = {"use_reentrant": False, "preserve_rng_state": True}
-    return torch.utils.checkpoint.checkpoint(lambda *arrays: fn(arrays, values), *arrays, **options)
+    # An early stop is an exception. Keras' layers keep it, and with it all activations, until cycles are collected.
+    with torch.utils.checkpoint.set_checkpoint_early_stop(False):
+        return torch.utils.checkpoint.checkpoint(lambda *arrays: fn(arrays, values), *arrays, **options)
 
 
 def apply_gradients(
