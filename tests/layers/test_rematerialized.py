@@ -1,7 +1,5 @@
 """Rematerialization changes what is kept, never a number: losses, gradients, masks of dropout, R1's double backward."""
 
-import gc
-
 import keras
 import numpy as np
 import pytest
@@ -83,34 +81,6 @@ def test_gradients_do_not_depend_on_what_is_kept(case):
         found = gradients(*model, remat=remat)
         for got, wanted in zip(found, expected, strict=True):
             np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=max(rounding, 1e-5 * np.abs(wanted).max()))
-
-
-@pytest.mark.skipif(backend.name() != "torch", reason="compilers plan their memory")
-@pytest.mark.parametrize("remat", REMATS)
-def test_what_was_computed_again_is_freed_at_once(remat):
-    """Not when Python next collects cycles: until then a step would keep what it was told not to keep."""
-    import torch
-
-    model = transformer(remat=remat)
-
-    def step():
-        def loss():
-            return transformer_loss(model, IDS), ()
-
-        backend.value_and_gradients(loss, model.trainable_variables, [])
-
-    def alive():
-        return sum(isinstance(x, torch.Tensor) for x in gc.get_objects())
-
-    step()
-    gc.collect()
-    gc.disable()
-    try:
-        before = alive()
-        step()
-        assert alive() == before
-    finally:
-        gc.enable()
 
 
 def test_dropout_draws_another_mask_in_the_next_step():
