@@ -11,6 +11,7 @@ normalized_convolution(x, groups, ...)     group normalization, swish, padding a
 add(x, y)                                  x + y, in the form of `normalized_convolution`
 one_pass(fn, *arrays)                      fn(*arrays) of many small operations, compiled to one where they are not
 pad(x, widths, mode)                       pads the axes between batch and channels
+stack(parts, axis)                         joins parts along a new axis
 value_and_gradients(loss_fn, variables, state)   one loss, its gradients, and the state it moved
 input_gradient(critic, videos)             critic's outputs and d outputs / d videos, differentiable (R1)
 apply_gradients(optimizer, gradients, variables, when)   one optimizer step, or none
@@ -44,6 +45,7 @@ else:
         "(set KERAS_BACKEND before Keras is imported)."
     )
 
+from magvit_keras.backend.plain import stack
 from magvit_keras.backend.remat import rematerialize
 from magvit_keras.backend.replicas import choose_rows, replica_mean, replica_sum, uniform
 from magvit_keras.backend.replicas import chosen as distribution
@@ -103,6 +105,7 @@ __all__ = [
     "replica_sum",
     "run_compiled",
     "set_random_state",
+    "stack",
     "uniform",
     "value_and_gradients",
 ]

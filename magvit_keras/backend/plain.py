@@ -1,6 +1,6 @@
 """What Keras' own operations do well enough: the form of JAX and TensorFlow, whose compilers fuse it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,14 @@ def by_group(means: Any, groups: int) -> Any:
     means = ops.reshape(means, (-1, groups, means.shape[-1] // groups))
     means = ops.repeat(ops.mean(means, axis=-1, keepdims=True), means.shape[-1], axis=-1)
     return ops.reshape(means, shape)
+
+
+def stack(parts: Sequence[Any], axis: int) -> Any:
+    """The parts along a new axis.
+
+    On PyTorch Keras' own ties them into a cycle, which keeps them in memory until Python collects it.
+    """
+    return ops.concatenate([ops.expand_dims(part, axis) for part in parts], axis=axis)
 
 
 def pad(x: Any, widths: list[tuple[int, int]], mode: str) -> Any:

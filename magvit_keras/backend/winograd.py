@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from magvit_keras.backend import plain
+
 #: Points of interpolation for (frames made at once, frames of the kernel). Chosen for small rounding errors: with these
 #: the error is at most 1.7 times that of the plain sum.
 _POINTS = {
@@ -61,7 +63,7 @@ def convolve_by_sums(x: Any, kernel: Any, frames: int, convolve_2d: Callable[[An
     for mixed, part in zip(_sums(before, windows), kernels, strict=True):
         made.append(convolve_2d(ops.reshape(mixed, (-1, *mixed.shape[2:])), part))
     made = _sums(after, [ops.reshape(y, (-1, groups, *y.shape[1:])) for y in made])
-    y = ops.stack(made, axis=2)
+    y = plain.stack(made, axis=2)
     return ops.reshape(y, (-1, groups * frames, *y.shape[3:]))
 
 
@@ -72,13 +74,13 @@ def convolve_by_matmul(x: Any, kernel: Any, frames: int, convolve_2d: Callable[[
     groups = (length - kernel.shape[0] + 1) // frames
     flat = ops.reshape(x, (-1, length, int(np.prod(size))))
     windows = [flat[:, frames * i : frames * i + len(before)] for i in range(groups)]  # (B, m, H*W*in)
-    mixed = ops.stack([ops.matmul(before[None], window) for window in windows], axis=1)  # (B, groups, m, H*W*in)
+    mixed = plain.stack([ops.matmul(before[None], window) for window in windows], axis=1)  # (B, groups, m, H*W*in)
     kernels = ops.reshape(
         ops.matmul(of_kernel, ops.reshape(kernel, (kernel.shape[0], -1))), (len(before), *kernel.shape[1:])
     )
     made = [convolve_2d(ops.reshape(mixed[:, :, i], (-1, *size)), kernels[i]) for i in range(len(before))]
     shape = made[0].shape[1:]
-    stacked = ops.stack([ops.reshape(y, (-1, int(np.prod(shape)))) for y in made], axis=1)  # (B*groups, m, H'*W'*out)
+    stacked = plain.stack([ops.reshape(y, (-1, int(np.prod(shape)))) for y in made], axis=1)  # (B*groups, m, H'*W'*out)
     return ops.reshape(ops.matmul(after[None], stacked), (-1, groups * frames, *shape))
 
 

@@ -56,8 +56,7 @@ def _interleaved(parts: list, axes: tuple[bool, ...]) -> Any:
     for axis in reversed([i for i, double in enumerate(axes, start=1) if double]):
         joined = []
         for even, odd in zip(parts[::2], parts[1::2], strict=True):
-            # Not `ops.stack`: on PyTorch Keras ties its inputs into a cycle, which keeps them until Python collects it.
-            x = ops.concatenate([ops.expand_dims(part, axis + 1) for part in (even, odd)], axis=axis + 1)
+            x = backend.stack([even, odd], axis=axis + 1)
             shape = (ops.shape(even)[0], *even.shape[1:])
             joined.append(ops.reshape(x, (*shape[:axis], 2 * shape[axis], *shape[axis + 1 :])))
         parts = joined

@@ -66,5 +66,5 @@ def test_both_optimizers_step(remat):
 
 def test_decoding():
     tokenizer = VideoTokenizer.from_preset("3dvq_moving_shapes")
-    ids = np.zeros((1, 2, 4, 4), "int32")
+    ids = np.zeros((1, 4, 16, 16), "int32")
     assert not left_by(lambda: tokenizer.decode(ids))
