@@ -1,7 +1,7 @@
 """Step time and memory of both train steps: by backend, precision, rematerialization and accumulation.
 
     python benchmarks/training.py                            # all backends that are installed; about half an hour
-    python benchmarks/training.py --backends jax torch
+    python benchmarks/training.py --backends jax torch       # the rows of others stay as they are
 
 The models have the form of the paper's B at a sixteenth of its size, so that a processor trains them. Each row is a
 process of its own. Memory is by how much that process' largest memory exceeds what it held before the first step, the
@@ -17,7 +17,7 @@ import time
 
 from cells import BACKENDS, in_process, parser, report
 from heading import heading
-from page import table, write_part
+from page import kept_rows, table, write_part
 
 import magvit_keras as mk
 
@@ -39,7 +39,7 @@ def main() -> None:
     if options.cell:
         report(measure(*json.loads(options.cell)))
         return
-    rows, about = [], set()
+    rows, about = kept_rows("training", options.backends, column=1)
     for step in STEPS:
         # The tokenizer last on JAX, which compiles each form for a minute.
         for backend in reversed(options.backends):

@@ -193,6 +193,16 @@ def test_a_part_of_the_page_is_replaced_and_the_rest_stays(module, tmp_path, mon
         page.write_part("three", "")
 
 
+def test_rows_of_backends_that_are_not_measured_stay(module, tmp_path, monkeypatch):
+    page = module("page")
+    monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
+    about = "2026-01-01, Keras 3, jax 1; here.<br>\n2026-01-02, Keras 3, torch 2; there."
+    rows = [["step", "jax", "1"], ["step", "torch", "2"]]
+    text = f"{page.table(['of', 'backend', 'seconds'], rows, text_columns=2)}\n\n{about}"
+    page.PAGE.write_text(f"<!-- one: by x -->\n{text}\n<!-- end -->\n| not | torch | 3 |\n")
+    assert page.kept_rows("one", ["jax"], column=1) == ([rows[1]], {"2026-01-02, Keras 3, torch 2; there."})
+
+
 def test_scaling_table_names_the_ends_of_each_axis(module):
     scaling = module("scaling")
     places = [(4, 16, 1), (8, 16, 1)]
