@@ -9,7 +9,7 @@ downsample(x, axes)                        means of pairs of cells, or None wher
 group_norm(x, groups, scale, bias, epsilon)   group normalization in float32, channels last
 normalized_convolution(x, groups, ...)     group normalization, swish, padding and convolution at once, or None
 add(x, y)                                  x + y, in the form of `normalized_convolution`
-one_pass(fn, *arrays)                      fn(*arrays) of many small operations, compiled to one where they are not
+one_pass(fn, *arrays)                      fn(*arrays), compiled to one operation where those around it are not
 pad(x, widths, mode)                       pads the axes between batch and channels
 stack(parts, axis)                         joins parts along a new axis
 value_and_gradients(loss_fn, variables, state)   one loss, its gradients, and the state it moved
