@@ -26,6 +26,7 @@ _PUBLIC = {
     "distribution": "magvit_keras.devices.distribution",
     "keep_memory": "magvit_keras.devices.hardware",
     "load_run": "magvit_keras.training.train",
+    "train": "magvit_keras.training.train",
     "show": "magvit_keras.visualize.notebook",
 }
 _ROOMS = (

@@ -1,11 +1,12 @@
 """Checks of what users hand in, made before any long work."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from magvit_keras.early_checks import check_divides, check_parts, check_positive  # noqa: F401
 
 
 def video_of(batch: Any) -> Any:
@@ -65,28 +66,6 @@ def range_or_nan(pixels: Any) -> Any:
         return pixels
     fits = ops.logical_and(ops.min(pixels) >= -1e-3, ops.max(pixels) <= 1 + 1e-3)
     return ops.where(fits, pixels, ops.cast(float("nan"), pixels.dtype))
-
-
-def check_positive(**sizes: int) -> None:
-    """Raises ValueError unless every size is an int of at least 1."""
-    for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name} must be an integer of at least 1; received {value!r}.")
-
-
-def check_parts(accumulate: int, **batch_sizes: int) -> None:
-    """Raises ValueError unless each batch can be split into `accumulate` equal parts."""
-    check_positive(accumulate=accumulate)
-    for name, size in batch_sizes.items():
-        if size % accumulate:
-            raise ValueError(f"{name}={size} cannot be split into accumulate={accumulate} equal parts.")
-
-
-def check_divides(shape: Sequence[int], downsampling: Sequence[int]) -> None:
-    """Raises ValueError unless the sizes of a clip, or of an image, are multiples of a tokenizer's downsampling."""
-    if any(size % by for size, by in zip(shape, downsampling, strict=True)):
-        sizes, by = ("x".join(map(str, numbers)) for numbers in (shape, downsampling))
-        raise ValueError(f"Clips of {sizes} do not divide by the tokenizer's downsampling {by}.")
 
 
 def to_float(video: Any, dtype: str = "float32") -> Any:

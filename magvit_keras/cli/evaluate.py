@@ -15,6 +15,7 @@ from magvit_keras.cli.options import (
     errors_in_one_line,
     parse_size,
     reader_options,
+    set_precision,
     start_devices,
 )
 
@@ -73,6 +74,7 @@ def evaluate(
     with errors_in_one_line():
         if recipe is None and protocol is None:
             raise ValueError("Say --recipe, or --protocol; `magvit-keras evaluate --help` explains them.")
+        set_precision(precision)
         from magvit_keras.evaluation import evaluate, load_model, settle, to_markdown
         from magvit_keras.presets.protocols import get_protocol
         from magvit_keras.presets.recipes import get_recipe

@@ -150,6 +150,10 @@ class ClipSource(Source):
             return self.name_of(video)
         return f"{self.name_of(video)} (window {part // self.crops}, crop {part % self.crops})"
 
+    def description(self) -> dict:
+        """See `Source.description`; which windows and crops belongs to it."""
+        return {**super().description(), "windows": self.windows, "crops": self.crops}
+
     def read(self, index: int, epoch: int = 0) -> dict:
         """Decodes one clip; see `Source.read`."""
         number, part = divmod(index, self.clips_per_video)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+import hashlib
+import inspect
 import warnings
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 ON_ERROR = ("skip", "raise")
 _NAMES_IN_A_WARNING = 20
+_PLAIN = bool | int | float | str | None
 
 
 class UnreadableVideo(ValueError):
@@ -82,6 +85,38 @@ class Source(abc.ABC):
     def for_evaluation(self) -> Source:
         """The same clips without random windows, crops and flips."""
         return self
+
+    def description(self) -> dict:
+        """What decides about the clips and their classes, as plain data, as far as it is known without reading any.
+
+        The kind of reader, those arguments of its constructor that it keeps under their names (or, where a method has
+        that name, with "_name" behind), and checksums of the names and, where all are known, of the labels. Tokens and
+        features that are kept on disk are of these clips; whatever else tells clips apart, a reader adds here.
+        """
+        kept = {}
+        for name in inspect.signature(type(self)).parameters:
+            value = getattr(self, f"{name}_name", getattr(self, name, None))
+            parts = value if isinstance(value, list | tuple) else [value]
+            if hasattr(self, name) and all(isinstance(part, _PLAIN) for part in parts):
+                kept[name] = value
+        for name in ("on_error", "root"):
+            kept.pop(name, None)
+        return {"reader": type(self).__name__, **kept, **self._digests()}
+
+    def _digests(self) -> dict:
+        names = hashlib.sha256()
+        for index in range(len(self)):
+            names.update(self.name(index).encode() + b"\0")
+        labels = self._known_labels()
+        known = {} if labels is None else {"labels": hashlib.sha256(labels.tobytes()).hexdigest()}
+        return {"names": names.hexdigest(), **known}
+
+    def _known_labels(self) -> np.ndarray | None:
+        """The label of each clip, int64, where those of all videos are known without reading any."""
+        known = np.asarray(getattr(self, "labels", ()))
+        if known.ndim != 1 or known.dtype.kind not in "iu" or not known.size or len(self) % known.size:
+            return None
+        return np.repeat(known.astype("int64"), len(self) // known.size)
 
     # --- what every source has ---
 
@@ -286,6 +321,17 @@ class Subset(Source):
     def name(self, index: int) -> str:
         """The name that the underlying source gives."""
         return self.source.name(self.indices[index])
+
+    def description(self) -> dict:
+        """That of the underlying source, with the names and labels of these clips."""
+        described = {
+            name: value for name, value in self.source.description().items() if name not in ("names", "labels")
+        }
+        return {**described, **self._digests()}
+
+    def _known_labels(self) -> np.ndarray | None:
+        known = self.source._known_labels()
+        return None if known is None else known[self.indices]
 
     def for_evaluation(self) -> Subset:
         """The same clips without random windows, crops and flips."""

@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 import h5py
 import keras
 
-from magvit_keras.presets.hub import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, local_folder
+from magvit_keras.presets.hub import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from magvit_keras.presets.least_parameters import least_parameters
 from magvit_keras.presets.model_card import ModelCard
+from magvit_keras.presets.resolver import resolve
 from magvit_keras.presets.shipped import shipped_weights
 from magvit_keras.presets.untrusted import (
     check_checksum,
@@ -44,9 +45,9 @@ class PresetMixin:
         The precision is that of `keras.config.dtype_policy()`, whatever the preset was saved with.
 
         Args:
-            preset: a name in `presets`, the path of a folder, or `hf://user/repo`, `hf://user/repo@revision`,
-                `hf://user/repo/folder`. A few names come with trained weights, as their descriptions say; the others
-                give an architecture with fresh weights.
+            preset: a name in `presets`, the folder of a preset or of a run, or `hf://user/repo`,
+                `hf://user/repo@revision`, `hf://user/repo/folder`. A few names come with trained weights, as their
+                descriptions say; the others give an architecture with fresh weights.
             load_weights: False leaves the weights unread.
             **overrides: constructor arguments that replace those of the preset; `dtype` is that of its parts, too.
 
@@ -56,21 +57,14 @@ class PresetMixin:
             FileNotFoundError: the weights are missing, or the hub cannot be reached.
             ImportError: `hf://` without huggingface_hub.
         """
-        if isinstance(preset, str) and preset in cls._preset_table:
-            entry = cls._preset_table[preset]
+        place = resolve(preset, cls.__name__, weights=False, tables={cls.__name__: cls._preset_table}).preset
+        if isinstance(place, str):
+            entry = cls._preset_table[place]
             model = cls.from_config({**_in_precision(entry["config"], overrides.get("dtype")), **overrides})
             if load_weights and entry.get("shipped"):
-                model.load_weights(shipped_weights(preset))
+                model.load_weights(shipped_weights(place))
             return model
-        folder = local_folder(preset)
-        if not (folder / CONFIG_FILE).is_file():
-            raise ValueError(
-                f"{str(preset)!r} is neither a preset of {cls.__name__} nor a folder with a {CONFIG_FILE}. "
-                f"Known presets: {', '.join(sorted(cls.presets)) or 'none'}."
-            )
-        saved = read_config(folder / CONFIG_FILE)
-        if saved.get("class") != cls.__name__:
-            raise ValueError(f"{folder} holds a {saved.get('class')}, not a {cls.__name__}.")
+        folder, saved = place, read_config(place / CONFIG_FILE)
         stored = _looked_at(cls, folder, saved) if load_weights else None
         try:
             model = cls.from_config({**_in_precision(saved["config"], overrides.get("dtype")), **overrides})

@@ -1,16 +1,9 @@
-"""What the trainings share, a folder of videos and a recipe alike: steps that go on where they stopped, and notes.
-
-Both keep the same folder:
-
-RUN/settings.json        what is trained, and on what
-RUN/checkpoints/         state of the training in progress
-RUN/history.json         losses by epoch
-"""
+"""What every stage of a training does: steps that go on where they stopped, and what is noted and saved of them."""
 
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -18,14 +11,13 @@ import keras
 from magvit_keras import backend
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.convert import load_resnet50
+from magvit_keras.data.token_shards import flat_entries
 from magvit_keras.devices import distribution
 from magvit_keras.presets.model_card import ModelCard, card_in
+from magvit_keras.presets.resolver import SETTINGS_FILE, STAGES
 from magvit_keras.tokenizer.perceptual import PerceptualLoss
 from magvit_keras.tokenizer.two_optimizers import batches_per_update
-
-SETTINGS_FILE = "settings.json"
-STAGES = ("tokenizer", "transformer")
-RESULTS = ("tokenizer", "magvit")
+from magvit_keras.training.recipe import FREE, noted_settings
 
 
 class StopAfter(keras.callbacks.Callback):
@@ -101,50 +93,38 @@ def _restore(model: keras.Model, folder: pathlib.Path, data: Any) -> int:
     return data.position
 
 
-def check_clip(clip: Any, shape: tuple[int, ...], advice: str) -> None:
-    """Raises ValueError unless a clip of the data, (T, H, W, 3), has the (T, H, W) that is trained on."""
-    found = tuple(clip.shape[:3])
-    if found != tuple(shape):
-        raise ValueError(
-            "The clips of the data have {} frames of {} x {} pixels, and the training wants {} of {} x {}: {}.".format(
-                *found, *shape, advice
-            )
-        )
-
-
-def note_settings(out: pathlib.Path, now: Mapping[str, Any], free: Iterable[str], defaults: Mapping[str, Any]) -> None:
+def note_settings(
+    out: pathlib.Path,
+    settings: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    found: Mapping[str, Any],
+    about: Mapping[str, Any],
+) -> None:
     """Notes the settings of a new run; refuses to go on with others.
 
     Args:
         out: the run's folder, made if missing.
-        now: the settings, as plain data.
-        free: names of those that may change: the length or the speed, not what was learned so far.
-        defaults: of settings that a run of an older version does not name.
+        settings: as plain data.
+        recipe: what the recipe says, after the changes in the settings.
+        found: what was found of data and models.
+        about: what may differ.
 
     Raises:
         ValueError: the folder holds a run with other settings that has learned something; the message lists them.
     """
-    now = json.loads(json.dumps({**now, "backend": backend.name()}))
+    parts = {"settings": settings, "recipe_says": recipe, "found": found}
+    now = json.loads(json.dumps({**parts, **about, "backend": backend.name()}))
     noted = noted_settings(out)
     if noted is not None:
-        before = {**defaults, **noted}
-        fixed = [name for name in now if name not in {*free, "backend"}]
-        changed = {name: (before.get(name), now[name]) for name in fixed if before.get(name) != now[name]}
-        if changed:
-            listed = "; ".join(f"{k} was {old!r} and is now {new!r}" for k, (old, new) in changed.items())
+        # What a recipe says after the changes names them best.
+        left = {*FREE, "changes"} if recipe else set(FREE)
+        old, new = ({n: v for part in parts for n, v in flat_entries(run[part]).items()} for run in (noted, now))
+        names = [n for n in {**old, **new} if n.split(".")[0] not in left and old.get(n) != new.get(n)]
+        if names:
+            listed = "; ".join(f"{n} was {old.get(n)!r} and is now {new.get(n)!r}" for n in names)
             raise ValueError(f"{out} holds a run with other settings ({listed}). Choose another folder, or the same.")
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / SETTINGS_FILE, json.dumps(now, indent=2) + "\n")
-
-
-def noted_settings(out: pathlib.Path) -> dict[str, Any] | None:
-    """What a run that has learned something noted; None of a new run.
-
-    Before the first checkpoint nothing was learned, and whoever corrects a mistake may start anew.
-    """
-    path = out / SETTINGS_FILE
-    learned = any((out / made).exists() for made in (*(f"checkpoints/{s}/state.json" for s in STAGES), *RESULTS))
-    return json.loads(path.read_text()) if path.is_file() and learned else None
 
 
 def save_preset(model: Any, folder: pathlib.Path, card: ModelCard, further: bool) -> None:
