@@ -52,8 +52,8 @@ def generate(
                 raise ValueError(
                     f"`{name}` must be a number {'above' if name == 'fps' else 'from'} 0; received {value}."
                 )
-        _check_task(task, video, label)
         names = _class_names(run)  # all of this before Keras is loaded
+        _check_task(task, video, label)
         number = None if label is None else _label(label, *names)
         settings = run_settings(run)
         set_precision(precision)

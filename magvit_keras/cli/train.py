@@ -43,6 +43,9 @@ def train(
             "arguments; with --recipe the trained tokenizer of a transformer."
         ),
     ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Choose sizes and steps for this machine, so that it takes about so long.")
+    ] = None,
     tokenizer_steps: Annotated[int, typer.Option(help="Optimizer steps of the first stage.")] = 2000,
     transformer_steps: Annotated[int, typer.Option(help="Optimizer steps of the second stage.")] = 2000,
     max_steps: Annotated[int | None, typer.Option(help="End each stage after so many steps, for a trial.")] = None,
@@ -60,6 +63,9 @@ def train(
     seed: Annotated[int, typer.Option(help="Other random weights, windows and orders with another number.")] = 0,
     distribution: Distribution = "none",
     precision: Precision = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Train nothing: print parameters, memory and hours.")
+    ] = False,
     verbose: Annotated[int, typer.Option(help="1: progress bars, 2: a line an epoch, 0: nothing.")] = 1,
 ) -> None:
     """Train tokenizer and transformer on a folder of videos, or one model of the paper by its recipe."""
@@ -69,14 +75,18 @@ def train(
         if folder is not None and data is not None:
             raise ValueError(f"--data says {data}, and {folder} stands beside it: give one of them.")
         given = _settings(options.given_options(context), context.params)
-        plan(folder or data, out, given)  # mistakes are answered before Keras is loaded
+        out = plan(folder or data, out, given).out  # mistakes are answered before Keras is loaded
         options.set_precision(precision)
         from magvit_keras.devices.distribution import start
 
         devices = start(distribution)  # before any model is made
         from magvit_keras.training.train import train
 
-        train(folder or data, out, verbose if devices.is_main else 0, **given)
+        try:
+            train(folder or data, out, verbose if devices.is_main else 0, dry_run, **given)
+        except KeyboardInterrupt as stopped:
+            typer.echo(f"{stopped or 'Stopped.'} This goes on from there: magvit-keras train --out {out}".lstrip())
+            raise typer.Exit(130) from None
 
 
 def _settings(given: dict[str, str], values: dict[str, Any]) -> dict[str, Any]:

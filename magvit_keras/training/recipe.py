@@ -58,6 +58,8 @@ class Settings:
         learning_rate: its peak; the recipe's, or 2e-4 for a tokenizer of one's own and 5e-4 for a transformer.
         tokenizer_steps: own videos: length of the first stage.
         transformer_steps: own videos: length of the second stage.
+        minutes: own videos: how long the training may take on this machine; steps, and sizes of clips that are not
+            given, are chosen by measuring a few.
         max_steps: ends each stage after so many steps; learning rates stay those of the whole training.
         checkpoint_steps: steps between two checkpoints; by default 50, or an epoch of the recipe.
         token_passes: own videos: how many random windows of each video are tokenized for the second stage.
@@ -91,6 +93,7 @@ class Settings:
     learning_rate: float | None = None
     tokenizer_steps: int = 2000
     transformer_steps: int = 2000
+    minutes: float | None = None
     max_steps: int | None = None
     checkpoint_steps: int | None = None
     token_passes: int = 4
@@ -111,7 +114,7 @@ class Settings:
 
 
 #: What may differ when a training goes on: it changes the length or the speed, not what was learned so far.
-FREE = ("tokenizer_steps", "transformer_steps", "max_steps", "checkpoint_steps", "workers", "remat")
+FREE = ("tokenizer_steps", "transformer_steps", "minutes", "max_steps", "checkpoint_steps", "workers", "remat")
 _ANY = {
     *("recipe", "data_format", "reader", "batch_size", "learning_rate", "max_steps", "checkpoint_steps", "workers"),
     *("remat", "accumulate", "seed", "changes"),
@@ -227,6 +230,9 @@ def settings_of(given: Mapping[str, Any], noted: Mapping[str, Any] | None = None
     brought = [f"`{name}`" for name in ("tokenizer", "transformer") if given.get(name) is not None]
     if brought and given.get("start_from", "none") != "none":
         raise ValueError(f"`start_from` brings tokenizer and transformer; leave {' and '.join(brought)} out.")
+    steps = [f"`{name}`" for name in ("tokenizer_steps", "transformer_steps") if given.get(name) is not None]
+    if given.get("minutes") is not None and steps:
+        raise ValueError(f"`minutes` chooses the steps; leave {' and '.join(steps)} out.")
     given = {**noted, **given} if goes_on else given
     return Settings(**{name: tuple(value) if name in ("tasks", "size") else value for name, value in given.items()})
 
@@ -242,9 +248,10 @@ def recipes_of(settings: Settings) -> list[ChangedRecipe]:
             check_positive(**{name: getattr(settings, name)})
     if isinstance(settings.workers, bool) or not isinstance(settings.workers, int) or settings.workers < 0:
         raise ValueError(f"workers must be an integer of at least 0; received {settings.workers!r}.")
-    rate = settings.learning_rate
-    if rate is not None and not (isinstance(rate, int | float) and 0 < rate < float("inf")):
-        raise ValueError(f"learning_rate must be a number above 0; received {rate!r}.")
+    for name in ("learning_rate", "minutes", "held_out"):
+        value = getattr(settings, name)
+        if value is not None and not (isinstance(value, int | float) and 0 < value < float("inf")):
+            raise ValueError(f"{name} must be a number above 0; received {value!r}.")
     made = _of_the_paper(settings) if settings.recipe is not None else _of_own_videos(settings)
     for changed in made:
         check_parts(settings.accumulate, batch_size=changed.recipe.batch_size)

@@ -3,6 +3,9 @@
 import json
 import os
 import pathlib
+import signal
+import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -22,17 +25,80 @@ from magvit_keras.training.recipe import FREE, noted_settings
 
 
 class StopAfter(keras.callbacks.Callback):
-    """Ends `fit` after so many more batches."""
+    """Ends `fit` after so many more batches, or after the update in which Ctrl-C comes; a second one ends it at once.
 
-    def __init__(self, batches: int):
+    Args:
+        batches: how many.
+        per_update: batches in an update of the weights.
+    """
+
+    def __init__(self, batches: int, per_update: int = 1):
         super().__init__()
-        self.left = batches
+        self.left, self.per_update, self.interrupted = batches, per_update, False
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Listens for Ctrl-C, which only the main thread of a process hears."""
+        self._before = None
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._interrupt)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Listens no more."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Counts: what the optimizer counts is not at hand within JAX's epoch."""
         self.left -= 1
-        if self.left <= 0:
+        if self.left <= 0 or (self.interrupted and self.left % self.per_update == 0):
             self.model.stop_training = True
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        self.interrupted = True
+        signal.signal(signal.SIGINT, self._before)
+        print("\nStopping after this step, with a checkpoint; Ctrl-C again stops at once.", flush=True)
+
+
+class Remaining(keras.callbacks.Callback):
+    """Says after ten steps how long the whole run will take, and that the first step is compiled.
+
+    Args:
+        batches: how many are left of this stage.
+        later: seconds that the stages after it take.
+        which: stage of how many, in words.
+    """
+
+    def __init__(self, batches: int, later: float, which: str):
+        super().__init__()
+        self.batches, self.later, self.which, self.seen = batches, later, which, 0
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """The first step takes longer than the others."""
+        if backend.name() != "torch":
+            print("The first step is compiled, which may take a minute or more.", flush=True)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Measures from the end of the first step, without the compilation."""
+        self.seen += 1
+        if self.seen == 1:
+            self.start = time.monotonic()
+        elif self.seen == 11:
+            step = (time.monotonic() - self.start) / 10
+            print(f"\n{duration(step * (self.batches - 11) + self.later)} to go; {self.which}.", flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, rounded as an estimate is.
+
+    Example:
+        >>> duration(6012), duration(200), duration(20)
+        ('about 1 h 40 min', 'about 3 min', 'less than a minute')
+    """
+    minutes = round(seconds / 60)
+    hours, rest = divmod(minutes if minutes < 60 else 5 * round(minutes / 5), 60)
+    if minutes < 1:
+        return "less than a minute"
+    return "about " + " ".join(f"{n} {unit}" for n, unit in ((hours, "h"), (rest, "min")) if n)
 
 
 class Trained(NamedTuple):
@@ -51,6 +117,8 @@ def train_steps(
     title: str,
     verbose: int = 1,
     before: Callable[[], None] | None = None,
+    later: float = 0.0,
+    which: str = "stage 1 of 1",
 ) -> Trained:
     """Trains a compiled model for a number of steps; started again, it goes on from the last checkpoint.
 
@@ -63,6 +131,11 @@ def train_steps(
         title: what is trained, for the line that is printed.
         verbose: 1 shows progress bars, 2 a line an epoch, 0 nothing.
         before: called where there are steps to do, before the first.
+        later: seconds that the stages after this one take.
+        which: stage this is of how many, in words.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the state is saved.
     """
     batches = batches_per_update(model.optimizer)
     done = _restore(model, folder, data)  # batches
@@ -74,14 +147,18 @@ def train_steps(
     checkpoint.history = checkpoint.read().get("history", {})
     if verbose:
         print(f"{title}: steps {done // batches + 1} to {steps}, a checkpoint each {interval}.", flush=True)
+    left = steps * batches - done
+    stop = StopAfter(left, batches)
     model.fit(
         data,
         initial_epoch=done // (interval * batches),
         epochs=-(-steps // interval),
-        callbacks=[StopAfter(steps * batches - done), checkpoint],
+        callbacks=[stop, checkpoint, *([Remaining(left, later, which)] if verbose else ())],
         shuffle=False,  # the order is the data's own, which a training that goes on repeats
         verbose=verbose,
     )
+    if stop.interrupted and stop.left > 0:
+        raise KeyboardInterrupt(f"Stopped after step {steps - stop.left // batches} of {steps}.")
     return Trained(steps, True)
 
 

@@ -11,6 +11,7 @@ RUN/history.json         losses by epoch
 
 import dataclasses
 import inspect
+import math
 import os
 import pathlib
 import shutil
@@ -33,10 +34,12 @@ from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.inflation import inflate
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 from magvit_keras.tokenizer.vqgan import VQGAN
+from magvit_keras.training import measure
 from magvit_keras.training.data import cached_tokens, check_clips, hold_out, open_clips
 from magvit_keras.training.optimizers import tokenizer_optimizer, transformer_optimizer
-from magvit_keras.training.recipe import KINDS, ChangedRecipe, Settings, plan, preset_config
+from magvit_keras.training.recipe import KINDS, ChangedRecipe, Settings, plan, preset_config, recipes_of
 from magvit_keras.training.steps import (
+    duration,
     note_settings,
     perceptual_loss,
     save_preset,
@@ -46,6 +49,8 @@ from magvit_keras.training.steps import (
 from magvit_keras.training.tokens import fingerprint, write_tokens
 from magvit_keras.transformer.masked_transformer import MaskedTransformer
 
+# Steps from which on a stage is measured before the one before it begins.
+_LONG = 200
 # What follows from the name, is said of the training afterwards, or is noted in another form.
 _NOT_NOTED = ("name", "data", "tokenizer", "evaluation", "decoding", "score", "score_source")
 
@@ -54,6 +59,7 @@ def train(
     data: str | os.PathLike | Source | None = None,
     out: str | os.PathLike | None = None,
     verbose: int = 1,
+    dry_run: bool = False,
     **settings: Any,
 ) -> keras.Model:
     """Trains a model in one folder; started again, it goes on from the last checkpoint.
@@ -66,6 +72,8 @@ def train(
             a run that goes on with the folder that it began with.
         out: the run's folder; with a recipe runs/NAME by default.
         verbose: 1 shows progress bars, 2 a line an epoch, 0 nothing.
+        dry_run: nothing is trained or written: prints parameters, memory and hours, after a few steps that are
+            measured, and returns the untrained model.
         **settings: see `magvit_keras.training.recipe.Settings`.
 
     Returns:
@@ -88,10 +96,17 @@ def train(
         distribution.current().check_batch_size(batch_size=changed.recipe.batch_size // chosen.accumulate)
     keras.utils.set_random_seed(chosen.seed)
     run = _Run(out, chosen, noted, verbose)
+    if chosen.minutes is not None and noted is None:
+        run.settings = chosen = run.within_minutes(recipes, settings)
+        recipes = recipes_of(chosen)
+        keras.utils.set_random_seed(chosen.seed)
     stages = run.of_own_videos(recipes, data) if chosen.recipe is None else run.of_recipe(recipes[0], data)
+    if dry_run:
+        run.estimate(stages)
+        return stages[-1].result
     run.note(recipes, data)
     for number, stage in enumerate(stages, 1):
-        run.train(stage, f"stage {number} of {len(stages)}")
+        run.train(stage, f"stage {number} of {len(stages)}", stages[number:])
     write_history(out)
     run.say(f"The result is in {out / stages[-1].folder}.")
     return stages[-1].result
@@ -344,6 +359,50 @@ class _Run:
             arrays, recipe.batch_size // parts, self.settings.seed, self.interval(recipe) * parts, process
         )
 
+    # --- the time it takes ---
+
+    def within_minutes(self, recipes: list[ChangedRecipe], given: dict[str, Any]) -> Settings:
+        """The settings with steps, and sizes of clips that were not given, for the minutes that there are."""
+        settings, budget = self.settings, 60 * self.settings.minutes
+        shape, fixed = recipes[0].recipe.video_shape, given.keys() & {"num_frames", "size"} or settings.learned
+        self.say(f"Measuring a few steps on clips of {'x'.join(map(str, shape))}, to choose for this machine.")
+        seconds = self._measured(recipes)
+        if not fixed:
+            shape = measure.chosen_shape(math.prod(shape), seconds[0], budget)
+            settings = dataclasses.replace(settings, num_frames=shape[0], size=shape[1:])
+            seconds = self._measured(recipes_of(settings))
+        steps = measure.chosen_steps(seconds, budget)
+        self.say(
+            f"Clips of {'x'.join(map(str, shape))}; {steps[0]} steps of the tokenizer, {steps[1]} of the transformer."
+        )
+        return dataclasses.replace(settings, tokenizer_steps=steps[0], transformer_steps=steps[1])
+
+    def _measured(self, recipes: list[ChangedRecipe]) -> tuple[float, float]:
+        """Seconds of a step of each stage, on models that are thrown away."""
+        first, second = recipes
+        if self.settings.learned is None:
+            tokenizer = self._new_tokenizer(first)
+            magvit = self._new_magvit(second, tokenizer, 1, None)
+        else:
+            magvit = load_run(self.settings.learned)
+            tokenizer = VideoTokenizer.from_config(magvit.tokenizer.get_config())
+        trainer = self._compiled_tokenizer(first, tokenizer)
+        self._compile(magvit, second.recipe)
+        return measure.step_seconds(trainer, first.recipe), measure.step_seconds(magvit, second.recipe)
+
+    def estimate(self, stages: list[_Stage]) -> None:
+        """Prints what a training takes."""
+        total = 0.0
+        for stage in stages:
+            steps, each = self.steps(stage.recipe), measure.step_seconds(stage.model, stage.recipe)
+            total += steps * each
+            print(
+                f"{stage.recipe.name}: {stage.model.count_params():,} parameters, {steps} steps of "
+                f"{stage.recipe.batch_size} clips, {each:.2f} s each: {duration(steps * each)}."
+            )
+        memory = measure.memory_bytes() / 1e9
+        print(f"The whole training: {duration(total)}{f'; memory of this process {memory:.1f} GB' if memory else ''}.")
+
     # --- the training ---
 
     def note(self, recipes: list[ChangedRecipe], data: Any) -> None:
@@ -362,14 +421,22 @@ class _Run:
         }
         note_settings(self.out, settings, fields, self.found, about)
 
-    def train(self, stage: _Stage, which: str) -> None:
+    def train(self, stage: _Stage, which: str, following: list[_Stage]) -> None:
         """Trains a stage, and writes what it made."""
         recipe, out, result = stage.recipe, self.out, stage.result
         batches = stage.batches()
         folder, steps = out / "checkpoints" / stage.name, self.steps(recipe)
         before = self._remove_stale if stage.name == "tokenizer" else None
         title = f"{recipe.name}, {which}"
-        trained = train_steps(stage.model, batches, steps, self.interval(recipe), folder, title, self.verbose, before)
+        # Of a long stage that follows, a few steps tell how long it takes.
+        later = sum(
+            self.steps(after.recipe) * measure.step_seconds(measure.copy_of(after.model), after.recipe)
+            for after in following
+            if self.verbose and self.steps(after.recipe) >= _LONG
+        )
+        trained = train_steps(
+            stage.model, batches, steps, self.interval(recipe), folder, title, self.verbose, before, later, which
+        )
         if hasattr(batches, "close"):
             batches.close()
         adversarial = stage.model is not result
