@@ -16,8 +16,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "magvit_keras"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# What each room may import of the package, besides itself, `_lazy`, `files` and `early_checks`. Whatever is not listed (the command
-# line, training runs, pictures) stands on top: it may import everything, and no room may import it.
+# What each room may import of the package, besides itself, `_lazy`, `files` and `early_checks`. Whatever is not listed
+# (the command line, training runs, pictures) stands on top: it may import everything, and no room may import it.
 MODELS = {"backend", "layers", "tokenizer", "transformer"}
 MAY_IMPORT = {
     "files": set(),

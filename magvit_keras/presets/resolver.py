@@ -104,7 +104,7 @@ def _class_in(folder: pathlib.Path) -> str | None:
     path = folder / CONFIG_FILE
     try:
         return json.loads(path.read_text(encoding="utf-8")).get("class") if path.stat().st_size < 2**20 else None
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return None
 
 

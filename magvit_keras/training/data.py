@@ -43,8 +43,6 @@ def open_clips(
     # The recipe's arguments are for its own format.
     clips |= merged_options(recipe.reader if name == recipe.data_format else {}, reader or {})
     if name == "moving_shapes":
-        if data is not None:
-            raise ValueError(f"{recipe.name} makes its own clips; leave `data` off. Received {data}.")
         return make_shapes(**clips)
     if data is None:
         raise ValueError(f"{recipe.name} needs `data`, the folder of {recipe.data}.")

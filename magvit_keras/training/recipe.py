@@ -187,6 +187,8 @@ def plan(data: Any, out: str | os.PathLike | None, given: Mapping[str, Any]) -> 
     name = settings.data_format or recipes[0].recipe.data_format
     if name not in FORMATS and name != "moving_shapes":
         raise ValueError(unknown("format", name, FORMATS))
+    if name == "moving_shapes" and data is not None:
+        raise ValueError(f"{recipes[0].recipe.name} makes its own clips; leave `data` off. Received {data}.")
     if isinstance(data, str | os.PathLike):
         if not os.path.exists(data):
             raise FileNotFoundError(f"`data`: the folder {data} does not exist.")
@@ -250,8 +252,9 @@ def recipes_of(settings: Settings) -> list[ChangedRecipe]:
         raise ValueError(f"workers must be an integer of at least 0; received {settings.workers!r}.")
     for name in ("learning_rate", "minutes", "held_out"):
         value = getattr(settings, name)
-        if value is not None and not (isinstance(value, int | float) and 0 < value < float("inf")):
-            raise ValueError(f"{name} must be a number above 0; received {value!r}.")
+        least = 0.0 if name == "learning_rate" else 1e-9
+        if value is not None and not (isinstance(value, int | float) and least <= value < float("inf")):
+            raise ValueError(f"{name} must be a number {'above' if least else 'from'} 0; received {value!r}.")
     made = _of_the_paper(settings) if settings.recipe is not None else _of_own_videos(settings)
     for changed in made:
         check_parts(settings.accumulate, batch_size=changed.recipe.batch_size)
@@ -312,7 +315,7 @@ def _of_own_videos(settings: Settings) -> list[ChangedRecipe]:
         batch_size=batch_size,
         examples=50 * batch_size,
         discriminator="" if critic else None,
-        learning_rate=settings.learning_rate or 2e-4,
+        learning_rate=2e-4 if settings.learning_rate is None else settings.learning_rate,
         # Without an opponent momentum does no harm, and learns faster.
         beta_1=0.0 if critic else 0.9,
         warmup_steps=settings.tokenizer_steps // 20,
@@ -329,7 +332,7 @@ def _of_own_videos(settings: Settings) -> list[ChangedRecipe]:
         batch_size=4 * batch_size,
         examples=200 * batch_size,
         tasks=tasks,
-        learning_rate=settings.learning_rate or 5e-4,
+        learning_rate=5e-4 if settings.learning_rate is None else settings.learning_rate,
         beta_1=0.9,
         beta_2=0.96,
         weight_decay=0.045,
@@ -436,7 +439,7 @@ def changed_recipe(
         else:
             of_critic = _arguments(critic, recipe) if recipe.discriminator is not None else ()
             names = [*fields, *losses, *sorted(_arguments(model, recipe)), *(_CRITIC + n for n in sorted(of_critic))]
-            raise UnknownChange(f"{recipe.name} has no {name!r} to change. {unknown('name', name, names)}", names)
+            raise UnknownChange(f"{recipe.name} cannot change it. {unknown('name', name, names)}", names)
     changed = dataclasses.replace(recipe, losses=losses, **new)
     check_positive(**{name: getattr(changed, name) for name in _POSITIVE})
     check_positive(**dict(zip(("frames", "height", "width"), changed.video_shape, strict=True)))

@@ -18,7 +18,6 @@ from magvit_keras.evaluation import (
     evaluate,
     load_model,
     load_networks,
-    models,
     read_report,
     to_markdown,
     write_report,
@@ -259,7 +258,7 @@ def extractor(colours, tmp_path_factory):
 
 
 def test_two_processes_and_a_comparison_on_the_command_line(run, extractor, sample, magvit, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "_from_folder", lambda folder: magvit)  # loaded anew it would be compiled anew
+    monkeypatch.setattr(mk.Magvit, "from_preset", lambda folder: magvit)  # loaded anew it would be compiled anew
     common = ("--run", run, "--data", sample("objectron"), "--extractor", extractor, "--verbose", 0, "--shard-clips", 2)
     common += (
         "--workers",
