@@ -12,8 +12,8 @@ from magvit_keras.checks import check_positive
 class KernelDecayAdamW(OptaxAdamW):
     """AdamW whose weight decay acts on kernels only: biases, norms and tables of embeddings are left alone.
 
-    What Keras' `exclude_from_weight_decay` is told is lost when an optimizer is saved; here it is part of the class. Epsilon is that of
-    optax, see `magvit_keras.backend.OptaxAdam`.
+    What Keras' `exclude_from_weight_decay` is told is lost when an optimizer is saved; here it is part of the class.
+    Epsilon is optax's, see `magvit_keras.backend.OptaxAdam`.
 
     Example:
         >>> KernelDecayAdamW(1e-4, weight_decay=0.045).weight_decay
