@@ -36,13 +36,13 @@ def made_up_params(encoder_blocks=BLOCKS, decoder_blocks=BLOCKS):
         return {"kernel": normal(size, size, inner, outer), "bias": normal(outer)}
 
     encoder, width = {"Conv_0": {"kernel": normal(3, 3, 3, FILTERS)}}, FILTERS
-    for i, multiplier in enumerate([m for m in MULTIPLIERS for _ in range(encoder_blocks)] + [MULTIPLIERS[-1]] * encoder_blocks):
+    for i, multiplier in enumerate([m for m in (*MULTIPLIERS, MULTIPLIERS[-1]) for _ in range(encoder_blocks)]):
         encoder[f"ResBlock_{i}"] = block(width, FILTERS * multiplier)
         width = FILTERS * multiplier
     encoder |= {"GroupNorm_0": norm(width), "Conv_1": convolution(1, width, WIDTH)}
     decoder = {"Conv_0": convolution(3, WIDTH, width)}
     down = MULTIPLIERS[::-1]
-    for i, multiplier in enumerate([down[0]] * decoder_blocks + [m for m in down for _ in range(decoder_blocks)]):
+    for i, multiplier in enumerate([m for m in (down[0], *down) for _ in range(decoder_blocks)]):
         decoder[f"ResBlock_{i}"] = block(width, FILTERS * multiplier)
         width = FILTERS * multiplier
     for i, multiplier in enumerate(down[:-1]):
