@@ -100,3 +100,14 @@ def test_the_state_of_keras_own_adam_goes_into_the_paper_s_optimizers(tmp_path):
 def test_the_paper_s_optimizers_have_optax_s_epsilon():
     for made in (tokenizer_optimizer(10), transformer_optimizer(10), KernelDecayAdamW(weight_decay=0.1)):
         assert made.get_config()["epsilon"] == 1e-8
+
+
+def test_an_optimizer_that_was_saved_with_another_epsilon_keeps_it():
+    saved = {
+        "module": "magvit_keras.optimizers",
+        "class_name": "KernelDecayAdamW",
+        "registered_name": "magvit_keras>KernelDecayAdamW",
+        "config": {"learning_rate": 1e-3, "weight_decay": 0.1, "beta_2": 0.96, "epsilon": 1e-7},
+    }
+    made = keras.optimizers.deserialize(saved)
+    assert isinstance(made, KernelDecayAdamW) and made.get_config()["epsilon"] == 1e-7
