@@ -11,6 +11,7 @@ Every file runs even if another fails. Logs and JUnit files stay in build/tests/
 import os
 import pathlib
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ PROGRAMS = pathlib.Path(
     os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache", "magvit_keras", "jax_programs"
 )
 
+ONCE = "torch"
 MARKERS = {"jax": "not once and not course", "tensorflow": "not once and not course", "torch": "not course"}
 TEST_SECONDS = 1200
 FILE_SECONDS = 60 * 60
@@ -37,7 +39,10 @@ class Queue:
     def __init__(self, files: list[pathlib.Path]):
         # The largest first, so that small ones fill the gap at the end.
         ordered = sorted(files, key=lambda path: -path.stat().st_size)
-        self._left = {backend: list(ordered) for backend in MARKERS}
+        # A file that runs once as a whole would only be imported on the other backends.
+        shared = [path for path in ordered if not re.search(r"^pytestmark = .*mark\.once", path.read_text(), re.M)]
+        self._left = {backend: list(ordered if backend == ONCE else shared) for backend in MARKERS}
+        self.size = sum(map(len, self._left.values()))
         self._busy = dict.fromkeys(MARKERS, 0)
         self._lock = threading.Lock()
 
@@ -104,7 +109,7 @@ def main(arguments: list[str]) -> int:
                 counts[backend][kind] += number
         if time.monotonic() - heartbeat > HEARTBEAT_SECONDS:
             heartbeat = time.monotonic()
-            say(f"{finished} of {len(files) * len(MARKERS)} files after {heartbeat - began:.0f} s")
+            say(f"{finished} of {jobs.size} files after {heartbeat - began:.0f} s")
 
     say("")
     for name, found in counts.items():
