@@ -66,12 +66,15 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train nothing: print parameters, memory and hours.")
     ] = False,
+    epochs: Annotated[float | None, typer.Option(hidden=True)] = None,
     verbose: Annotated[int, typer.Option(help="1: progress bars, 2: a line an epoch, 0: nothing.")] = 1,
 ) -> None:
     """Train tokenizer and transformer on a folder of videos, or one model of the paper by its recipe."""
     with errors_in_one_line(context):
         from magvit_keras.training.recipe import plan
 
+        if epochs is not None:
+            raise ValueError("Lengths are steps: --tokenizer-steps and --transformer-steps, or --minutes.")
         if folder is not None and data is not None:
             raise ValueError(f"--data says {data}, and {folder} stands beside it: give one of them.")
         given = _settings(options.given_options(context), context.params)

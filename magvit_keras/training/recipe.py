@@ -17,6 +17,7 @@ from magvit_keras.commit.tasks import TASKS
 from magvit_keras.data.readers.formats import FORMATS
 from magvit_keras.data.readers.video_folder import find_videos
 from magvit_keras.early_checks import check_divides, check_parts, check_positive, unknown
+from magvit_keras.presets.listing import downsampling_of
 from magvit_keras.presets.recipes import Decoding, Recipe, get_recipe
 from magvit_keras.presets.resolver import STAGES, TABLES, resolve, run_settings
 from magvit_keras.presets.transformers import transformer_config
@@ -520,13 +521,3 @@ def _check_sizes(changed: ChangedRecipe, settings: Settings) -> None:
 
 def _divisor(filters: int, groups: int) -> int:
     return next(n for n in range(min(filters, groups), 0, -1) if filters % n == 0)
-
-
-def downsampling_of(config: Mapping[str, Any], rank: int) -> tuple[int, ...] | None:
-    """Pixels of a token along each axis, from a tokenizer's arguments; None where they do not tell."""
-    multipliers, halved = config.get("channel_multipliers"), config.get("temporal_downsample", ())
-    if not isinstance(multipliers, tuple | list) or (rank == 3 and not halved):
-        return None
-    levels = len(multipliers) - 1
-    space = 2**levels
-    return (2 ** sum(map(bool, halved[:levels])), space, space) if rank == 3 else (space, space)
