@@ -24,9 +24,9 @@ from magvit_keras.data import MovingShapes
 from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.data.token_shards import read_shards
 from magvit_keras.demo import DEMO_SHAPES
-from magvit_keras.magvit import Magvit
-from magvit_keras.optimizers import transformer_optimizer
-from magvit_keras.run import load_run, run_settings
+from magvit_keras.model.magvit import Magvit
+from magvit_keras.training.optimizers import transformer_optimizer
+from magvit_keras.training.train import load_run, run_settings
 from magvit_keras.transformer.masked_transformer import MaskedTransformer
 
 TASK = "frame_prediction"

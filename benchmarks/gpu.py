@@ -102,7 +102,7 @@ def measure(size: str, dtype: str, batch: int, any_device: bool) -> dict:
     import numpy as np
 
     import magvit_keras as mk
-    from magvit_keras.hardware import accelerators
+    from magvit_keras.devices.hardware import accelerators
 
     kinds = accelerators(keras.config.backend())
     if not kinds and not any_device:

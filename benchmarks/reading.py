@@ -21,14 +21,15 @@ import numpy as np
 from heading import heading
 
 from magvit_keras import VideoTokenizer
-from magvit_keras.data import BAIR, MovingShapes, PreparedVideos, VideoFolder, decode, write_video
-from magvit_keras.data.decoders import DECODERS, check_decoder, read_frames
-from magvit_keras.data.examples import make_example
-from magvit_keras.data.images import encode_image
-from magvit_keras.data.records import write_records
-from magvit_keras.data.samples import write_sample
-from magvit_keras.optimizers import tokenizer_optimizer
+from magvit_keras.data import BAIR, MovingShapes, PreparedVideos, VideoFolder, write_video
+from magvit_keras.data.files import decode
+from magvit_keras.data.files.decoders import DECODERS, check_decoder, read_frames
+from magvit_keras.data.files.examples import make_example
+from magvit_keras.data.files.images import encode_image
+from magvit_keras.data.files.records import write_records
+from magvit_keras.data.readers.samples import write_sample
 from magvit_keras.presets.tokenizers import VIDEO_TOKENIZERS
+from magvit_keras.training.optimizers import tokenizer_optimizer
 
 VIDEOS, FRAMES, SIZE, BATCH = 4, 100, (240, 320), 4
 FILES = {"avi": "AVI, XVID (UCF-101)", "mp4": "MP4, H.264 (Kinetics-600)", "webm": "WebM, VP9 (SSv2)"}

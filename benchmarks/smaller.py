@@ -83,7 +83,7 @@ def trained(preset: str, steps: int) -> dict:
     import keras
     import numpy as np
 
-    from magvit_keras.optimizers import transformer_optimizer
+    from magvit_keras.training.optimizers import transformer_optimizer
 
     keras.utils.set_random_seed(0)
     note = f"Of `{preset}` with the tokenizer's own weights and a transformer that was trained for {steps} steps only."

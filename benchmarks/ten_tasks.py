@@ -21,8 +21,8 @@ from magvit_keras.checks import to_float
 from magvit_keras.commit.tasks import TASKS
 from magvit_keras.data import MovingShapes
 from magvit_keras.demo import DEMO_SHAPES
-from magvit_keras.magvit import Magvit
-from magvit_keras.run import Settings, train_run
+from magvit_keras.model.magvit import Magvit
+from magvit_keras.training.train import Settings, train_run
 
 SHAPES = {"num_frames": 8, "size": (32, 32), **DEMO_SHAPES}
 

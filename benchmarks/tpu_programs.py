@@ -122,7 +122,7 @@ def _generate(row: Row) -> tuple:
     import numpy as np
 
     import magvit_keras as mk
-    from magvit_keras import generation
+    from magvit_keras.model import generation
 
     model = mk.Magvit(_tokenizer(row), _transformer(row), tasks=["frame_prediction"])
 
@@ -155,7 +155,7 @@ def _step(model: Any, batch: Any) -> tuple:
 
 def _train_tokenizer(row: Row) -> tuple:
     import magvit_keras as mk
-    from magvit_keras.optimizers import tokenizer_optimizer
+    from magvit_keras.training.optimizers import tokenizer_optimizer
 
     discriminator = {"B": "discriminator_base_128", "L": "discriminator_large_128"}[row.size]
     discriminator = mk.VideoDiscriminator.from_preset(discriminator, remat=row.remat)
@@ -167,7 +167,7 @@ def _train_tokenizer(row: Row) -> tuple:
 def _train_transformer(row: Row) -> tuple:
     """On clips, so that the frozen tokenizer is part of the step."""
     import magvit_keras as mk
-    from magvit_keras.optimizers import transformer_optimizer
+    from magvit_keras.training.optimizers import transformer_optimizer
 
     model = mk.Magvit(_tokenizer(row), _transformer(row), tasks=["class_conditional_generation"])
     model.compile(optimizer=transformer_optimizer(1000))

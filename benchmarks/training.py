@@ -99,7 +99,7 @@ def _held() -> int:
 def _tokenizer(remat: str, parts: int) -> tuple:
     import numpy as np
 
-    from magvit_keras.optimizers import tokenizer_optimizer
+    from magvit_keras.training.optimizers import tokenizer_optimizer
 
     tokenizer = mk.VideoTokenizer(filters=16, norm_groups=8, remat=remat)
     discriminator = mk.VideoDiscriminator(
@@ -113,7 +113,7 @@ def _tokenizer(remat: str, parts: int) -> tuple:
 def _transformer(remat: str, parts: int) -> tuple:
     import numpy as np
 
-    from magvit_keras.optimizers import transformer_optimizer
+    from magvit_keras.training.optimizers import transformer_optimizer
 
     shape = (4, 8, 8)
     sizes = {"num_layers": 12, "hidden_size": 192, "num_heads": 12, "mlp_dim": 768, "dropout": 0.1}

@@ -19,7 +19,8 @@ def public_names(
 
     def getattr_(name: str) -> Any:
         if name in names:
-            return getattr(importlib.import_module(names[name]), name)
+            module = importlib.import_module(names[name])
+            return getattr(module, name, module)  # a public name may be the module's own
         if name in known:
             return importlib.import_module(f"{package}.{name}")
         raise AttributeError(f"module {package!r} has no attribute {name!r}; known names: {', '.join(known)}")

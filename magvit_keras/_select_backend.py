@@ -13,7 +13,7 @@ BACKENDS = ("jax", "tensorflow", "torch")
 # tells of no choice, and to follow it would change the backend between the first run on a machine and the second.
 _KERAS_DEFAULT = "tensorflow"
 
-# True once `select_backend` has taken the first installed backend: then the hardware may still decide (`hardware.py`).
+# True once `select_backend` has taken the first installed backend: then `devices/hardware.py` may still decide.
 by_default = False
 
 

@@ -13,8 +13,8 @@ from keras import ops
 from magvit_keras.checks import to_float
 from magvit_keras.commit.tasks import Task
 from magvit_keras.data import MovingShapes, VideoFolder
-from magvit_keras.generation import Generation
-from magvit_keras.magvit import Magvit
+from magvit_keras.model.generation import Generation
+from magvit_keras.model.magvit import Magvit
 from magvit_keras.visualize import Figure, Section, decoding_steps, save_gif, side_by_side, token_map, write_report
 
 #: The model of the demo, 16x64x64.

@@ -11,7 +11,7 @@ import numpy as np
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.checks import to_float
-from magvit_keras.magvit import Magvit
+from magvit_keras.model.magvit import Magvit
 from magvit_keras.presets.shipped import SHIPPED, shipped_weights
 from magvit_keras.presets.transformers import MAGVITS
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer

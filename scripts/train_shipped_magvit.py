@@ -43,14 +43,14 @@ from shipped_parts import (
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.checks import to_float
 from magvit_keras.data import MovingShapes
-from magvit_keras.hardware import keep_memory
-from magvit_keras.optimizers import tokenizer_optimizer, warmup_cosine
+from magvit_keras.devices.hardware import keep_memory
 from magvit_keras.presets.shipped import SHIPPED, write_shipped
 from magvit_keras.tokenizer.discriminator import VideoDiscriminator
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.inflation import inflate
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 from magvit_keras.tokenizer.vqgan import VQGAN
+from magvit_keras.training.optimizers import tokenizer_optimizer, warmup_cosine
 
 IMAGE_TOKENIZER, VIDEO_TOKENIZER = "2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes"
 GRID_TOKENIZER, GRID_FIRST = "3dvq_grid_shapes", "video_noise"

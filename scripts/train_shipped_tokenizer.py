@@ -20,9 +20,9 @@ import numpy as np
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.data import MovingShapes
 from magvit_keras.demo import DEMO_SHAPES
-from magvit_keras.optimizers import tokenizer_optimizer
 from magvit_keras.presets.shipped import write_shipped
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
+from magvit_keras.training.optimizers import tokenizer_optimizer
 
 NAME = "3dvq_moving_shapes"
 CLIP = (8, 32, 32)

@@ -30,15 +30,15 @@ from shipped_scores import LOOK, MODEL, a_prediction, scores
 
 from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
 from magvit_keras.commit.masking import MaskedTokens
-from magvit_keras.data import shapes as draw
-from magvit_keras.data.moving_shapes import MOTIONS
-from magvit_keras.data.shapes_grid import Scene, render_on_grid, scenes
+from magvit_keras.data.shapes import drawing as draw
+from magvit_keras.data.shapes.grid import Scene, render_on_grid, scenes
+from magvit_keras.data.shapes.moving_shapes import MOTIONS
 from magvit_keras.data.token_cache import TokenBatches
-from magvit_keras.hardware import keep_memory
-from magvit_keras.magvit import Magvit, batch_of
-from magvit_keras.optimizers import warmup_cosine
+from magvit_keras.devices.hardware import keep_memory
+from magvit_keras.model.magvit import Magvit, batch_of
 from magvit_keras.presets.shipped import CHECKSUM_FILE, write_shipped
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
+from magvit_keras.training.optimizers import warmup_cosine
 
 TOKENIZER = "3dvq_grid_shapes"
 EPOCH = 100

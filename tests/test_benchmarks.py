@@ -111,7 +111,7 @@ def test_a_backend_without_a_gpu_leaves_the_page_as_it_is(gpu):
 
 def test_memory_is_the_models_and_float32_on_a_gpu_is_tf32(module, monkeypatch):
     import magvit_keras as mk
-    from magvit_keras import hardware
+    from magvit_keras.devices import hardware
 
     gpu, order = module("gpu"), []
 

@@ -240,7 +240,7 @@ def test_evaluate_is_told_its_part_and_takes_a_device_before_a_model(
     monkeypatch, tmp_path, environment, arguments, process
 ):
     found = []
-    devices = magvit_keras.distribution.backend.distribution
+    devices = magvit_keras.devices.distribution.backend.distribution
     monkeypatch.setattr(devices, "use_own_device", lambda: found.append("device"))
     monkeypatch.setattr(magvit_keras.evaluation, "load_model", lambda *about: found.append("model"))
     monkeypatch.setattr(magvit_keras.evaluation, "evaluate", lambda *about, process, **more: found.append(process))

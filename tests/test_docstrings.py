@@ -19,16 +19,15 @@ LIGHT_PICTURES = ("clips", "comparison", "decoding", "files", "notebook", "plots
 ELSEWHERE = {
     *(f"magvit_keras.visualize.{name}" for name in LIGHT_PICTURES),
     *(
-        f"magvit_keras.data.{name}"
-        for name in ("moving_shapes", "source", "encode", "decode", "video_folder", "loader")
+        ".".join(["magvit_keras", *path.relative_to(PACKAGE).with_suffix("").parts])
+        for path in (PACKAGE / "data").rglob("*.py")
     ),
-    *(f"magvit_keras.data.{path.stem}" for path in (PACKAGE / "data").glob("*.py")),
 }
 
 # Those that compile a large model: their mathematics has tests of its own on each backend.
 LONG = {
     "magvit_keras.convert.flax",
-    "magvit_keras.magvit",
+    "magvit_keras.model.magvit",
     "magvit_keras.tokenizer.discriminator",
     "magvit_keras.tokenizer.image_tokenizer",
     "magvit_keras.tokenizer.video_tokenizer",

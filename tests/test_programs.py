@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from magvit_keras import backend, generation
-from magvit_keras.magvit import Magvit
+from magvit_keras import backend
+from magvit_keras.model import generation
+from magvit_keras.model.magvit import Magvit
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 from magvit_keras.transformer.masked_transformer import MaskedTransformer
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from magvit_keras.magvit import Magvit
+from magvit_keras.model.magvit import Magvit
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 from magvit_keras.transformer.masked_transformer import MaskedTransformer
 
@@ -24,7 +24,7 @@ import sys
 import keras
 import numpy as np
 from keras import ops
-from magvit_keras.magvit import Magvit
+from magvit_keras.model.magvit import Magvit
 import magvit_keras.tokenizer.video_tokenizer
 folder, out = sys.argv[1:]
 clip = np.load(folder + "/clip.npy")

@@ -38,7 +38,7 @@ from keras import ops
 
 from magvit_keras.callbacks.health import CollapseWarning, StopOnNaN
 from magvit_keras.data.token_cache import TokenBatches
-from magvit_keras.optimizers import transformer_optimizer
+from magvit_keras.training.optimizers import transformer_optimizer
 
 keras.utils.set_random_seed(0)
 
@@ -338,7 +338,7 @@ print("classes:", again.class_names, "- weights equal:", same)
 # what `magvit-keras train` runs:
 #
 # ```python
-# from magvit_keras.run import Settings, train_run
+# from magvit_keras.training.train import Settings, train_run
 #
 # settings = Settings(
 #     start_from="magvit_tiny_moving_shapes",  # or a folder, or hf://...; left out, both models start from nothing
@@ -415,5 +415,5 @@ print("classes:", again.class_names, "- weights equal:", same)
 #
 # - MAGVIT ([arXiv 2212.05199](https://arxiv.org/abs/2212.05199)): App. B.2, training; Sec. 3.1 and Table 7, a 3D tokenizer that starts from a 2D one
 #   (inflation) is fine-tuning, too: `docs/inflation.md`.
-# - In the library: `docs/how_to/own_videos.md`, `share.md`, `troubleshoot.md`; `magvit_keras/run.py`.
+# - In the library: `docs/how_to/own_videos.md`, `share.md`, `troubleshoot.md`; `magvit_keras/training/train.py`.
 # - Next: [lesson 10](10_scaling_up.ipynb), what it costs.

@@ -38,7 +38,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from keras import ops
 
-from magvit_keras.optimizers import KernelDecayAdamW
+from magvit_keras.training.optimizers import KernelDecayAdamW
 from magvit_keras.presets import estimates
 from magvit_keras.presets.tokenizers import VIDEO_TOKENIZERS
 from magvit_keras.presets.transformers import MAGVITS, transformer_config

@@ -27,7 +27,7 @@ SECOND_ORDER_COMPILES                      whether the compiler takes gradients 
 replica_mean(x), replica_sum(x)            over the devices that share a batch, the same on each
 choose_rows(pool, draws)                   rows of the pools of these devices, the same on each
 uniform(shape, seed)                       random numbers for the examples of a batch, on any number of devices alike
-distribution                               the devices and processes of the backend, see `magvit_keras.distribution`
+distribution                               the devices and processes of the backend, see `devices/distribution.py`
 SteppedModel                               a keras.Model whose train step is written once
 """
 

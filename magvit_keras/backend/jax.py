@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from magvit_keras.backend import jax_convolution, jax_tpu, plain
+from magvit_keras.backend import plain
+from magvit_keras.backend.forms import jax_convolution, jax_tpu
 from magvit_keras.backend.jax_distribution import placed
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from magvit_keras.backend import plain, winograd
+from magvit_keras.backend import plain
+from magvit_keras.backend.forms import winograd
 from magvit_keras.backend.tensorflow_distribution import all_sum, num_replicas, replica_count, take_summed_gradients
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()

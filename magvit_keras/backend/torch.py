@@ -10,7 +10,8 @@ import torch
 import torch.utils.checkpoint
 from keras import ops
 
-from magvit_keras.backend import plain, winograd
+from magvit_keras.backend import plain
+from magvit_keras.backend.forms import winograd
 from magvit_keras.backend.torch_distribution import all_sum, replica_count
 
 #: torch.compile does not differentiate twice (`torch.compile with aot_autograd does not support double backward`).

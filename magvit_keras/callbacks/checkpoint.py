@@ -9,7 +9,8 @@ from typing import Any
 
 import keras
 
-from magvit_keras import backend, distribution
+from magvit_keras import backend
+from magvit_keras.devices import distribution
 
 STATE_FILE = "state.json"
 _OWN_WEIGHTS = re.compile(r"(partial-)?epoch-\d{6,}\.weights\.h5")

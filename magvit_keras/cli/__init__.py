@@ -8,7 +8,7 @@ import typer
 
 from magvit_keras import __version__
 from magvit_keras.cli import compare, convert, demo, evaluate, generate, recipes, reproduce, tokenize, train
-from magvit_keras.hardware import keep_memory
+from magvit_keras.devices.hardware import keep_memory
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -41,7 +41,7 @@ def generate(
         import numpy as np
 
         from magvit_keras.data import read_clip
-        from magvit_keras.run import load_run, run_settings
+        from magvit_keras.training.train import load_run, run_settings
 
         writer = _writer(out)
         magvit, settings = load_run(run), run_settings(run)

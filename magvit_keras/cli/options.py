@@ -148,7 +148,7 @@ def name_or_json(text: str) -> str | dict[str, Any]:
 
 def start_devices(distribution: str, process: str | None) -> tuple[int, int]:
     """Sets up the devices, and says which of several processes this is, (index, count); to be called before models."""
-    from magvit_keras import distribution as devices
+    from magvit_keras.devices import distribution as devices
 
     share = parse_process(process) if process else None
     if distribution != "none":

@@ -1,13 +1,28 @@
 """`magvit-keras reproduce`: the comparisons of the paper at a small scale."""
 
+import importlib
 import pathlib
 import shlex
 import sys
+from types import ModuleType
 from typing import Annotated
 
 import typer
 
 from magvit_keras.cli.options import errors_in_one_line
+
+
+def _commands() -> ModuleType:
+    """`research/commands.py` of the clone that this package lies in: an installed wheel has no `research/`."""
+    clone = pathlib.Path(__file__).resolve().parents[2]
+    if not (clone / "research" / "commands.py").is_file():
+        raise ValueError(
+            "The paper's tables in miniature are in the folder research/ of a clone of the repository, which this "
+            "installation does not have; run the command from a clone (pip install --editable .)."
+        )
+    if str(clone) not in sys.path:
+        sys.path.insert(0, str(clone))
+    return importlib.import_module("research.commands")
 
 
 def reproduce(
@@ -38,7 +53,7 @@ def reproduce(
 ) -> None:
     """Train the rows of a table of the paper on Moving Shapes, and set the result beside the paper's numbers."""
     with errors_in_one_line():
-        from magvit_keras.reproduce import commands
+        commands = _commands()
 
         if not tables and not check:
             raise ValueError("Say which table: table4, table5, table6, table7, figure5, or all.")

@@ -52,8 +52,8 @@ def tokenize(
     """Turn a data set into files of tokens, from which the transformer trains without the tokenizer."""
     with errors_in_one_line():
         from magvit_keras.commit.tasks import TASKS
-        from magvit_keras.recipe_data import load_tokenizer
-        from magvit_keras.token_run import write_tokens
+        from magvit_keras.training.recipe_data import load_tokenizer
+        from magvit_keras.training.tokens import write_tokens
 
         share = options.start_devices(distribution, process)
         tasks = task or list(TASKS)
@@ -84,8 +84,8 @@ def tokenize(
 def _of_recipe(given: dict[str, str], values: dict[str, Any]) -> tuple[Any, list]:
     """The clips and the tasks of a transformer's recipe."""
     from magvit_keras.presets.recipes import get_recipe
-    from magvit_keras.recipe_changes import changed_recipe
-    from magvit_keras.recipe_data import open_recipe_data
+    from magvit_keras.training.recipe import changed_recipe
+    from magvit_keras.training.recipe_data import open_recipe_data
 
     changes = options.named_values("--set", values["changes"] or (), "video_shape=[8,64,64]")
     recipe = changed_recipe(get_recipe(values["recipe"]), changes).recipe

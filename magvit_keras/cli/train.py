@@ -110,9 +110,9 @@ def train(
             raise ValueError(f"{' and '.join(missing)} must be given.")
         if start_from is not None and given.keys() & {"tokenizer", "transformer"}:
             raise ValueError("--from brings tokenizer and transformer; leave out --tokenizer and --transformer.")
-        from magvit_keras.distribution import start
-        from magvit_keras.run import Settings, train_run
-        from magvit_keras.stages import noted_settings
+        from magvit_keras.devices.distribution import start
+        from magvit_keras.training.steps import noted_settings
+        from magvit_keras.training.train import Settings, train_run
 
         devices = start(distribution)
 
@@ -148,8 +148,8 @@ def train(
 
 
 def _train_recipe(given: dict[str, str], values: dict[str, Any]) -> None:
-    from magvit_keras.distribution import start
-    from magvit_keras.recipe_run import RecipeOptions, train_recipe
+    from magvit_keras.devices.distribution import start
+    from magvit_keras.training.recipe_run import RecipeOptions, train_recipe
 
     devices = start(values["distribution"])
     changes = options.named_values("--set", values["changes"] or (), "filters=32")

@@ -7,7 +7,7 @@ from keras import ops
 
 from magvit_keras import backend
 from magvit_keras.commit.masking import LOSS_PARTS
-from magvit_keras.factors import split_ids, split_logits
+from magvit_keras.layers.factors import split_ids, split_logits
 
 
 class CommitLoss(NamedTuple):
@@ -84,7 +84,7 @@ def commit_loss(
         parts: (B,N) int32 of `multivariate_mask`.
         weights: (B,N) float32 of `multivariate_mask`; all 1 for the full loss.
         label_smoothing: 1e-4 in the paper.
-        factors: of the codebook, see `magvit_keras.factors`; the cross-entropies of a token's digits are summed.
+        factors: of the codebook, see `magvit_keras.layers.factors`; the cross-entropies of a token's digits are summed.
 
     Returns:
         `CommitLoss`.

@@ -10,11 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from magvit_keras.convert.files.flax_files import read_flax_checkpoint
 from magvit_keras.convert.flax import flatten, load_flax_params
-from magvit_keras.convert.flax_files import read_flax_checkpoint
 from magvit_keras.convert.maskgit import image_tokenizer_sizes
 from magvit_keras.convert.torch_vqgan import load_torch_vqgan
-from magvit_keras.magvit import Magvit
+from magvit_keras.model.magvit import Magvit
 from magvit_keras.tokenizer.discriminator import ImageDiscriminator, VideoDiscriminator
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from magvit_keras.convert.files.flax_files import read_msgpack
 from magvit_keras.convert.flax import flatten, load_flax_params
-from magvit_keras.convert.flax_files import read_msgpack
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 
 

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 
 from magvit_keras.convert.fetching import check_file, check_sha256, checksum, fetch, is_address
-from magvit_keras.convert.flax_files import read_msgpack
-from magvit_keras.convert.tf_checkpoint import read_tf_checkpoint
-from magvit_keras.convert.weight_files import check_archive, read_state_dict
+from magvit_keras.convert.files.flax_files import read_msgpack
+from magvit_keras.convert.files.tf_checkpoint import read_tf_checkpoint
+from magvit_keras.convert.files.weight_files import check_archive, read_state_dict
 
 
 def find(

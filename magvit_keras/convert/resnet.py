@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from magvit_keras.convert.assign import assign
+from magvit_keras.convert.files.weight_files import check_archive
 from magvit_keras.convert.flax import flatten
 from magvit_keras.convert.metric_weights import find, note_source
-from magvit_keras.convert.weight_files import check_archive
 from magvit_keras.tokenizer.resnet import resnet50
 
 VARIABLE = "MAGVIT_KERAS_RESNET50"

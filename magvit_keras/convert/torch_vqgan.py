@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from magvit_keras.convert.weight_files import read_state_dict
+from magvit_keras.convert.files.weight_files import read_state_dict
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.inflation import tokenizer_parts
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from magvit_keras.data import clip_sampling
-from magvit_keras.data.decode import MAX_PIXELS
+from magvit_keras.data.files.decode import MAX_PIXELS
 from magvit_keras.data.source import ON_ERROR, Source, UnreadableVideo, _count, check_clip_shape
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ClipSource(Source):
     Example:
         >>> import numpy as np
         >>> from magvit_keras.data.clip_source import ClipSource
-        >>> from magvit_keras.data.images import ArrayVideo
+        >>> from magvit_keras.data.files.images import ArrayVideo
         >>> class Grey(ClipSource):
         ...     num_videos, class_names = 2, ["grey"]
         ...     def open_video(self, video):

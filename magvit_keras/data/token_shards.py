@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from magvit_keras.data.encode import atomic_path
+from magvit_keras.data.files.encode import atomic_path
 
 DESCRIPTION_FILE = "cache.json"
 FORMAT = 1

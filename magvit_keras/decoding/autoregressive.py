@@ -45,7 +45,7 @@ def decode_autoregressive(
         unconditional_prefix: (B,P), the prefix without a class; None turns guidance off, whatever the scale.
         unconditional_cache: another cache of no tokens, for guidance.
         seed: Python int, or int32 tensor, scalar or (B,), see `noise.hash_uniform`.
-        codebook_factors: of a factored codebook, see `magvit_keras.factors`.
+        codebook_factors: of a factored codebook, see `magvit_keras.layers.factors`.
         return_steps: whether to return every step.
 
     Returns:

@@ -92,7 +92,7 @@ def decode(
         condition_mode: "commit"; "latent" keeps the condition tokens as they are, and "prefix" ignores them (Table 5).
         order: (N,) rank at which each token becomes known, a constant, in place of the confidence; see
             `halton.halton_order`.
-        codebook_factors: of a factored codebook, see `magvit_keras.factors`; V is then their sum.
+        codebook_factors: of a factored codebook, see `magvit_keras.layers.factors`; V is then their sum.
         return_steps: whether to return every step.
         at: (step, ids, unknown) does this one step, an int32 scalar, and returns (ids, unknown) for the next: (B,N)
             int32 and bool, which at step 0 may be anything. For programs that show each step as it is made.

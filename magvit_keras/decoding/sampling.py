@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from magvit_keras.factors import join_ids, split_ids, split_logits
+from magvit_keras.layers.factors import join_ids, split_ids, split_logits
 
 # Far below any logit, yet finite: differences of two of them stay defined.
 EXCLUDED = -1e7
@@ -62,7 +62,7 @@ def sample_tokens(logits: Any, temperature: Any, noise: Any, factors: Sequence[i
         logits: (..., V) float32; with factors V is their sum, and each digit is drawn by itself.
         temperature: scalar; 0 takes the most likely token.
         noise: Gumbel(0,1) of the shape of the logits, or None to take the most likely token.
-        factors: of the codebook, see `magvit_keras.factors`.
+        factors: of the codebook, see `magvit_keras.layers.factors`.
 
     Returns:
         (...) int32.

@@ -11,10 +11,10 @@ import numpy as np
 
 from magvit_keras import data as readers
 from magvit_keras.data import open_source
-from magvit_keras.data.formats import FORMATS, make_shapes
+from magvit_keras.data.readers.formats import FORMATS, make_shapes
 from magvit_keras.data.source import Source
 from magvit_keras.presets.protocols import Protocol, RealClips
-from magvit_keras.token_run import describe_source, read_ahead
+from magvit_keras.training.tokens import describe_source, read_ahead
 
 
 def open_clips(protocol: Protocol, clips: RealClips, root: str | os.PathLike | None, seed: int = 0) -> Source:

@@ -6,13 +6,13 @@ import pathlib
 from typing import Any
 
 from magvit_keras.checks import check_divides
-from magvit_keras.magvit import Magvit
+from magvit_keras.model.magvit import Magvit
 from magvit_keras.presets.hub import local_folder
 from magvit_keras.presets.protocols import Protocol
-from magvit_keras.run import SETTINGS_FILE, load_run, run_settings
-from magvit_keras.token_run import fingerprint
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
+from magvit_keras.training.tokens import fingerprint
+from magvit_keras.training.train import SETTINGS_FILE, load_run, run_settings
 
 _CLASSES = {cls.__name__: cls for cls in (Magvit, VideoTokenizer, ImageTokenizer)}
 

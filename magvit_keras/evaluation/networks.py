@@ -12,7 +12,7 @@ import keras
 from magvit_keras.convert import load_c3d, load_i3d, load_lpips
 from magvit_keras.convert.metric_weights import note_source
 from magvit_keras.metrics.descriptions import distance_name, input_settings, is_published_i3d
-from magvit_keras.token_run import architecture_digest, fingerprint
+from magvit_keras.training.tokens import architecture_digest, fingerprint
 
 #: Extractors of the Frechet distance that have a name; anything else is a file.
 EXTRACTORS = {

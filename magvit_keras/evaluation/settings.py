@@ -7,12 +7,12 @@ from typing import Any
 
 from magvit_keras.checks import check_positive
 from magvit_keras.commit.tasks import get_task
-from magvit_keras.data.formats import merged_options
+from magvit_keras.data.readers.formats import merged_options
 from magvit_keras.data.token_shards import flat_entries
 from magvit_keras.decoding.schedules import get_schedule
 from magvit_keras.evaluation.clips import has_split
 from magvit_keras.evaluation.scores import METRICS
-from magvit_keras.generation import DECODERS
+from magvit_keras.model.generation import DECODERS
 from magvit_keras.presets.protocols import PROTOCOLS, WINDOWS, Protocol, get_protocol
 
 _DECODING = ("num_steps", "schedule", "temperature")

@@ -5,8 +5,8 @@ import math
 import keras
 from keras import ops
 
-from magvit_keras.factors import split_ids
 from magvit_keras.layers.dense import dense
+from magvit_keras.layers.factors import split_ids
 from magvit_keras.layers.initial_values import TruncatedNormal
 from magvit_keras.layers.layer_norm import layer_norm
 
@@ -26,7 +26,7 @@ class TokenEmbedding(keras.layers.Layer):
         hidden_size: width D.
         num_segments: rows of the segment table; 0 for none.
         dropout: rate in [0, 1).
-        codebook_factors: of the codes, the first tokens of the vocabulary, see `magvit_keras.factors`: the table then
+        codebook_factors: of the codes, the first tokens of the vocabulary, see `layers/factors.py`: the table then
             has a row for each value of each digit, and a code is the sum of its digits' rows. None does not factor.
         **kwargs: `keras.layers.Layer` arguments.
 

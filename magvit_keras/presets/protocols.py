@@ -36,7 +36,7 @@ class Protocol:
 
     Args:
         name: as in `PROTOCOLS`.
-        data_format: name in `magvit_keras.data.formats.FORMATS`, or "moving_shapes", which needs no files.
+        data_format: name in `magvit_keras.data.readers.formats.FORMATS`, or "moving_shapes", which needs no files.
         clips: the real clips; conditions and labels are taken from them.
         samples: generated (or reconstructed) clips of a fold; None is one for each real clip.
         folds: repetitions with other samples, whose scores are averaged.

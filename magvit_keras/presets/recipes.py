@@ -39,7 +39,7 @@ class Recipe:
         kind: one of `KINDS`: a 2D-VQ, a 3D-VQ, or a masked transformer.
         preset: architecture, a name in the presets of `ImageTokenizer`, `VideoTokenizer` or `Magvit`.
         data: the name of the data set in words.
-        data_format: name in `magvit_keras.data.formats.FORMATS`, or "moving_shapes", which needs no files.
+        data_format: name in `magvit_keras.data.readers.formats.FORMATS`, or "moving_shapes", which needs no files.
         examples: clips of an epoch, the size of the data set in the paper.
         epochs: length of the training.
         batch_size: clips in a step.

@@ -10,7 +10,7 @@ from keras import ops
 
 from magvit_keras import backend
 from magvit_keras.checks import check_positive
-from magvit_keras.factors import check_factors
+from magvit_keras.layers.factors import check_factors
 from magvit_keras.layers.rematerialized import check_remat, run_block, run_level
 from magvit_keras.layers.token_embedding import TokenEmbedding, TokenOutput
 from magvit_keras.layers.transformer_block import TransformerBlock
@@ -40,7 +40,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
         num_special_tokens: special rows at the end of the vocabulary: 16, or 1 without task prompts.
         num_segments: rows of the segment table; 0 for none, as in the paper's models.
         codebook_factors: sizes whose product is `codebook_size`, for large codebooks: a token is embedded as a sum of
-            rows, and its digits are predicted instead of itself, see `magvit_keras.factors`. None does not factor.
+            rows, and its digits are predicted instead of itself, see `layers/factors.py`. None does not factor.
         causal: makes it the autoregressive transformer of Table 6: each token sees those before it, and the logits of
             a latent are computed from them alone.
         remat: activations that training keeps: "none" keeps all; "blocks" computes those within the blocks again for

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from magvit_keras.data.encode import atomic_path, write_video
+from magvit_keras.data.files.encode import atomic_path, write_video
 from magvit_keras.visualize.clips import clip_list, grid, strip, upscale
 
 Clips = np.ndarray | Sequence[np.ndarray]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from magvit_keras.data.encode import atomic_path, gif_bytes
+from magvit_keras.data.files.encode import atomic_path, gif_bytes
 from magvit_keras.visualize.clips import clip_list, grid, to_uint8, upscale
 
 _WIDE = 640  # pixels on the screen to which small pictures are enlarged, by whole factors

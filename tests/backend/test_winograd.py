@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from magvit_keras import backend
-from magvit_keras.backend import winograd
+from magvit_keras.backend.forms import winograd
 
 CASES = [(4, 3), (4, 2), (2, 3), (2, 2)]  # frames made at once, frames of the kernel
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from magvit_keras import backend, distribution
+from magvit_keras import backend
 from magvit_keras.callbacks import Checkpoint
+from magvit_keras.devices import distribution
 
 POINTS = np.random.default_rng(0).random((4, 3)).astype("float32")
 

@@ -15,10 +15,10 @@ from keras import ops
 from magvit_keras.convert import load_c3d, load_i3d, load_lpips, load_resnet50
 from magvit_keras.convert.c3d import load_c3d_arrays
 from magvit_keras.convert.fetching import checksum
+from magvit_keras.convert.files.tf_checkpoint import read_tf_checkpoint
 from magvit_keras.convert.i3d import load_i3d_arrays
 from magvit_keras.convert.lpips import SHIPPED_HEADS, load_lpips_arrays
 from magvit_keras.convert.metric_weights import read_weights
-from magvit_keras.convert.tf_checkpoint import read_tf_checkpoint
 from magvit_keras.metrics import C3D, I3D, LPIPS
 
 sys.path.append(os.path.join(os.path.dirname(__file__), os.pardir, "metrics"))

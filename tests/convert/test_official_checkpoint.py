@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import magvit_keras as mk
 from magvit_keras.cli import app
 from magvit_keras.convert.checkpoint import convert_checkpoint
-from magvit_keras.convert.flax_files import read_flax_checkpoint
+from magvit_keras.convert.files.flax_files import read_flax_checkpoint
 
 pytestmark = pytest.mark.once
 

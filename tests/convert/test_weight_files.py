@@ -9,8 +9,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from magvit_keras.convert.flax_files import read_msgpack
-from magvit_keras.convert.weight_files import _rebuild_tensor, read_safetensors, read_state_dict, read_torch
+from magvit_keras.convert.files.flax_files import read_msgpack
+from magvit_keras.convert.files.weight_files import _rebuild_tensor, read_safetensors, read_state_dict, read_torch
 
 pytestmark = pytest.mark.once
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from magvit_keras.data import BAIR, ClipSource, MovingShapes, Subset, UnreadableVideo, UnreadableVideoWarning
-from magvit_keras.data.images import ArrayVideo
+from magvit_keras.data.files.images import ArrayVideo
 
 pytestmark = pytest.mark.once
 

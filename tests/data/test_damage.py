@@ -3,8 +3,8 @@
 import pytest
 
 from magvit_keras.data import RecordFile, UnreadableVideo, UnreadableVideoWarning, open_source
-from magvit_keras.data.formats import FORMATS
-from magvit_keras.data.samples import write_sample
+from magvit_keras.data.readers.formats import FORMATS
+from magvit_keras.data.readers.samples import write_sample
 
 pytestmark = pytest.mark.once
 

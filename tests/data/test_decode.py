@@ -4,7 +4,8 @@ import shutil
 import numpy as np
 import pytest
 
-from magvit_keras.data import MovingShapes, UnreadableVideo, decode, read_clip, read_video, write_video
+from magvit_keras.data import MovingShapes, UnreadableVideo, read_clip, read_video, write_video
+from magvit_keras.data.files import decode
 
 pytestmark = pytest.mark.once
 
@@ -114,7 +115,7 @@ def test_frames_beyond_the_end_are_an_error(files):
 
 
 def test_an_interrupted_write_leaves_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("magvit_keras.data.encode.gif_bytes", lambda *_: 1 / 0)
+    monkeypatch.setattr("magvit_keras.data.files.encode.gif_bytes", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_video(tmp_path / "clip.gif", CLIP)
     assert list(tmp_path.iterdir()) == []

@@ -8,15 +8,20 @@ import numpy as np
 import pytest
 
 from magvit_keras import data
-from magvit_keras.data.formats import FORMATS, open_source
-from magvit_keras.data.samples import SAMPLES, write_sample
+from magvit_keras.data.readers.formats import FORMATS, open_source
+from magvit_keras.data.readers.samples import SAMPLES, write_sample
 
 pytestmark = pytest.mark.once
 
-FILES = sorted(pathlib.Path(data.__file__).parent.glob("*.py"))
+ROOM = pathlib.Path(data.__file__).parent
+FILES = sorted(ROOM.rglob("*.py"))
 # tests/visualize/ runs the examples of these.
 ELSEWHERE = {"moving_shapes", "source", "encode", "decode", "video_folder", "loader"}
-MODULES = [file.stem for file in FILES if ">>> " in file.read_text() and file.stem not in ELSEWHERE]
+MODULES = [
+    ".".join(file.relative_to(ROOM).with_suffix("").parts)
+    for file in FILES
+    if ">>> " in file.read_text() and file.stem not in ELSEWHERE
+]
 OPTIONS = {"tfds": {"video": "video"}, "web": {"table": "list.csv", "label": "label", "caption": "caption"}}
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from magvit_keras.data import MovingShapes
-from magvit_keras.data import shapes as draw
+from magvit_keras.data.shapes import drawing as draw
 
 pytestmark = pytest.mark.once
 
@@ -51,7 +51,7 @@ def _centre(clip_index, motion, **options):
     """The path of the shape's centre: where clips with and without it differ, found by rendering a plain disc."""
     clips = MovingShapes(clip_index + 1, 16, 48, shapes=["circle"], motions=[motion], occlusion=0, **options)
     rng = np.random.default_rng([clips.seed, 0, clip_index])
-    from magvit_keras.data.shapes_scene import path_of
+    from magvit_keras.data.shapes.scene import path_of
 
     return path_of(rng.spawn(4)[2], motion, np.arange(16, dtype=np.float32), 1.0, 1.0)
 

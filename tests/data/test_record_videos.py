@@ -19,7 +19,7 @@ from magvit_keras.data import (
     make_example,
     write_records,
 )
-from magvit_keras.data.images import ImageVideo, encode_image
+from magvit_keras.data.files.images import ImageVideo, encode_image
 
 pytestmark = pytest.mark.once
 

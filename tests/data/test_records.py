@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from magvit_keras.data import RecordError, RecordFile, make_example, parse_example, write_records
-from magvit_keras.data.checksums import crc32c, masked_crc32c
+from magvit_keras.data.files.checksums import crc32c, masked_crc32c
 
 pytestmark = pytest.mark.once
 
@@ -33,7 +33,7 @@ def test_checksums_are_those_of_rfc_3720(data, expected):
 
 @pytest.mark.parametrize("size", [511, 512, 513, 640, 1000, 5000, 70001])
 def test_lanes_give_the_checksum_of_a_plain_loop(size):
-    from magvit_keras.data.checksums import _PLAIN
+    from magvit_keras.data.files.checksums import _PLAIN
 
     data = np.random.default_rng(size).bytes(size)
     register = 0xFFFFFFFF

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from magvit_keras.data import MovingShapes
-from magvit_keras.data import shapes_grid as grid
-from magvit_keras.data.moving_shapes import MOTIONS, SPLITS
-from magvit_keras.data.shapes import SHAPES
+from magvit_keras.data.shapes import grid
+from magvit_keras.data.shapes.drawing import SHAPES
+from magvit_keras.data.shapes.moving_shapes import MOTIONS, SPLITS
 
 pytestmark = pytest.mark.once
 

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from magvit_keras.data import UnreadableVideoWarning
-from magvit_keras.data.tables import Skipped, iterate_json_array, read_csv, read_jsonl
-from magvit_keras.data.video_files import safe_path
+from magvit_keras.data.files.tables import Skipped, iterate_json_array, read_csv, read_jsonl
+from magvit_keras.data.readers.video_files import safe_path
 
 pytestmark = pytest.mark.once
 
@@ -51,7 +51,7 @@ def test_a_key_that_is_nowhere_is_an_error(put):
 def test_an_array_of_objects_is_read_piece_by_piece(put, monkeypatch):
     rows = [{"a": i, "text": "x,]" * i, "in": {"b": [i]}} for i in range(50)]
     path = put({"a.json": json.dumps(rows, indent=1)}) / "a.json"
-    monkeypatch.setattr("magvit_keras.data.tables._CHUNK", 37)
+    monkeypatch.setattr("magvit_keras.data.files.tables._CHUNK", 37)
     assert list(iterate_json_array(path)) == rows
     assert len(list(iterate_json_array(path, lambda row: row["a"] % 2))) == 25
 

@@ -10,9 +10,10 @@ import av
 import numpy as np
 import pytest
 
-from magvit_keras.data import MovingShapes, UnreadableVideo, VideoFolder, decode, decoders, open_source, write_video
-from magvit_keras.data.decoders import DECODERS, check_decoder, read_frames
-from magvit_keras.data.samples import write_sample
+from magvit_keras.data import MovingShapes, UnreadableVideo, VideoFolder, open_source, write_video
+from magvit_keras.data.files import decode, decoders
+from magvit_keras.data.files.decoders import DECODERS, check_decoder, read_frames
+from magvit_keras.data.readers.samples import write_sample
 
 pytestmark = pytest.mark.once
 

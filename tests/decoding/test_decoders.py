@@ -10,7 +10,7 @@ from magvit_keras.commit.tasks import TASKS
 from magvit_keras.decoding.autoregressive import decode_autoregressive
 from magvit_keras.decoding.commit_decoding import decode
 from magvit_keras.decoding.halton import halton_order
-from magvit_keras.magvit import Magvit
+from magvit_keras.model.magvit import Magvit
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 from magvit_keras.transformer.masked_transformer import MaskedTransformer
 

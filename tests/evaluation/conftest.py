@@ -4,7 +4,7 @@ import keras
 import pytest
 
 import magvit_keras as mk
-from magvit_keras.data.samples import write_sample
+from magvit_keras.data.readers.samples import write_sample
 
 
 @pytest.fixture(scope="session")

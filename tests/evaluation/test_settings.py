@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from magvit_keras.data.formats import FORMATS
+from magvit_keras.data.readers.formats import FORMATS
 from magvit_keras.evaluation import METRICS, PROTOCOLS, settle
 from magvit_keras.evaluation.settings import deviations, tasks_of_clips
 from magvit_keras.presets.recipes import RECIPES

@@ -72,7 +72,7 @@ def test_residual_block(shape, filters, padding):
 @jax_only
 @pytest.mark.parametrize(("channels", "paired"), [(64, True), (65, False)])
 def test_tensors_that_fill_half_of_the_lanes_are_taken_by_pairs_of_cells(channels, paired, monkeypatch):
-    from magvit_keras.backend import jax_tpu
+    from magvit_keras.backend.forms import jax_tpu
 
     seen, convolve = [], jax_tpu.convolve
     monkeypatch.setattr(jax_tpu, "convolve", lambda x, *a, **k: seen.append(x.shape[-1]) or convolve(x, *a, **k))
@@ -98,7 +98,7 @@ def test_a_wide_tensor_becomes_a_narrow_one(width, padding):
 @jax_only
 @pytest.mark.parametrize("size", [1, 3])
 def test_two_outputs_at_a_time_fill_the_lanes_of_a_narrow_tensor(size, monkeypatch):
-    from magvit_keras.backend import jax_tpu
+    from magvit_keras.backend.forms import jax_tpu
 
     seen, convolve = [], jax_tpu.convolve
     monkeypatch.setattr(jax_tpu, "convolve", lambda x, *a, **k: seen.append(convolve(x, *a, **k)) or seen[-1])
@@ -162,7 +162,7 @@ def test_attention(length, causal, monkeypatch):
     from jax.experimental.pallas import tpu
 
     from magvit_keras.backend import jax as backend
-    from magvit_keras.backend import jax_tpu
+    from magvit_keras.backend.forms import jax_tpu
 
     x = np.random.default_rng(0).normal(size=(1, length, 8)).astype("float32")
     layer = SelfAttention(2, causal=causal)

@@ -15,7 +15,7 @@ from magvit_keras.cli import app
 from magvit_keras.evaluation import load_model
 from magvit_keras.presets.hub import HubUri, fetch_preset
 from magvit_keras.presets.protocols import get_protocol
-from magvit_keras.recipe_data import load_tokenizer
+from magvit_keras.training.recipe_data import load_tokenizer
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 

@@ -11,17 +11,17 @@ from typer.testing import CliRunner
 from magvit_keras.cli import app
 from magvit_keras.cli.options import name_or_json, named_values, reader_options
 from magvit_keras.commit.tasks import TASKS
-from magvit_keras.data.formats import FORMATS
+from magvit_keras.data.readers.formats import FORMATS
 from magvit_keras.decoding.schedules import SCHEDULES
-from magvit_keras.magvit import Magvit
+from magvit_keras.model.magvit import Magvit
 from magvit_keras.presets.discriminators import IMAGE_DISCRIMINATORS, VIDEO_DISCRIMINATORS
 from magvit_keras.presets.estimates import discriminator_cost, estimate, tokenizer_cost, transformer_cost
 from magvit_keras.presets.protocols import PROTOCOLS
 from magvit_keras.presets.recipes import RECIPES, Decoding, get_recipe
-from magvit_keras.recipe_changes import changed_recipe
 from magvit_keras.tokenizer.discriminator import ImageDiscriminator, VideoDiscriminator
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
+from magvit_keras.training.recipe import changed_recipe
 from magvit_keras.transformer.masked_transformer import MaskedTransformer
 
 pytestmark = pytest.mark.once

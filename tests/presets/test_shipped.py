@@ -14,9 +14,9 @@ from magvit_keras.presets import shipped
 from magvit_keras.presets.image_tokenizers import IMAGE_TOKENIZERS
 from magvit_keras.presets.tokenizers import VIDEO_TOKENIZERS
 from magvit_keras.presets.transformers import MAGVITS
-from magvit_keras.run import load_run
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
+from magvit_keras.training.train import load_run
 
 NAME = "3dvq_moving_shapes"
 MODEL = "magvit_tiny_moving_shapes"

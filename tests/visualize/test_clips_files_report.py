@@ -225,8 +225,9 @@ def test_examples_in_docstrings_run():
         "magvit_keras.visualize.clips magvit_keras.visualize.comparison magvit_keras.visualize.decoding "
         "magvit_keras.visualize.files magvit_keras.visualize.notebook magvit_keras.visualize.plots "
         "magvit_keras.visualize.report "
-        "magvit_keras.data.moving_shapes magvit_keras.data.source magvit_keras.data.encode magvit_keras.data.decode "
-        "magvit_keras.data.video_folder magvit_keras.data.loader"
+        "magvit_keras.data.shapes.moving_shapes magvit_keras.data.source "
+        "magvit_keras.data.files.encode magvit_keras.data.files.decode "
+        "magvit_keras.data.readers.video_folder magvit_keras.data.loader"
     )
     code = (
         "import doctest, importlib, sys\n"

@@ -25,7 +25,7 @@ import tempfile
 
 import numpy as np
 
-from magvit_keras.run import Settings, train_run
+from magvit_keras.training.train import Settings, train_run
 
 # %% [markdown]
 # ## 1. The folder

@@ -1,0 +1,1 @@
+"""Hand-made forms of operations, for hardware on which the backends' own are slow."""

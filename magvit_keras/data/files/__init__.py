@@ -1,0 +1,1 @@
+"""File formats: videos, pictures, records, lists."""

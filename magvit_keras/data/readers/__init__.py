@@ -1,0 +1,1 @@
+"""Readers of folders of videos and of the published data sets."""

@@ -1,0 +1,155 @@
+"""A folder of videos, one sub-folder per class."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import warnings
+from typing import TYPE_CHECKING
+
+from magvit_keras.data.files.decode import MAX_PIXELS
+from magvit_keras.data.readers.video_files import VideoFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EXTENSIONS = ("mp4", "avi", "webm", "mov", "gif", "mkv", "m4v")
+SINGLE_CLASS = "video"  # the class of a folder without sub-folders
+
+
+class VideoFolder(VideoFiles):
+    """Clips out of video files; the sub-folder of a file is its class.
+
+    Classes are the sub-folders that hold a video, sorted by name; files may lie deeper. A folder without sub-folders
+    is one class, `"video"`. Hidden files are left out, and so are links that lead out of the folder.
+
+    A training clip is a random window, one random crop and perhaps one flip, anew in each epoch; an evaluation clip is
+    the window and crop in the middle. A video that is too short is tiled. What is drawn depends on
+    `(seed, epoch, index)` alone.
+
+    Args:
+        root: the folder.
+        num_frames: T, the frames of a clip.
+        size: (height, width) of a clip in pixels, at least 8; an int for squares. Frames are scaled, bilinear, until
+            they just cover it, and cropped.
+        frame_stride: takes every n-th frame.
+        training: random windows and crops, or those in the middle.
+        horizontal_flip: mirrors every second clip at random, in training. Leave it off where left and right matter.
+        seed: a non-negative int.
+        on_error: `"skip"` replaces an unreadable or truncated video by the next readable one, and warns with the
+            number and names of them; `"raise"` raises.
+        extensions: the files to read, upper or lower case.
+        class_names: the classes in the wanted order, for example those of the training folder; other sub-folders are
+            an error. By default the sorted sub-folders.
+        max_pixels: a video with larger frames (width x height) counts as unreadable.
+        decoder: what decodes the files: "pyav", "torchcodec" or "tensorflow_io".
+
+    Raises:
+        FileNotFoundError: the folder is missing, empty, or holds no video.
+        NotADirectoryError: the path is a file.
+        ValueError: an argument is out of range.
+        ImportError: PyAV or the decoder is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> from magvit_keras.data import MovingShapes, VideoFolder
+        >>> folder = tempfile.mkdtemp()
+        >>> paths = MovingShapes(3, num_frames=6, size=(32, 32)).write_videos(folder)
+        >>> clips = VideoFolder(folder, num_frames=4, size=(16, 16))
+        >>> len(clips), clips[0]["video"].shape
+        (3, (4, 16, 16, 3))
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike,
+        num_frames: int = 16,
+        size: tuple[int, int] = (64, 64),
+        frame_stride: int = 1,
+        training: bool = True,
+        horizontal_flip: bool = False,
+        seed: int = 0,
+        on_error: str = "skip",
+        extensions: Sequence[str] = EXTENSIONS,
+        class_names: Sequence[str] | None = None,
+        max_pixels: int = MAX_PIXELS,
+        decoder: str = "pyav",
+    ):
+        super().__init__(
+            root,
+            num_frames=num_frames,
+            size=size,
+            frame_stride=frame_stride,
+            training=training,
+            horizontal_flip=horizontal_flip,
+            seed=seed,
+            on_error=on_error,
+            max_pixels=max_pixels,
+            decoder=decoder,
+        )
+        paths = find_videos(self.root, [extensions] if isinstance(extensions, str) else list(extensions))
+        names, labels = _classes(self.root, paths, class_names)
+        self.list_videos(paths, labels, names)
+
+
+def find_videos(root: pathlib.Path, extensions: Sequence[str] = EXTENSIONS) -> list[str]:
+    """The videos below a folder: sorted paths relative to it, with forward slashes.
+
+    Args:
+        root: the folder; it may itself be a link.
+        extensions: with or without a dot, upper or lower case.
+
+    Raises:
+        FileNotFoundError: the folder is missing, empty or without videos.
+        NotADirectoryError: the path is a file.
+    """
+    endings = {"." + extension.lower().lstrip(".") for extension in extensions}
+    if not root.exists():
+        raise FileNotFoundError(f"the folder {root} does not exist")
+    if not root.is_dir():
+        raise NotADirectoryError(f"{root} is a file; expected a folder of videos, one sub-folder per class")
+    if not any(root.iterdir()):
+        raise FileNotFoundError(f"the folder {root} is empty; expected videos, one sub-folder per class")
+    inside, found, outside, files = root.resolve(), [], 0, 0
+    for folder, folders, names in os.walk(root):
+        # Links to folders are not followed, so that no file comes twice and none from elsewhere.
+        outside += sum(os.path.islink(os.path.join(folder, name)) for name in folders)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = pathlib.Path(folder, name)
+            files += 1
+            if name.startswith(".") or path.suffix.lower() not in endings:
+                continue
+            if path.is_symlink() and not path.resolve().is_relative_to(inside):
+                outside += 1
+            else:
+                found.append(path.relative_to(root).as_posix())
+    links = f"{outside} links in {root} were left out: links to folders and out of {root} are not followed"
+    if not found:
+        known = ", ".join(sorted(ending[1:] for ending in endings))
+        raise FileNotFoundError(
+            f"no video in {root}: none of its {files} files ends in {known}" + (f"; {links}" if outside else "")
+        )
+    if outside:
+        warnings.warn(links, stacklevel=3)
+    return sorted(found)
+
+
+def _classes(root, paths: list[str], names: Sequence[str] | None) -> tuple[list[str], list[int]]:
+    """Class names, and the label of each path; loose files beside sub-folders have no class: an error."""
+    folders = [path.split("/")[0] if "/" in path else None for path in paths]
+    if not any(folders):
+        folders = [SINGLE_CLASS] * len(paths)
+    elif None in folders:
+        loose = [path for path, folder in zip(paths, folders, strict=True) if folder is None]
+        raise ValueError(
+            f"{root} holds sub-folders of videos and, beside them, {len(loose)} videos without a class "
+            f"(the first is {loose[0]}); move these into a sub-folder"
+        )
+    found = sorted(set(folders))
+    names = found if names is None else list(names)
+    unknown = sorted(set(found) - set(names))
+    if unknown or len(set(names)) != len(names):
+        raise ValueError(f"class_names={names}: expected different names, among them {', '.join(unknown or found)}")
+    number = {name: label for label, name in enumerate(names)}
+    return names, [number[folder] for folder in folders]

@@ -1,0 +1,1 @@
+"""Moving Shapes, the built-in data set, drawn as it is read."""

@@ -1,0 +1,1 @@
+"""The task model: what users train and generate with."""

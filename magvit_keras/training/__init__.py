@@ -1,0 +1,1 @@
+"""A whole training in one folder, which goes on where it was stopped."""

@@ -1,0 +1,262 @@
+"""Turning a data set into cached tokens: `magvit-keras tokenize`, and the second stage of a training run."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from magvit_keras.checks import check_positive
+from magvit_keras.commit.conditions import condition_plan
+from magvit_keras.commit.tasks import TASKS, Task, named_tasks
+from magvit_keras.data.source import Source, Subset
+from magvit_keras.data.token_shards import TokenShards
+from magvit_keras.data.workers import Pool
+from magvit_keras.devices import distribution
+from magvit_keras.model.tokenizing import tokenize
+
+_CLIP_SETTINGS = ("num_frames", "size", "frame_stride", "training", "horizontal_flip", "seed", "windows", "crops")
+# Arguments of readers by which clips differ whose names may be the same.
+_READER_SETTINGS = (
+    *("split_name", "num_clips", "shapes", "motions", "occlusion", "texture", "look"),
+    *("camera", "fold", "video_frames", "video", "label", "decoder", "max_pixels"),
+)
+
+
+def write_tokens(
+    source: Source,
+    tokenizer: Any,
+    tasks: Iterable[str | Task],
+    folder: str | os.PathLike,
+    passes: int = 1,
+    batch_size: int = 8,
+    shard_clips: int = 64,
+    workers: int = 0,
+    process: tuple[int, int] | None = None,
+    verbose: int = 1,
+) -> TokenShards:
+    """Tokens of the clips of a source, and of their condition clips for each task, in shards.
+
+    Started again, it makes only what is missing, cut off or changed; with more passes it adds these. A pass over a
+    source in training draws other windows, crops and flips.
+
+    Args:
+        source: the clips.
+        tokenizer: a trained `VideoTokenizer`.
+        tasks: names of the tasks whose condition clips are encoded too, or `Task` objects.
+        folder: where the shards go, see `TokenShards`.
+        passes: how many times each video is seen.
+        batch_size: clips encoded at a time.
+        shard_clips: clips in a shard.
+        workers: processes that decode; 0 decodes in this one.
+        process: (index, count) of this process, of several that share the work and the folder. By default those that
+            `distribution.start` has set up, which then wait for each other at the end.
+        verbose: 1 shows a progress bar, 0 nothing.
+
+    Returns:
+        The shards; `read` gives what `Magvit.fit` takes, once all processes are done.
+
+    Raises:
+        ValueError: the folder holds tokens of something else, or does not tell of what; a task is unknown, clips do not
+            fit the tokenizer, or a number is out of range.
+        UnreadableVideo: no video is readable, or one is not and the source says `on_error="raise"`.
+
+    Example:
+        >>> import tempfile
+        >>> from magvit_keras.data import MovingShapes
+        >>> tokenizer = VideoTokenizer(32, (1, 2), (True,), 1, embedding_dim=8, codebook_size=64)
+        >>> clips = MovingShapes(3, num_frames=4, size=(8, 8))
+        >>> shards = write_tokens(clips, tokenizer, ["frame_prediction"], tempfile.mkdtemp(), shard_clips=2, verbose=0)
+        >>> shards.read()["condition_tokens"].shape
+        (3, 1, 2, 4, 4)
+
+    Reference:
+        MAGVIT (arXiv 2212.05199), Sec. 3.2.
+    """
+    check_positive(passes=passes, batch_size=batch_size, shard_clips=shard_clips)
+    if workers < 0:
+        raise ValueError(f"workers={workers!r}: expected a number of processes, 0 or more")
+    devices = distribution.current()
+    index, count = process = devices.process if process is None else process
+    if not 0 <= index < count:
+        raise ValueError(f"process={process}: expected (index, count) with index from 0 to count - 1.")
+    tasks = named_tasks(tasks)
+    per_pass = -(-len(source) // shard_clips)
+    shards = TokenShards(folder)
+    shape = _checked_shape(source, tokenizer, tasks.values())
+    description = _description(source, tokenizer, tasks.values(), shape, shard_clips)
+    _check_told(shards, description["source"])
+    shards.describe(description, passes, per_pass)
+    mine = [(number_of_pass, n) for number_of_pass in range(passes) for n in range(per_pass)][index::count]
+    done = [item for item in mine if shards.is_complete(*item)]
+    progress = keras.utils.Progbar(len(mine), verbose=min(verbose, 1), unit_name="shard")
+    progress.update(len(done))
+    waiting = sorted(set(mine) - set(done))
+    narrow = "uint16" if tokenizer.codebook_size <= 2**16 else "int32"
+    clips = [
+        [(i, number_of_pass) for i in range(n * shard_clips, min((n + 1) * shard_clips, len(source)))]
+        for number_of_pass, n in waiting
+    ]
+    read = zip(waiting, read_ahead(source, clips, workers), strict=True)
+    for made, (item, samples) in enumerate(read, len(done) + 1):
+        arrays = tokenize(tokenizer, tasks, np.stack([sample["video"] for sample in samples]), batch_size)
+        arrays = {name: array.astype(narrow) for name, array in arrays.items()}
+        shards.write(*item, {**arrays, "label": np.array([sample["label"] for sample in samples], "int32")})
+        progress.update(made)
+    if process == devices.process:
+        devices.wait()  # whoever reads the shards next finds those of the others, too
+    return shards
+
+
+def read_ahead(source: Source, lists: Sequence[Sequence[tuple[int, int]]], workers: int) -> Iterator[list[dict]]:
+    """The clips of each list; worker processes decode the next one while this one is used.
+
+    Args:
+        source: what is read; learns which videos are unreadable.
+        lists: (index, epoch) pairs.
+        workers: processes that decode; 0 decodes in this one.
+    """
+    known = dict(source._failures)
+    pool = Pool(source, workers) if workers else None
+    ahead = pool.submit(lists[0], known) if pool and lists else None
+    try:
+        for position, pairs in enumerate(lists):
+            if pool is None:
+                results = [source.sample(*pair, dict(known)) for pair in pairs]
+            else:
+                now, following = ahead, lists[position + 1 : position + 2]
+                ahead = pool.submit(following[0], known) if following else None
+                results = pool.results(now)
+            for _, found in results:
+                known.update(found)
+                source.report(found)
+            yield [sample for sample, _ in results]
+    finally:
+        if pool is not None:
+            pool.close()
+
+
+def _checked_shape(source: Source, tokenizer: Any, tasks: Iterable[Task]) -> tuple[int, int, int]:
+    """(T, H, W) of the clips; raises ValueError where they fit the tokenizer or a task not, before any long work."""
+    sample, found = source.sample(0)
+    source.report(found)
+    tokenizer.check_pixels(sample["video"][None])
+    shape = tuple(sample["video"].shape[:3])
+    for task in tasks:
+        condition_plan(task, shape, tokenizer.latent_shape(shape))
+    return shape
+
+
+def _description(
+    source: Source, tokenizer: Any, tasks: Iterable[Task], shape: tuple[int, int, int], shard_clips: int
+) -> dict[str, Any]:
+    frames = given_frames(tasks)
+    return {
+        "video_shape": shape,
+        "tokenizer": fingerprint(tokenizer),
+        "codebook_size": tokenizer.codebook_size,
+        "tasks": [task.name for task in tasks],
+        **({"given_frames": frames} if frames else {}),
+        "class_names": list(source.class_names),
+        "clips": len(source),
+        "shard_clips": shard_clips,
+        "source": describe_source(source),
+    }
+
+
+def _check_told(shards: TokenShards, source: dict[str, Any]) -> None:
+    """Refuses tokens of an earlier version, which noted less of the clips: they may be of others of the same names."""
+    before = shards.description().get("source", source)
+    untold = [name for name in source if name not in before]
+    if untold and before.get("reader") == source["reader"]:
+        raise ValueError(
+            f"{shards.folder} holds tokens of an earlier version, which did not note {', '.join(untold)} of the clips, "
+            "so they may be of others. Delete the folder, or choose another one."
+        )
+
+
+def given_frames(tasks: Iterable[Task]) -> dict[str, int]:
+    """Task -> its given frames, where these are others than the task's own."""
+    return {
+        task.name: task.num_condition_frames
+        for task in tasks
+        if task.name in TASKS and task.num_condition_frames != TASKS[task.name].num_condition_frames
+    }
+
+
+def describe_source(source: Source) -> dict[str, Any]:
+    """What decides about the clips and their classes, as far as it can be told without reading any, as plain data.
+
+    The kind of reader, its settings, and checksums of the names and, where the reader knows them, of the labels.
+    """
+    labels = _known_labels(source)
+    names = names_digest(source)
+    while isinstance(source, Subset):
+        source = source.source
+    described = {"reader": type(source).__name__, **_settings(source, _CLIP_SETTINGS), "names": names}
+    # A source has a method `split`, so that readers keep theirs as `split_name`.
+    described |= {name.removesuffix("_name"): value for name, value in _settings(source, _READER_SETTINGS).items()}
+    return described if labels is None else {**described, "labels": hashlib.sha256(labels.tobytes()).hexdigest()}
+
+
+def names_digest(source: Source) -> str:
+    """SHA-256 of the names of the clips, in their order."""
+    names = hashlib.sha256()
+    for index in range(len(source)):
+        names.update(source.name(index).encode() + b"\0")
+    return names.hexdigest()
+
+
+def _settings(source: Source, names: Iterable[str]) -> dict[str, Any]:
+    """Those attributes that are plain data; a source of the user's may call an array of pixels `video`."""
+    kinds = bool | int | float | str | None
+    found = {name: getattr(source, name) for name in names if hasattr(source, name)}
+    return {
+        name: value
+        for name, value in found.items()
+        if all(isinstance(part, kinds) for part in (value if isinstance(value, list | tuple) else [value]))
+    }
+
+
+def _known_labels(source: Source) -> np.ndarray | None:
+    """The label of each clip, int64, where the reader knows those of all videos without reading any."""
+    if isinstance(source, Subset):
+        known = _known_labels(source.source)
+        return None if known is None else known[source.indices]
+    known = np.asarray(getattr(source, "labels", ()))
+    if known.ndim != 1 or known.dtype.kind not in "iu" or not known.size or len(source) % known.size:
+        return None
+    return np.repeat(known.astype("int64"), len(source) // known.size)
+
+
+def architecture_digest(model: Any) -> str:
+    """SHA-256 of a model's configuration, the same in every process; "unknown" of a model that has none."""
+    try:
+        config = {
+            name: value for name, value in model.get_config().items() if name not in ("name", "trainable", "remat")
+        }
+    except NotImplementedError:
+        return "unknown"
+    # Keras numbers the names of layers by the order in which a process makes them.
+    text = re.sub(r'_\d+"', '"', json.dumps(config, sort_keys=True, default=str))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fingerprint(model: Any, weights_only: bool = False) -> str:
+    """SHA-256 of a model's architecture and weights, the same on every backend, in every precision, for every copy."""
+    # Keras numbers the names of models by the order in which a process makes them.
+    config = (
+        {}
+        if weights_only
+        else {name: value for name, value in model.get_config().items() if name not in ("name", "remat")}
+    )
+    if "dtype" in config:
+        config["dtype"] = keras.dtype_policies.serialize(keras.dtype_policies.DTypePolicy("float32"))
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for weight in model.get_weights():
+        digest.update(f"{weight.shape}".encode() + np.ascontiguousarray(weight, "float32").tobytes())
+    return digest.hexdigest()
