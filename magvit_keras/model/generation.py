@@ -177,7 +177,7 @@ def generate(
         if on_step is None:
             made = backend.run_compiled(magvit, ("generate", static, reads_pixels), program, part, scalars)
         else:
-            made = _step_by_step(magvit, part, scalars, static, on_step)
+            made = _step_by_step(magvit, part, scalars, static, len(chosen), keep_condition, on_step)
         made = {k: ops.convert_to_numpy(v) for k, v in made.items()}
         results.append({k: v.take(np.arange(len(chosen)), axis=_clip_axis(k)) for k, v in made.items()})
         progress.update(chosen[-1] + 1)
@@ -276,7 +276,9 @@ def _condition(magvit: Any, rows: dict) -> tuple[Any, Any]:
     return clips, ops.reshape(magvit.tokenizer.encode(clips, check=False), (size, -1))
 
 
-def _step_by_step(magvit: Any, rows: dict, scalars: dict, static: tuple, on_step: Callable) -> dict:
+def _step_by_step(
+    magvit: Any, rows: dict, scalars: dict, static: tuple, size: int, keep_condition: bool, on_step: Callable
+) -> dict:
     """A batch as `_generate_batch` makes it, by two small programs: the condition once, then step after step."""
     reference = weakref.ref(magvit)
 
@@ -287,7 +289,8 @@ def _step_by_step(magvit: Any, rows: dict, scalars: dict, static: tuple, on_step
         return _generate_batch(reference(), rows, scalars, *static, at=at)
 
     condition_ids = backend.run_compiled(magvit, ("condition", "video" in rows), condition, rows)
-    rows = {"seeds": rows["seeds"], "prefix": rows["prefix"], "plan": rows["plan"], "condition_ids": condition_ids}
+    clips, keeps = rows.get("video"), rows["plan"].is_condition[..., None] & keep_condition
+    rows = {**{k: v for k, v in rows.items() if k != "video"}, "condition_ids": condition_ids}
     _, num_steps, num_revisions, *_ = static
     count = num_steps + 2 * num_revisions
     ids, unknown = np.zeros(condition_ids.shape, "int32"), np.ones(condition_ids.shape, bool)
@@ -296,9 +299,9 @@ def _step_by_step(magvit: Any, rows: dict, scalars: dict, static: tuple, on_step
         made = backend.run_compiled(magvit, ("step", static), one_step, rows, scalars, at)
         ids, unknown = made["ids"], made["unknown"]
         shown = {name: ops.convert_to_numpy(value) for name, value in made.items()}
-        grids = (shown[name].reshape(-1, *magvit.latent_shape) for name in ("ids", "unknown"))
-        tokens, again = grids
-        on_step(GenerationStep(shown["video"], tokens, again & (step + 1 < count), step + 1, count))
+        video = shown["video"] if clips is None else np.where(keeps, clips, shown["video"])
+        tokens, again = (shown[name].reshape(-1, *magvit.latent_shape)[:size] for name in ("ids", "unknown"))
+        on_step(GenerationStep(video[:size], tokens, again & (step + 1 < count), step + 1, count))
     return {"video": made["video"]}
 
 
