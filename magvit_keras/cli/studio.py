@@ -1,6 +1,8 @@
 """`magvit-keras studio`: paint a hole into a clip, in a browser, and watch a model fill it."""
 
+import os
 import pathlib
+import sys
 from typing import Annotated
 
 import typer
@@ -29,7 +31,7 @@ def studio(
             magvit = load_run(run)
             server.studio = Studio(magvit, pathlib.Path(run).name, run_settings(run).get("frame_stride", 1))
             typer.echo(f"The studio is at {server.address} for a browser on this computer; Ctrl-C ends it.")
-            if show:
+            if show and (sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()):
                 typer.launch(server.address)
             try:
                 server.serve_forever()

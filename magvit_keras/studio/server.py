@@ -60,7 +60,6 @@ class StudioServer(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
     timeout = 60  # of a caller that says nothing
     server: StudioServer
 
@@ -100,8 +99,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _tell(self, job: Job) -> None:
         """What happens to a job, as it happens: a line of JSON for each event; ends with the connection."""
-        self.close_connection = True
-        self._head(200, {"Content-Type": "application/x-ndjson", "Connection": "close"})
+        self._head(200, {"Content-Type": "application/x-ndjson"})
         try:
             event: dict[str, Any] | None = self._waiting(job)
             while event is not None:
@@ -138,7 +136,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         return True
 
     def _fail(self, status: int, message: str) -> None:
-        self.close_connection = True  # what is left of the request is not read
         self._answer_json(status, {"kind": "error", "message": message})
 
     def _answer_json(self, status: int, answer: dict[str, Any]) -> None:
