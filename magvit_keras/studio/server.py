@@ -12,9 +12,9 @@ import socketserver
 import urllib.parse
 from typing import Any
 
+from magvit_keras.studio import canvas_script
 from magvit_keras.studio.work import MOST_BYTES, Job, Studio
 
-_HERE = pathlib.Path(__file__).parent
 _HOSTS = ("127.0.0.1", "localhost")
 _MOST_WISH_BYTES = 1 << 20
 _BEAT_SECONDS = 1.0  # between two signs of life to one who waits
@@ -158,9 +158,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @functools.cache
 def page() -> str:
     """The page, complete in itself."""
-    return (_HERE / "page.html").read_text("utf-8").replace("/* canvas.js */", canvas_script())
-
-
-def canvas_script() -> str:
-    """JavaScript of a canvas to paint a hole on, `holeCanvas`; notebooks use it too."""
-    return (_HERE / "canvas.js").read_text("utf-8")
+    return pathlib.Path(__file__).with_name("page.html").read_text("utf-8").replace("/* canvas.js */", canvas_script())
