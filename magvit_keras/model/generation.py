@@ -1,6 +1,8 @@
 """Clips from a trained `Magvit`: condition, tokens, Algorithm 1, pixels, as one compiled program."""
 
+import math
 import weakref
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -45,6 +47,24 @@ class Generation(NamedTuple):
     steps: DecodingSteps
 
 
+class GenerationStep(NamedTuple):
+    """What `generate(..., on_step=...)` hands over after each decoding step.
+
+    Attributes:
+        video: (B, T, H, W, 3) float32 in [0, 1], the tokens of this step as pixels.
+        tokens: (B, t, h, w) int32.
+        unknown: (B, t, h, w) bool, True where the next step predicts the token again.
+        number: of this step, from 1.
+        count: of all steps.
+    """
+
+    video: np.ndarray
+    tokens: np.ndarray
+    unknown: np.ndarray
+    number: int
+    count: int
+
+
 def generate(
     magvit: Any,
     task: str | Task | None = None,
@@ -68,6 +88,7 @@ def generate(
     return_details: bool = False,
     max_batch_size: int = 16,
     verbose: int = 0,
+    on_step: Callable[[GenerationStep], Any] | None = None,
 ) -> np.ndarray | Generation:
     """Makes clips for a task by non-autoregressive decoding (Algorithm 1).
 
@@ -98,6 +119,8 @@ def generate(
         return_details: also return tokens, condition and every decoding step.
         max_batch_size: larger batches are split.
         verbose: 1 shows a progress bar.
+        on_step: called with a `GenerationStep` after each decoding step, to watch how clips come about; what it raises
+            stops the work. The result is the same. Not with `return_details`, nor autoregressive decoding.
 
     Returns:
         (B, T, H, W, 3) float32 in [0, 1], or a `Generation`.
@@ -116,6 +139,8 @@ def generate(
             "num_revisions must be 0 with autoregressive decoding, and at least 0 with others; "
             f"received {num_revisions} for {decoder!r}."
         )
+    if on_step is not None and (return_details or decoder == "autoregressive"):
+        raise ValueError("on_step goes neither with return_details nor with autoregressive decoding.")
     task, plan = task_and_plan(magvit, task, condition_mask, num_condition_frames)
     reads_pixels = bool(np.any(plan.is_condition))
     size = number_of_clips(video, label, num_clips, condition_mask)
@@ -149,7 +174,10 @@ def generate(
         # A split batch is filled up, so that all parts have one shape and run one program.
         filled = np.resize(chosen, max_batch_size) if size > max_batch_size else chosen
         part = keras.tree.map_structure(lambda table, filled=filled: table[filled], rows)
-        made = backend.run_compiled(magvit, ("generate", static, reads_pixels), program, part, scalars)
+        if on_step is None:
+            made = backend.run_compiled(magvit, ("generate", static, reads_pixels), program, part, scalars)
+        else:
+            made = _step_by_step(magvit, part, scalars, static, len(chosen), keep_condition, on_step)
         made = {k: ops.convert_to_numpy(v) for k, v in made.items()}
         results.append({k: v.take(np.arange(len(chosen)), axis=_clip_axis(k)) for k, v in made.items()})
         progress.update(chosen[-1] + 1)
@@ -173,18 +201,16 @@ def _generate_batch(
     top_p: float | None,
     guided: bool,
     return_details: bool,
+    at: tuple | None = None,
 ) -> dict:
-    """The compiled part: rows of one batch in, pixels (and details) out."""
+    """The compiled part: rows of one batch in, pixels (and details) out; or with `at` those of a single step."""
     size = rows["prefix"].shape[0]
     plan = ConditionPlan(*rows["plan"])
     tokenizer, transformer, vocabulary = magvit.tokenizer, magvit.transformer, magvit.vocabulary
     ispad = ops.reshape(plan.ispad, (size, -1))  # (B, N)
-    condition_video = None
-    if "video" in rows:
-        condition_video = apply_plan(to_float(rows["video"]), plan)
-        condition_ids = ops.reshape(tokenizer.encode(condition_video, check=False), (size, -1))  # z~
-    else:
-        condition_ids = ops.zeros_like(ispad, dtype="int32")
+    condition_video, condition_ids = None, rows.get("condition_ids")
+    if condition_ids is None:
+        condition_video, condition_ids = _condition(magvit, rows)
 
     def predictor(prefix: Any) -> Any:
         before = magvit.full_prefix(prefix, condition_ids, ispad)
@@ -225,16 +251,58 @@ def _generate_batch(
             predict_unconditional=predictor(blind) if guided else None,
             condition_mode="latent" if decoder == "maskgit" else magvit.condition_mode,
             order=halton_order(magvit.latent_shape) if decoder == "halton" else None,
+            at=at,
             **options,
         )
-    ids = made.ids if return_details else made
+    ids = made.ids if return_details else made if at is None else made[0]
     video = tokenizer.decode(ops.reshape(ids, (size, *magvit.latent_shape)), check=False)
     result = {"video": ops.clip(video, 0.0, 1.0)}
+    if at is not None:
+        return result | {"ids": ids, "unknown": made[1]}
     if return_details:
         if condition_video is None:
             condition_video = ops.zeros_like(result["video"])
         result |= {"condition_video": condition_video, **made._asdict()}
     return result
+
+
+def _condition(magvit: Any, rows: dict) -> tuple[Any, Any]:
+    """The condition clips (None where no pixel is given) and their tokens z~ (B, N)."""
+    plan = ConditionPlan(*rows["plan"])
+    size = plan.ispad.shape[0]
+    if "video" not in rows:
+        return None, ops.zeros((size, math.prod(magvit.latent_shape)), dtype="int32")
+    clips = apply_plan(to_float(rows["video"]), plan)
+    return clips, ops.reshape(magvit.tokenizer.encode(clips, check=False), (size, -1))
+
+
+def _step_by_step(
+    magvit: Any, rows: dict, scalars: dict, static: tuple, size: int, keep_condition: bool, on_step: Callable
+) -> dict:
+    """A batch as `_generate_batch` makes it, by two small programs: the condition once, then step after step."""
+    reference = weakref.ref(magvit)
+
+    def condition(rows: dict) -> Any:
+        return _condition(reference(), rows)[1]
+
+    def one_step(rows: dict, scalars: dict, at: tuple) -> dict:
+        return _generate_batch(reference(), rows, scalars, *static, at=at)
+
+    condition_ids = backend.run_compiled(magvit, ("condition", "video" in rows), condition, rows)
+    clips, keeps = rows.get("video"), rows["plan"].is_condition[..., None] & keep_condition
+    rows = {**{k: v for k, v in rows.items() if k != "video"}, "condition_ids": condition_ids}
+    _, num_steps, num_revisions, *_ = static
+    count = num_steps + 2 * num_revisions
+    ids, unknown = np.zeros(condition_ids.shape, "int32"), np.ones(condition_ids.shape, bool)
+    for step in range(count):
+        at = (np.int32(step), ids, unknown)
+        made = backend.run_compiled(magvit, ("step", static), one_step, rows, scalars, at)
+        ids, unknown = made["ids"], made["unknown"]
+        shown = {name: ops.convert_to_numpy(value) for name, value in made.items()}
+        video = shown["video"] if clips is None else np.where(keeps, clips, shown["video"])
+        tokens, again = (shown[name].reshape(-1, *magvit.latent_shape)[:size] for name in ("ids", "unknown"))
+        on_step(GenerationStep(video[:size], tokens, again & (step + 1 < count), step + 1, count))
+    return {"video": made["video"]}
 
 
 def _decoder(magvit: Any, decoder: str | None) -> str:

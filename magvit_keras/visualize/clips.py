@@ -176,6 +176,27 @@ def token_map(ids: np.ndarray, codebook_size: int) -> np.ndarray:
     return _palette(int(codebook_size))[ids]
 
 
+def hatched(clip: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """A clip of which only a part is given; the rest is hatched in grey.
+
+    Args:
+        clip: one clip (T, H, W, 3), see `to_uint8`.
+        given: bool (T, H, W), True where a pixel is given.
+
+    Returns:
+        uint8 (T, H, W, 3).
+
+    Example:
+        >>> import numpy as np
+        >>> from magvit_keras.visualize.clips import hatched
+        >>> hatched(np.zeros((1, 4, 4, 3)), np.ones((1, 4, 4), bool)).max()
+        np.uint8(0)
+    """
+    rows, columns = np.indices(given.shape[1:])
+    stripes = np.where((rows + columns) % 6 < 2, 170, 128).astype(np.uint8)
+    return np.where(given[..., None], to_uint8(clip), stripes[..., None])
+
+
 def decoding_steps(tokens_per_step: np.ndarray, masks_per_step: np.ndarray, codebook_size: int) -> np.ndarray:
     """Paints the steps of non-autoregressive decoding (Algorithm 1): tokens that are still masked are grey.
 

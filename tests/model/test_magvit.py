@@ -149,6 +149,31 @@ def test_details_show_every_step(magvit):
     np.testing.assert_allclose(made.condition_video, np.repeat(CLIPS[:2, :1], 4, axis=1), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"task": "dynamic_inpainting", "video": CLIPS[:2], "num_revisions": 1, "keep_condition": True},
+        {"task": "class_conditional_generation", "label": [0, 1], "guidance_scale": 2.0, "decoder": "halton"},
+        {"task": "frame_prediction", "video": CLIPS[:2], "decoder": "maskgit"},
+    ],
+)
+def test_step_by_step_the_clip_is_the_same(magvit, given):
+    seen = []
+    made = magvit.generate(**given, num_steps=3, on_step=seen.append)
+    np.testing.assert_allclose(made, magvit.generate(**given, num_steps=3), atol=1e-5)
+    assert [step.number for step in seen] == list(range(1, seen[0].count + 1))
+    assert seen[0].unknown.sum() > seen[1].unknown.sum() > 0
+    assert not seen[-1].unknown.any() and seen[-1].tokens.shape == (2, *magvit.latent_shape)
+
+
+def test_steps_are_handed_over_before_the_clip_is_done(magvit):
+    def stop(step):
+        raise KeyboardInterrupt(f"after {step.number}")
+
+    with pytest.raises(KeyboardInterrupt, match="after 1"):
+        magvit.generate("frame_prediction", video=CLIPS[:1], num_steps=3, on_step=stop)
+
+
 def test_drawn_region(magvit):
     mask = np.zeros((4, 8, 8))
     mask[:, :, :4] = 1
