@@ -163,8 +163,8 @@ def _numbers(part: Mapping[str, Any], path: str | os.PathLike) -> dict[str, np.n
         return flatten(part)
     except (TypeError, ValueError) as error:  # Flax's and Orbax's place holders are texts
         raise ValueError(
-            f"{path} names arrays that lie in other files ({error}). Restore it with the flax that wrote it, and write "
-            "it anew with flax.serialization.msgpack_serialize."
+            f"{path} names arrays that lie in other files ({error}). Restore it with the flax that wrote it, and "
+            "write it with flax.serialization.msgpack_serialize."
         ) from None
 
 

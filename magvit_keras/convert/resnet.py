@@ -116,7 +116,7 @@ def _paths(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def _frozen_dict(content: dict | None = None) -> dict:
-    """In the place of Flax's FrozenDict, which pickles as a call with its dict."""
+    """Stands for Flax's FrozenDict, which pickles as a call with its dict."""
     return dict(content or {})
 
 

@@ -55,7 +55,7 @@ def has_split(data_format: str) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """Which real clip each sample is made from: all in turn, in an order drawn anew for each turn.
+    """Which real clip each sample is made from: all in turn, in a new order each turn.
 
     Args:
         clips: number of real clips D.

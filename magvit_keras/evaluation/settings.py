@@ -112,7 +112,7 @@ _NONE = object()
 
 
 def plain(protocol: Protocol) -> dict[str, Any]:
-    """A protocol as JSON has it: lists in the place of tuples."""
+    """A protocol as JSON has it: lists instead of tuples."""
     return json.loads(json.dumps(dataclasses.asdict(protocol)))
 
 

@@ -105,7 +105,7 @@ def upload_preset(uri: str, folder: str | os.PathLike, private: bool = False, me
     The repository is made where it does not exist. Only the preset's own files are sent: config, weights and card.
 
     Args:
-        uri: `hf://user/repo`, with a folder where the repository shall hold several presets.
+        uri: `hf://user/repo`, with a folder where the repository holds several presets.
         folder: the preset.
         private: whether a new repository is private.
         message: of the commit.

@@ -1,7 +1,7 @@
 """Model cards: the README.md of a preset, which says what a model was made of and how good it is.
 
 What is not known is said to be "not stated". A card that a person has written in stays: only the part between the two
-marks is written anew.
+marks is replaced.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ class ModelCard:
         scores: name of each score, with its protocol, -> value.
         licence: of the weights, best as the hub writes it: "apache-2.0", "cc-by-nc-4.0", ...
         command: that made the model.
-        seed: of everything random.
+        seed: of all random numbers.
         backend: "jax", "tensorflow" or "torch".
         versions: package -> version.
         date: of the training, year-month-day.

@@ -5,11 +5,13 @@ leads out of the weight file, and no memory is taken for sizes that the file doe
 """
 
 import collections
+import contextlib
 import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import h5py
@@ -19,6 +21,7 @@ from magvit_keras.files import sha256
 
 _MAX_CONFIG_BYTES = 2**20
 _MAX_DEPTH = 64
+_LOCK = threading.RLock()
 _OBJECT_KEYS = {"class_name", "module", "registered_name"}
 #: What Keras itself writes into the config of a model of this library.
 _DTYPE_POLICIES = ("DTypePolicy", "DTypePolicyMap", "FloatDTypePolicy", "QuantizedDTypePolicy")
@@ -140,6 +143,39 @@ def _walk(group: h5py.Group, prefix: str, shapes: dict[str, tuple[int, ...]], se
         claimed += math.prod(item.shape) * item.dtype.itemsize
         shapes[name] = tuple(item.shape)
     return claimed
+
+
+@contextlib.contextmanager
+def weights_within(stored: Mapping[str, tuple[int, ...]] | None) -> Iterator[None]:
+    """Inside, a model that would have more weights than a file holds is refused before they take memory.
+
+    Args:
+        stored: what `stored_shapes` found; None sets no limit.
+
+    Raises:
+        ValueError: a layer would exceed the sum of all sizes in the file.
+    """
+    if stored is None:
+        yield
+        return
+    left = held = sum(math.prod(shape) for shape in model_shapes(stored))
+    owner = threading.get_ident()
+
+    def add_weight(layer: keras.Layer, shape: Any = None, *args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        if threading.get_ident() == owner:
+            left -= math.prod((shape,) if isinstance(shape, int) else shape or ())
+            if left < 0:
+                raise ValueError(f"its {layer.name} wants more than the {held:,} weights that the file holds")
+        return plain(layer, shape, *args, **kwargs)
+
+    with _LOCK:  # Keras has no other place where all weights of all layers pass
+        plain = keras.Layer.add_weight
+        keras.Layer.add_weight = add_weight
+        try:
+            yield
+        finally:
+            keras.Layer.add_weight = plain
 
 
 def model_shapes(stored: Mapping[str, tuple[int, ...]]) -> list[tuple[int, ...]]:

@@ -259,7 +259,7 @@ def extractor(colours, tmp_path_factory):
 
 
 def test_two_processes_and_a_comparison_on_the_command_line(run, extractor, sample, magvit, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "_from_folder", lambda folder: magvit)  # loaded anew it would be compiled anew
+    monkeypatch.setattr(models, "_from_folder", lambda folder: magvit)  # loaded again it would compile again
     common = ("--run", run, "--data", sample("objectron"), "--extractor", extractor, "--verbose", 0, "--shard-clips", 2)
     common += (
         "--workers",

@@ -153,7 +153,7 @@ def test_without_the_library(monkeypatch):
         mk.ImageTokenizer.from_preset("hf://user/repo")
 
 
-# --- the hub in the place of a folder ---
+# --- the hub instead of a folder ---
 
 
 def test_tokenizers_of_recipes_come_from_the_hub(hub, tokenizer):

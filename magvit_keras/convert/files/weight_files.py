@@ -152,7 +152,7 @@ class _Placeholder:
 
 
 class _ScriptModule(dict):
-    """In the place of a TorchScript class: its attributes, parameters among them; its code is not read."""
+    """Stands for a TorchScript class: its attributes, parameters among them; its code is not read."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__()
