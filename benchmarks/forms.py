@@ -4,8 +4,8 @@
     python benchmarks/forms.py --backends torch
 
 A form stays in the package only if its program is at least 10 % faster with it. The processes with and without take
-turns; in each the fastest repetition counts, and the table says between which ratios the pairs lay. A whole run writes
-its table into docs/performance.md.
+turns; in each the fastest repetition counts, and the table says between which ratios the pairs lay. The rows go into
+docs/performance.md, where those of other backends stay.
 """
 
 import json
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from cells import BACKENDS, in_process, parser, report
 from heading import heading
-from page import table, write_part
+from page import kept_rows, table, write_part
 from run import prepare, seconds
 
 PAIRS, REPEATS = 2, 5
@@ -75,11 +75,11 @@ def main() -> None:
         between = f"{min(ratios):.2f} to {max(ratios):.2f}"
         rows.append([form, backend, program, f"{without:.2f}", f"{with_it:.2f}", f"{without / with_it:.2f}", between])
         print(*rows[-1], flush=True)
+    kept, others = kept_rows("forms", options.backends, column=1)
     columns = ["form", "backend", "program", "seconds without", "with", "times as fast", "of single pairs"]
-    text = "\n".join([table(columns, rows, text_columns=3), "", *sorted(about)])
+    text = "\n".join([table(columns, [*kept, *rows], text_columns=3), "", *sorted(about | others)])
     print(text)
-    if options.backends == list(BACKENDS):
-        write_part("forms", text)
+    write_part("forms", text)
 
 
 if __name__ == "__main__":

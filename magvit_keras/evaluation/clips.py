@@ -103,7 +103,7 @@ class Draws:
 
 
 class Clips(NamedTuple):
-    """Real clips: uint8 (n, T, H, W, 3) or None where nobody looks at them, their classes (n,), and bool (n,).
+    """Real clips: uint8 (n, T, H, W, 3) or None where they are not needed, their classes (n,), and bool (n,).
 
     The last says where an unreadable clip was replaced by another one.
     """

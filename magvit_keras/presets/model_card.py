@@ -1,6 +1,6 @@
 """Model cards: the README.md of a preset, which says what a model was made of and how good it is.
 
-What is not known is said to be "not stated". A card that a person has written in stays: only the part between the two
+What is unknown is "not stated". A card that a person has written in stays: only the part between the two
 marks is replaced.
 """
 
@@ -29,7 +29,7 @@ _PACKAGES = {"jax": "jax", "tensorflow": "tensorflow", "torch": "torch"}
 
 @dataclasses.dataclass(frozen=True)
 class ModelCard:
-    """What is known of a model; all that is None is said to be "not stated".
+    """What is known of a model; whatever is None is "not stated".
 
     Args:
         description: a sentence or a few.

@@ -83,7 +83,7 @@ class PresetMixin:
     def save_to_preset(self, folder: str | os.PathLike, card: ModelCard | Mapping[str, Any] | None = None) -> None:
         """Writes architecture (JSON), weights (HDF5) and a model card to a folder; any backend can load it.
 
-        The optimizer's state is no part of it. An existing preset in that folder is replaced: the config, which knows
+        It does not hold the optimizer's state. An existing preset in that folder is replaced: the config, which knows
         the checksum of its weights, goes last, so that no reader takes one half of each for a model.
 
         Args:

@@ -45,7 +45,7 @@ class Protocol:
         guidance_scale: classifier-free guidance.
         decoder: one of `generation.DECODERS` (Table 6); None for the one that the model was trained for.
         num_condition_frames: given frames of frame prediction; None for the task's own number.
-        tries: PSNR, SSIM and LPIPS are those of the best of so many samples for each real clip.
+        tries: PSNR, SSIM and LPIPS are those of the best of this many samples for each real clip.
         video_shape: (T, H, W) that the model makes.
         measured_size: (height, width) to which clips are resized before they are measured; None as they are.
         frame_stride: every how many frames of a video one is taken.

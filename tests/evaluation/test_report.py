@@ -182,7 +182,7 @@ def test_infinity_is_no_number_in_json(report, tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 9}'])
 def test_what_is_no_report_is_refused(text, tmp_path):
     (tmp_path / "report.json").write_text(text)
-    with pytest.raises(ValueError, match="is no report"):
+    with pytest.raises(ValueError, match="is not a report"):
         read_report(tmp_path)
     with pytest.raises(FileNotFoundError, match="There is no report"):
         read_report(tmp_path / "other.json")

@@ -16,7 +16,7 @@ from magvit_keras.protobuf import fields, varint
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
-# Of TensorFlow's DataType; others (strings, resources) are no weights.
+# Of TensorFlow's DataType; others (strings, resources) are not weights.
 _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
 
 
@@ -29,12 +29,12 @@ def read_tf_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
     Raises:
         FileNotFoundError: no `.index` file there.
-        ValueError: the file is no such table, or is compressed.
+        ValueError: the file is not such a table, or is compressed.
     """
     index = _index_file(pathlib.Path(path))
     table = index.read_bytes()
     if len(table) < _FOOTER or struct.unpack("<Q", table[-8:])[0] != _MAGIC:
-        raise ValueError(f"{index} is no index of a TensorFlow checkpoint.")
+        raise ValueError(f"{index} is not an index of a TensorFlow checkpoint.")
     _, at = _handle(table, len(table) - _FOOTER)  # of the table's own notes
     (start, size), _ = _handle(table, at)
     entries: dict[str, bytes] = {}

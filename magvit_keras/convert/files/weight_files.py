@@ -140,7 +140,7 @@ def read_old_torch(path: str | os.PathLike) -> dict[str, Any]:
 
 
 class _Placeholder:
-    """Stands for an object of a class that is no tensor; keeps nothing and does nothing."""
+    """Stands for an object of a class that is not a tensor; keeps nothing and does nothing."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         pass
