@@ -9,6 +9,7 @@ import numpy as np
 
 from magvit_keras.convert.assign import assign
 from magvit_keras.convert.flax_names import flax_paths
+from magvit_keras.convert.not_offered import refuse_not_offered
 
 
 def load_flax_params(model: keras.Model, params: Mapping[str, Any]) -> None:
@@ -29,6 +30,8 @@ def load_flax_params(model: keras.Model, params: Mapping[str, Any]) -> None:
         >>> load_flax_params(tokenizer, checkpoint["params"])  # doctest: +SKIP
     """
     paths, flat = flax_paths(model), flatten(params)
+    if paths.keys() != flat.keys():
+        refuse_not_offered(flat)
     for path in paths.keys() & flat.keys():
         # Attention kernels are (hidden, heads, head size) there; ours may be flat with the same order of numbers.
         if flat[path].size == math.prod(paths[path].shape):
