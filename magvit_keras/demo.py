@@ -16,6 +16,7 @@ from magvit_keras.commit.tasks import Task
 from magvit_keras.data import MovingShapes, VideoFolder
 from magvit_keras.model.generation import Generation
 from magvit_keras.model.magvit import Magvit
+from magvit_keras.tokenizer.losses import psnr
 from magvit_keras.visualize import (
     Figure,
     Section,
@@ -128,7 +129,7 @@ def fine_tune(magvit: Magvit, out: pathlib.Path, fast: bool, say: Callable) -> F
     masks = to_numpy(state)
 
     def measure() -> tuple[float, np.ndarray]:
-        state.assign(masks)  # tasks and masks are drawn anew, and the same before and after
+        state.assign(masks)  # other tasks and masks than in training, the same before and after
         loss = magvit.evaluate(unseen, batch_size=4, verbose=0, return_dict=True)["loss"]
         return loss, magvit.generate("frame_prediction", video=truth, num_steps=2 if fast else 12, seed=0)
 
@@ -147,12 +148,6 @@ def fine_tune(magvit: Magvit, out: pathlib.Path, fast: bool, say: Callable) -> F
 def to_numpy(x: Any) -> np.ndarray:
     """A backend tensor as a NumPy array."""
     return ops.convert_to_numpy(ops.stop_gradient(x))
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean over clips of the peak signal-to-noise ratio in dB, pixels in [0, 1]."""
-    error = np.mean((a - b) ** 2, axis=(1, 2, 3, 4))
-    return float(np.mean(-10 * np.log10(np.maximum(error, 1e-10))))
 
 
 def _views(one: Made) -> dict[str, np.ndarray]:
@@ -194,7 +189,7 @@ def _sections(magvit: Magvit, made: list[Made]) -> list[Section]:
         Section(
             "Tokens and back (Sec. 3.1)",
             f"The transformer never sees a pixel. The tokenizer turns a clip into {grid} tokens out of {codes}, and "
-            f"tokens back into a clip: {psnr(clips, again):.1f} dB on these. Nothing that is made can be sharper.",
+            f"tokens back into a clip: {float(psnr(clips, again)):.1f} dB on these. Nothing made is sharper.",
             [
                 Figure([*clips, *again], "Above: clips. Below: the same, encoded and decoded.", fps=_FPS, columns=4),
                 Figure(

@@ -17,7 +17,7 @@ input_gradient(critic, videos)             critic's outputs and d outputs / d vi
 apply_gradients(optimizer, gradients, variables, when)   one optimizer step, or none
 OptaxAdam, OptaxAdamW                      Adam as optax, hence the authors, computes it
 run_compiled(owner, key, fn, *arrays)      fn compiled once per owner, key and shapes
-forget_compiled()                          programs of `run_compiled` are compiled anew
+forget_compiled()                          programs of `run_compiled` compile again
 exact_matmul(a, b)                         a float32 product in full precision, on hardware that would round too
 full_precision()                           a context in which networks run in full float32, without TF32 or bfloat16
 is_traced(x)                               True while a graph is being built

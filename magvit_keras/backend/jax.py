@@ -193,7 +193,7 @@ def apply_gradients(
 
 
 def forget_compiled() -> None:
-    """Compiles all programs of `run_compiled` anew: a model has other variables than before."""
+    """Makes all programs of `run_compiled` compile again: a model has other variables than before."""
     _COMPILED.clear()
 
 

@@ -102,7 +102,7 @@ class SteppedModel(StepMixin, keras.Model):
         return list(self._trackers.values())
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """`keras.Model.fit`, after a look at the first batch, so that bad input fails before any long work.
+        """`keras.Model.fit`, which checks the first batch, so that bad input fails before any long work.
 
         Raises:
             ValueError: the data does not fit the model, or examples or classes have weights, which no loss reads.
@@ -114,7 +114,7 @@ class SteppedModel(StepMixin, keras.Model):
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.evaluate`, after a look at the first batch; raises ValueError as `fit` does."""
+        """`keras.Model.evaluate`, which checks the first batch; raises ValueError as `fit` does."""
         self._refuse_weights(kwargs)
         x, y = (None if a is None else even_arrays(a, "evaluate", repeat=True) for a in (self._checked(x, y), y))
         return super().evaluate(x, y, *args, **kwargs)

@@ -182,7 +182,7 @@ def clip_features(
         _check_clips(batch, f"{name}, from clip {done}", shape)
         shape, n = tuple(batch.shape[1:]), len(batch)
         batch = batch.astype("float32") / 255 if batch.dtype == np.uint8 else batch.astype("float32")
-        # A smaller last batch would be compiled anew; it is filled up with copies, whose features are dropped.
+        # A smaller last batch would compile again; it is filled up with copies, whose features are dropped.
         largest = max(largest, n)
         batch = np.concatenate([batch, np.repeat(batch[-1:], largest - n, axis=0)])
         with backend.full_precision():

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import os
 import pathlib
 import shutil
@@ -15,16 +14,15 @@ import keras
 
 from magvit_keras.files import atomic_path, sha256
 from magvit_keras.presets.hub import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, local_folder
-from magvit_keras.presets.least_parameters import least_parameters
 from magvit_keras.presets.model_card import ModelCard
 from magvit_keras.presets.shipped import shipped_weights
 from magvit_keras.presets.untrusted import (
     check_checksum,
     check_shapes,
-    model_shapes,
     plain_config,
     read_config,
     stored_shapes,
+    weights_within,
 )
 
 
@@ -71,9 +69,10 @@ class PresetMixin:
         saved = read_config(folder / CONFIG_FILE)
         if saved.get("class") != cls.__name__:
             raise ValueError(f"{folder} holds a {saved.get('class')}, not a {cls.__name__}.")
-        stored = _looked_at(cls, folder, saved) if load_weights else None
+        stored = _stored(folder, saved) if load_weights else None
         try:
-            model = cls.from_config({**_in_precision(saved["config"], overrides.get("dtype")), **overrides})
+            with weights_within(stored):
+                model = cls.from_config({**_in_precision(saved["config"], overrides.get("dtype")), **overrides})
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(f"{folder / CONFIG_FILE} does not describe a {cls.__name__}: {error}") from None
         if load_weights:
@@ -84,7 +83,7 @@ class PresetMixin:
     def save_to_preset(self, folder: str | os.PathLike, card: ModelCard | Mapping[str, Any] | None = None) -> None:
         """Writes architecture (JSON), weights (HDF5) and a model card to a folder; any backend can load it.
 
-        The optimizer's state is no part of it. An existing preset in that folder is replaced: the config, which knows
+        It does not hold the optimizer's state. An existing preset in that folder is replaced: the config, which knows
         the checksum of its weights, goes last, so that no reader takes one half of each for a model.
 
         Args:
@@ -130,24 +129,17 @@ def _in_precision(config: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
     return parts
 
 
-def _looked_at(cls: type, folder: pathlib.Path, saved: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+def _stored(folder: pathlib.Path, saved: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """The shapes in the weight file, after all that can be checked before there is a model."""
     path = folder / WEIGHTS_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no {WEIGHTS_FILE}; load_weights=False gives the architecture alone.")
     check_checksum(path, saved)
-    stored = stored_shapes(path)
-    asked, held = least_parameters(cls, saved["config"]), sum(math.prod(shape) for shape in model_shapes(stored))
-    if asked > held:
-        raise ValueError(
-            f"{folder / CONFIG_FILE} describes a {cls.__name__} of at least {asked:,} parameters; "
-            f"{WEIGHTS_FILE} holds {held:,}."
-        )
-    return stored
+    return stored_shapes(path)
 
 
 def _drop_optimizers(path: pathlib.Path) -> None:
-    """Writes the file anew without the state of optimizers, which Keras saves with a compiled model."""
+    """Removes the state of optimizers, which Keras saves with a compiled model, from a file."""
     if not any("optimizer" in name.split("/") for name in stored_shapes(path)):
         return
     with atomic_path(path) as smaller, h5py.File(path, "r") as source, h5py.File(smaller, "w") as target:

@@ -12,6 +12,7 @@ from magvit_keras.layers.residual_block import check_shortcut
 from magvit_keras.presets.preset_mixin import PresetMixin
 from magvit_keras.tokenizer.decoder import Decoder
 from magvit_keras.tokenizer.encoder import Encoder, halved_axes
+from magvit_keras.tokenizer.losses import psnr, reconstruction_loss
 from magvit_keras.tokenizer.quantizers import make_quantizer
 
 
@@ -137,7 +138,7 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
 
         Args:
             video: (B, T, H, W, 3), uint8 or floats in [0, 1].
-            check: False spares a look at the values, which brings them from the device to the host.
+            check: False skips the check of the values, which copies them from the device to the host.
 
         Returns:
             (B, t, h, w) int32 in [0, codebook_size).
@@ -157,7 +158,7 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
 
         Args:
             ids: (B, t, h, w) int32 in [0, codebook_size).
-            check: False spares a look at the values, which brings them from the device to the host.
+            check: False skips the check of the values, which copies them from the device to the host.
 
         Returns:
             (B, T, H, W, 3) float32, not clipped.
@@ -181,15 +182,14 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
         """Squared error of the pixels plus the quantizer's losses."""
         video = to_float(video_of(data))
         reconstruction, ids, losses = self.reconstruct(video)
-        error = ops.mean(ops.square(reconstruction - video), axis=tuple(range(1, len(video.shape))))  # (B,)
-        reconstruction_loss = ops.mean(error)
-        loss = reconstruction_loss + losses["commitment"] + losses["codebook"] + losses["entropy"]
+        error = reconstruction_loss(video, reconstruction)
+        loss = error + losses["commitment"] + losses["codebook"] + losses["entropy"]
         usage, perplexity = codebook_statistics(ids, self.codebook_size)
         return loss, {
             "loss": loss,
-            "reconstruction_loss": reconstruction_loss,
+            "reconstruction_loss": error,
             **{f"{name}_loss": value for name, value in losses.items()},
-            "psnr": ops.mean(-10.0 * ops.log10(ops.maximum(error, 1e-10))),
+            "psnr": psnr(video, reconstruction),
             "codebook_usage": usage,
             "perplexity": perplexity,
         }

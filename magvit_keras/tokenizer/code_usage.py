@@ -1,4 +1,4 @@
-"""Which codes a training run uses, and new ones in the place of those it does not."""
+"""Which codes a training run uses, and new ones for those it does not."""
 
 from collections.abc import Sequence
 from typing import Any

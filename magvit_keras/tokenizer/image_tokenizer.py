@@ -109,7 +109,7 @@ class ImageTokenizer(BaseTokenizer):
 
         Args:
             video: (B, H, W, 3) or (B, T, H, W, 3), uint8 or floats in [0, 1].
-            check: False spares a look at the values, which brings them from the device to the host.
+            check: False skips the check of the values, which copies them from the device to the host.
 
         Returns:
             (B, h, w) or (B, T, h, w) int32 in [0, codebook_size).
@@ -124,7 +124,7 @@ class ImageTokenizer(BaseTokenizer):
 
         Args:
             ids: (B, h, w) or (B, T, h, w) int32 in [0, codebook_size).
-            check: False spares a look at the values, which brings them from the device to the host.
+            check: False skips the check of the values, which copies them from the device to the host.
 
         Returns:
             (B, H, W, 3) or (B, T, H, W, 3) float32, not clipped.

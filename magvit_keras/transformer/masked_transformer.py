@@ -281,7 +281,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
 
         Args:
             mode: "int8".
-            config: None; the same rounding is made anew when the model is loaded.
+            config: None; the same rounding happens when the model is loaded.
             filters: None; all dense layers.
             **kwargs: of `keras.Model.quantize`.
 

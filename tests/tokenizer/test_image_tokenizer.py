@@ -7,7 +7,7 @@ from keras import ops
 
 from magvit_keras import backend
 from magvit_keras.convert.flax import load_flax_params
-from magvit_keras.convert.flax_tokenizer import tokenizer_paths
+from magvit_keras.convert.flax_names import tokenizer_paths
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 
 
