@@ -5,9 +5,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
-from magvit_keras.checks import to_float
+from magvit_keras.checks import to_float, to_numpy
 from magvit_keras.commit.conditions import apply_plan, condition_plan
 from magvit_keras.commit.tasks import Task
 
@@ -41,10 +40,10 @@ def tokenize(
     tokens, conditions = [], []
     progress = keras.utils.Progbar(len(video), verbose=verbose, unit_name="clip")
     for start in range(0, len(video), batch_size):
-        clips = ops.convert_to_numpy(to_float(video[start : start + batch_size]))
+        clips = to_numpy(to_float(video[start : start + batch_size]))
         count = len(clips)
         clips = np.concatenate([clips, np.repeat(clips[-1:], batch_size - count, axis=0)])  # one shape, one trace
-        tokens.append(ops.convert_to_numpy(tokenizer.encode(clips))[:count])
+        tokens.append(to_numpy(tokenizer.encode(clips))[:count])
         conditions.append(
             np.stack([_of_condition(tokenizer, clips, plan, latent_shape) for plan in plans], axis=1)[:count]
         )
@@ -55,4 +54,4 @@ def tokenize(
 def _of_condition(tokenizer: Any, clips: np.ndarray, plan: Any, latent_shape: tuple[int, int, int]) -> np.ndarray:
     if plan.ispad.all():  # nothing is given, so nobody reads them
         return np.zeros((len(clips), *latent_shape), "int32")
-    return ops.convert_to_numpy(tokenizer.encode(ops.convert_to_numpy(apply_plan(clips, plan))))
+    return to_numpy(tokenizer.encode(to_numpy(apply_plan(clips, plan))))
