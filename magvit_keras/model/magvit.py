@@ -34,7 +34,7 @@ from magvit_keras.decoding.schedules import get_schedule, mask_ratio
 from magvit_keras.model.generation import Generates
 from magvit_keras.model.labels import class_numbers
 from magvit_keras.model.longer import Lengthens
-from magvit_keras.model.tokenizing import tokenize
+from magvit_keras.model.tokenizing import fingerprint, tokenize
 from magvit_keras.presets.preset_mixin import PresetMixin
 from magvit_keras.presets.transformers import MAGVITS
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
@@ -315,6 +315,12 @@ class Magvit(Generates, Lengthens, PresetMixin, backend.SteppedModel):
 
     def check_batch(self, batch: Any) -> dict[str, Any]:
         """What `fit` reads of a batch: clips of `video_shape`, or tokens of `latent_shape`, and the labels needed."""
+        made_by = getattr(batch, "tokenizer", None)
+        if isinstance(made_by, str) and made_by != fingerprint(self.tokenizer):
+            raise ValueError(
+                "These tokens are of another tokenizer than this model's: another architecture, or other weights. Make "
+                "them with this one, `tokenize` or magvit-keras tokenize."
+            )
         batch = batch_of(batch)
         if "tokens" in batch:
             read = {name: batch[name] for name in ("tokens", "condition_tokens") if name in batch}

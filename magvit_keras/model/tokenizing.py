@@ -1,5 +1,7 @@
 """Tokens of clips, and of their condition clips for every task (Sec. 3.2)."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,6 +51,24 @@ def tokenize(
         )
         progress.update(start + count)
     return {"tokens": np.concatenate(tokens), "condition_tokens": np.concatenate(conditions)}
+
+
+def fingerprint(model: Any, weights_only: bool = False) -> str:
+    """SHA-256 of a model's architecture and weights, the same on every backend, in every precision, for every copy."""
+    # Keras numbers the names of models by the order in which a process makes them.
+    config = (
+        {}
+        if weights_only
+        else {name: value for name, value in model.get_config().items() if name not in ("name", "remat")}
+    )
+    if "trainable" in config:
+        config["trainable"] = True
+    if "dtype" in config:
+        config["dtype"] = keras.dtype_policies.serialize(keras.dtype_policies.DTypePolicy("float32"))
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for weight in map(to_numpy, model.weights):
+        digest.update(f"{weight.shape}".encode() + np.ascontiguousarray(weight, "float32").tobytes())
+    return digest.hexdigest()
 
 
 def _of_condition(tokenizer: Any, clips: np.ndarray, plan: Any, latent_shape: tuple[int, int, int]) -> np.ndarray:

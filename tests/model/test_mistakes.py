@@ -8,6 +8,8 @@ import pytest
 
 from magvit_keras import VQGAN, Magvit, MaskedTransformer, VideoTokenizer
 from magvit_keras.data import MovingShapes, TokenBatches
+from magvit_keras.data.token_shards import Tokens
+from magvit_keras.model.tokenizing import fingerprint
 from magvit_keras.tokenizer.discriminator import VideoDiscriminator
 
 RNG = np.random.default_rng(0)
@@ -108,6 +110,7 @@ FIT = {
         TokenBatches({**TOKENS, "tokens": np.concatenate([TOKENS["tokens"][:3], [np.full((2, 4, 4), 99)]])}, 2),
         "received 0 to 99",
     ),
+    "shards of another tokenizer": (Tokens(TOKENS, "0" * 64), "of another tokenizer"),
     "tokens that are floats": ({**TOKENS, "tokens": TOKENS["tokens"] / 64}, "tokens must be integers"),
     "tokens without conditions": ({"tokens": TOKENS["tokens"], "label": LABELS}, "Made by `tokenize` of this model"),
 }
@@ -211,6 +214,11 @@ def test_tokenizers_look_at_pixels_everywhere(vqgan, name, video):
         if hasattr(model, name):
             with pytest.raises(ValueError, match="Divide by 255"):
                 (model if name == "call" else getattr(model, name))(video)
+
+
+def test_shards_of_this_tokenizer_are_taken(magvit):
+    tokens = Tokens(TOKENS, fingerprint(magvit.tokenizer))
+    assert np.isfinite(magvit.fit(TokenBatches(tokens, 2), verbose=0).history["loss"][0])
 
 
 def test_names_and_rows_are_labels_as_numbers_are(magvit):

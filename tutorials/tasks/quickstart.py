@@ -21,8 +21,6 @@ import magvit_keras as mk
 print("Backend:", mk.choose_backend())
 FAST = os.environ.get("MAGVIT_KERAS_FAST") == "1"  # a tenth of the steps, for automatic tests
 # %%
-import numpy as np
-
 magvit = mk.Magvit.from_preset("magvit_tiny_moving_shapes")
 print(f"{magvit.count_params():,} parameters; clips of {magvit.video_shape}, tokens {magvit.latent_shape}")
 print("tasks:", ", ".join(magvit.tasks))
