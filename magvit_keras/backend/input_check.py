@@ -51,9 +51,10 @@ class InputCheck:
                 f"{name}(source.loader(batch_size=8)), or its clips in memory: {name}(source.arrays())."
             )
         if isinstance(x, keras.utils.PyDataset):
-            # Cached tokens are looked at as a whole.
             whole = getattr(x, "arrays", None)
-            self._look(name, whole if isinstance(whole, dict) else x[0], fixed=True)
+            if isinstance(whole, dict):  # cached tokens are looked at as a whole
+                self._look(name, whole)
+            self._look(name, x[0], fixed=True)
             return (x if x.use_multiprocessing else _Looked(x, lambda batch: self._look(name, batch, fixed=True))), None
         if is_tf_dataset(x):
             self._look(name, next(iter(x), None), fixed=True)

@@ -1,6 +1,7 @@
 """Natural mistakes: each is answered by a message of the library, and leaves a model that trains on."""
 
 import pathlib
+import warnings
 
 import keras
 import numpy as np
@@ -203,6 +204,16 @@ def test_from_preset(mistake):
     with pytest.raises(ValueError, match=message) as raised:
         Magvit.from_preset(preset, **options)
     own_message(raised.value)
+
+
+def test_fresh_weights_of_a_preset_are_named(monkeypatch):
+    config = small_tokenizer().get_config()
+    monkeypatch.setattr(VideoTokenizer, "_preset_table", {"small": {"description": "small", "config": config}})
+    with pytest.warns(UserWarning, match="'small' comes without trained weights"):
+        VideoTokenizer.from_preset("small")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        VideoTokenizer.from_preset("small", load_weights=False)
 
 
 PIXELS = [("call", WRONG), ("predict", WRONG), ("predict_on_batch", WRONG), ("encode", WRONG), ("fit", WRONG)]
