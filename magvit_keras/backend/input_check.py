@@ -89,7 +89,7 @@ class InputCheck:
         first = keras.tree.flatten(read)[0]
         self._check_shares("a batch of the data set", first.shape[0])
         for path, value in _entries(batch):
-            if str(getattr(value, "dtype", "")).strip("<>|=")[:1] in "OSU" or "string" in str(value.dtype):
+            if getattr(value.dtype, "kind", "V") in "OSUT" or "string" in str(value.dtype):
                 raise ValueError(
                     f"{path} of the data set holds texts, which no model reads. Give numbers, or leave it out."
                 )

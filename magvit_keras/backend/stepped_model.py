@@ -107,9 +107,9 @@ class SteppedModel(SavedWhole, StepMixin, keras.Model):
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """`keras.Model.fit`, after a look at the data, so that bad input fails before any long work.
 
-        Arrays are looked at as a whole; of data sets and loaders the first batch before the first step, and each batch
-        of a generator or of `tf.data` before its own. So are `validation_data`. An error, and Ctrl-C, leave the model
-        as after its last finished step.
+        Arrays are looked at as a whole, data sets batch by batch: the first one before the first step, the others
+        before their own (of PyTorch's and Grain's loaders the first alone). So are `validation_data`. An error, and
+        Ctrl-C, leave the model as after its last finished step.
 
         Raises:
             ValueError: the data does not fit the model, or examples or classes have weights, which no loss reads.
