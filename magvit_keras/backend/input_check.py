@@ -55,6 +55,7 @@ class InputCheck:
             if isinstance(whole, dict):  # cached tokens are looked at as a whole
                 self._look(name, whole)
             self._look(name, x[0], fixed=True)
+            self.model.check_classes(getattr(x, "class_names", None))
             return (x if x.use_multiprocessing else _Looked(x, lambda batch: self._look(name, batch, fixed=True))), None
         if is_tf_dataset(x):
             self._look(name, next(iter(x), None), fixed=True)

@@ -200,6 +200,9 @@ class SteppedModel(SavedWhole, StepMixin, keras.Model):
     def check_input(self, x: Any) -> None:
         """Raises ValueError where `predict` would compute nonsense."""
 
+    def check_classes(self, names: Sequence[str] | None) -> None:
+        """Raises ValueError where the classes of a loader, in the order of their numbers, are not the model's."""
+
     def _refuse_weights(self, options: dict[str, Any]) -> None:
         given = [name for name in ("sample_weight", "class_weight") if options.get(name) is not None]
         if given:

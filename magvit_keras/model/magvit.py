@@ -346,6 +346,18 @@ class Magvit(Generates, Lengthens, PresetMixin, backend.SteppedModel):
             read["label"] = self._class_numbers(batch["label"], count)
         return read
 
+    def check_classes(self, names: Sequence[str] | None) -> None:
+        """Raises ValueError where a loader's number of a class is another class here."""
+        if names is None or self.class_names is None or not self.needs_labels:
+            return
+        wrong = [pair for pair in zip(names, self.class_names, strict=False) if pair[0] != pair[1]]
+        if wrong:
+            there, here = wrong[0]
+            raise ValueError(
+                f"The loader's classes are {', '.join(names)}, the model's {', '.join(self.class_names)}: {there!r} "
+                f"would be trained as {here!r}. Give the source the model's class_names, or make a model for its."
+            )
+
     def _class_numbers(self, label: Any, count: int) -> np.ndarray:
         return class_numbers(label, self.transformer.num_classes, self.class_names, count)
 

@@ -273,6 +273,16 @@ def test_columns_that_no_model_reads_do_no_harm(magvit):
     assert np.isfinite(magvit.fit(data, batch_size=2, verbose=0).history["loss"][0])
 
 
+def test_a_loader_with_other_classes(magvit):
+    data = Batches(DATA)
+    data.class_names = ["circle", "star"]
+    with pytest.raises(ValueError, match="'star' would be trained as 'ring'") as raised:
+        magvit.fit(data, verbose=0)
+    own_message(raised.value)
+    data.class_names = ["circle", "ring"]
+    assert np.isfinite(magvit.fit(data, verbose=0).history["loss"][0])
+
+
 def test_every_layer_frozen(magvit):
     magvit.trainable = False
     try:
