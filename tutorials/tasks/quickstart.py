@@ -36,8 +36,6 @@ import magvit_keras as mk
 print("Backend:", mk.choose_backend())
 FAST = os.environ.get("MAGVIT_KERAS_FAST") == "1"  # a tenth of the steps, for automatic tests
 # %%
-import numpy as np
-
 magvit = mk.Magvit.from_preset("magvit_tiny_moving_shapes")
 print(f"{magvit.count_params():,} parameters; clips of {magvit.video_shape}, tokens {magvit.latent_shape}")
 print("tasks:", ", ".join(magvit.tasks))
@@ -71,10 +69,7 @@ tasks = ["frame_prediction"] if FAST else ["frame_prediction", "central_inpainti
 given, made = [], []
 for task, clip in zip(tasks, video, strict=False):
     result = magvit.generate(task, video=clip[None], num_steps=steps, seed=1, keep_condition=True, return_details=True)
-    pixels = mk.commit.conditions.condition_plan(
-        magvit.tasks[task], magvit.video_shape, magvit.latent_shape
-    ).is_condition
-    given.append(np.where(pixels[..., None], clip / 255.0, 0.5))  # grey: not given
+    given.append(magvit.condition(task, clip[None])[0])  # grey: not given
     made.append(result.video[0])
 true = list(video[: len(tasks)] / 255.0)
 mk.show({"given": given, "generated": made, "true": true}, caption="From left to right: " + ", ".join(tasks))

@@ -64,7 +64,7 @@ def write_video(path: str | os.PathLike, clip: np.ndarray, fps: float = 8) -> pa
     extension = check_extension(path.suffix)
     if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[-1] != 3 or 0 in clip.shape:
         raise ValueError(f"clip: expected uint8 (T, H, W, 3), received {clip.dtype} {clip.shape}")
-    if not fps > 0:
+    if not 0 < fps < float("inf"):
         raise ValueError(f"fps={fps!r}: expected a number above 0")
     with atomic_path(path) as partial:
         if extension == "gif":
