@@ -20,7 +20,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # pictures) stands on top: it may import everything, and no room may import it.
 MODELS = {"backend", "layers", "tokenizer", "transformer"}
 MAY_IMPORT = {
-    "data": set(),
+    "protobuf": set(),
+    "data": {"protobuf"},
     "checks": set(),
     "backend": {"checks"},
     "devices": {"_select_backend", "backend", "checks"},
@@ -32,7 +33,7 @@ MAY_IMPORT = {
     "transformer": {"backend", "checks", "layers", "presets"},
     "decoding": {"backend", "checks", "commit", "layers"},
     "model": {*MODELS, "checks", "commit", "data", "decoding", "presets"},
-    "convert": {*MODELS, "checks", "commit", "metrics", "model", "presets"},
+    "convert": {*MODELS, "checks", "commit", "metrics", "model", "presets", "protobuf"},
 }
 
 
