@@ -28,7 +28,7 @@ def masked_crc32c(data: bytes | memoryview) -> int:
         from google_crc32c import value
     except ImportError as error:
         raise ImportError(
-            "record files need google-crc32c, which is not installed; install it with: pip install 'magvit-keras[video]'"
+            "record files need google-crc32c, which is missing; install it with: pip install 'magvit-keras[video]'"
         ) from error
     crc = value(bytes(data))
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF

@@ -273,7 +273,7 @@ def _compact(times: list[int]) -> Sequence[int]:
     if not times:
         return ()
     even = range(times[0], times[-1] + 1, max(1, times[1] - times[0]) if len(times) > 1 else 1)
-    if list(even) == times:
+    if len(even) == len(times) and list(even) == times:
         return even
     return array("i" if max(-times[0], times[-1]) < 2**31 else "q", times)
 
