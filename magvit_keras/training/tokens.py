@@ -120,7 +120,7 @@ def read_ahead(source: Source, lists: Sequence[Sequence[tuple[int, int]]], worke
         lists: (index, epoch) pairs.
         workers: processes that decode; 0 decodes in this one.
     """
-    known = dict(source._failures)
+    known = dict(source.failures)
     pool = Pool(source, workers) if workers else None
     ahead = pool.submit(lists[0], known) if pool and lists else None
     try:
