@@ -88,16 +88,17 @@ class VideoFolder(VideoFiles):
             decoder=decoder,
         )
         paths = find_videos(self.root, [extensions] if isinstance(extensions, str) else list(extensions))
-        names, labels = _classes(self.root, paths, class_names)
+        names, labels = folder_classes(self.root, paths, class_names)
         self.list_videos(paths, labels, names)
 
 
-def find_videos(root: pathlib.Path, extensions: Sequence[str] = EXTENSIONS) -> list[str]:
-    """The videos below a folder: sorted paths relative to it, with forward slashes.
+def find_videos(root: pathlib.Path, extensions: Sequence[str] = EXTENSIONS, kind: str = "video") -> list[str]:
+    """The videos (or files of another `kind`) below a folder: sorted paths relative to it, with forward slashes.
 
     Args:
         root: the folder; it may itself be a link.
         extensions: with or without a dot, upper or lower case.
+        kind: what messages call the files.
 
     Raises:
         FileNotFoundError: the folder is missing, empty or without videos.
@@ -107,9 +108,9 @@ def find_videos(root: pathlib.Path, extensions: Sequence[str] = EXTENSIONS) -> l
     if not root.exists():
         raise FileNotFoundError(f"the folder {root} does not exist")
     if not root.is_dir():
-        raise NotADirectoryError(f"{root} is a file; expected a folder of videos, one sub-folder per class")
+        raise NotADirectoryError(f"{root} is a file; expected a folder of {kind}s, one sub-folder per class")
     if not any(root.iterdir()):
-        raise FileNotFoundError(f"the folder {root} is empty; expected videos, one sub-folder per class")
+        raise FileNotFoundError(f"the folder {root} is empty; expected {kind}s, one sub-folder per class")
     inside, found, outside, files = root.resolve(), [], 0, 0
     for folder, folders, names in os.walk(root):
         # Links to folders are not followed, so that no file comes twice and none from elsewhere.
@@ -128,14 +129,16 @@ def find_videos(root: pathlib.Path, extensions: Sequence[str] = EXTENSIONS) -> l
     if not found:
         known = ", ".join(sorted(ending[1:] for ending in endings))
         raise FileNotFoundError(
-            f"no video in {root}: none of its {files} files ends in {known}" + (f"; {links}" if outside else "")
+            f"no {kind} in {root}: none of its {files} files ends in {known}" + (f"; {links}" if outside else "")
         )
     if outside:
         warnings.warn(links, stacklevel=3)
     return sorted(found)
 
 
-def _classes(root, paths: list[str], names: Sequence[str] | None) -> tuple[list[str], list[int]]:
+def folder_classes(
+    root: pathlib.Path, paths: list[str], names: Sequence[str] | None = None, kind: str = "video"
+) -> tuple[list[str], list[int]]:
     """Class names, and the label of each path; loose files beside sub-folders have no class: an error."""
     folders = [path.split("/")[0] if "/" in path else None for path in paths]
     if not any(folders):
@@ -143,7 +146,7 @@ def _classes(root, paths: list[str], names: Sequence[str] | None) -> tuple[list[
     elif None in folders:
         loose = [path for path, folder in zip(paths, folders, strict=True) if folder is None]
         raise ValueError(
-            f"{root} holds sub-folders of videos and, beside them, {len(loose)} videos without a class "
+            f"{root} holds sub-folders of {kind}s and, beside them, {len(loose)} {kind}s without a class "
             f"(the first is {loose[0]}); move these into a sub-folder"
         )
     found = sorted(set(folders))
