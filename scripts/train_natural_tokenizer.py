@@ -3,10 +3,10 @@
     KERAS_BACKEND=torch python scripts/train_natural_tokenizer.py 3dvq_fast_natural --photos PHOTOS --run RUN
     python scripts/train_natural_tokenizer.py 3dvq_fast_natural --photos PHOTOS --run RUN --judge CLIPS.npy --ship
 
-PHOTOS is a folder of freely licensed photographs with `sources.json`, a list of `{file, package, author, licence}`.
-`MovingPhotos` sets them in motion; clips are rendered once, into RUN. The weights start in closed form
-(`VideoTokenizer.adapt`), and few steps follow. CLIPS.npy, uint8 (N, 16, 64, 64, 3), are real clips that no one trains
-on; they are scored on the way and at the end. The command goes on where it was when it is given again.
+PHOTOS is the folder that `gather_photographs.py` writes. `MovingPhotos` sets them in motion; clips are rendered once,
+into RUN. The weights start in closed form (`adapt`), and few steps follow. CLIPS.npy, uint8 (N, 16, 64, 64, 3), are real
+clips that no one trains on, beside CLIPS.json, a list of `{source, first_frame, sha256}`; they are scored on the way and
+at the end. The command goes on where it was when it is given again.
 """
 
 import argparse
@@ -17,17 +17,19 @@ import time
 
 import keras
 import numpy as np
-from shipped_parts import CLIP, EPOCH, KernelMuon, Windows
+from gather_photographs import LIST
+from shipped_parts import CLIP, EPOCH, KernelMuon, Windows, curves
 
 from magvit_keras.callbacks.checkpoint import Checkpoint
-from magvit_keras.data import MovingPhotos
+from magvit_keras.data import MovingPhotos, MovingShapes
+from magvit_keras.devices.hardware import keep_memory
 from magvit_keras.files import write_text
 from magvit_keras.presets.shipped import write_shipped
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 
 KINDS = {"3dvq_fast_natural": (VideoTokenizer, CLIP, 8), "2dvq_fast_natural": (ImageTokenizer, (1, *CLIP[1:]), 64)}
-ADAPTED = 512  # clips from which the closed form starts
+ADAPTED = 256  # clips from which the closed form starts
 LEARNING_RATE, WARM_UP = 0.005, 20
 
 
@@ -111,6 +113,8 @@ def main() -> None:
     parser.add_argument("--ship", action="store_true", help="write the last checkpoint into the package")
     options = parser.parse_args()
     options.run.mkdir(parents=True, exist_ok=True)
+    if keras.config.backend() == "torch":
+        keep_memory()
     keras.utils.set_random_seed(options.seed)
     judge = None if options.judge is None else np.load(options.judge)
     if options.ship:
@@ -145,6 +149,57 @@ def main() -> None:
 
 def optimizer(steps: int) -> Muon:
     return Muon(rate(steps), adam_lr_ratio=0.1, adam_beta_2=0.99, weight_decay=0.0, adam_weight_decay=0.0)
+
+
+def ship(options: argparse.Namespace, judge: np.ndarray) -> None:
+    """Writes weights, scores and sources into the package."""
+    model, window, batch = KINDS[options.name]
+    trained = model.from_preset(options.name, load_weights=False)
+    trained.compile(optimizer=optimizer(options.steps))
+    run = options.run / options.name
+    epochs = Checkpoint(run).restore(trained)
+    alone = model.from_preset(options.name, load_weights=False)  # without the optimizer
+    alone.set_weights(trained.get_weights())
+    folder = write_shipped(alone, options.name)
+    shipped = model.from_preset(options.name)
+    shipped.compile()
+    found = scores(shipped, judge)
+    shapes = MovingShapes(8, split="validation").arrays()["video"]
+    shapes = shapes[:, 0] if model is ImageTokenizer else shapes
+    told = {
+        "data": f"MovingPhotos, {options.clips} clips {CLIP} of the photographs below, seed {options.seed}",
+        "commands": {"train": (run / "command.txt").read_text()},
+        "stages": {"train": {"window": window, "batch": batch}},
+        "steps": {"train": epochs * EPOCH},
+        "seed": options.seed,
+        "curves": {"train": curves(run)},
+        "curve_on_real_clips": json.loads((run / "scores.json").read_text()),
+        "hardware": f"less than one CPU core, {keras.config.backend()}, mixed_bfloat16",
+        "date": time.strftime("%Y-%m-%d"),
+        "held_out": f"{len(judge)} clips (16, 64, 64) of real videos",
+        "psnr_db": found["psnr_db"],
+        "codes_used": f"{found['codes']} of {shipped.codebook_size}",
+        "psnr_of_the_first_8_db": round(float(shipped.evaluate(shapes, verbose=0, return_dict=True)["psnr"]), 3),
+        "psnr_of_means_db": {
+            "the whole clip": means_psnr(judge, CLIP),
+            "blocks of 4x8x8": means_psnr(judge, (4, 8, 8)),
+            "blocks of 4x4x4": means_psnr(judge, (4, 4, 4)),
+        },
+        "licence": "Apache-2.0; the photographs have licences of their own",
+        "photographs": json.loads(LIST.read_text()),
+        "real_clips": json.loads(options.judge.with_suffix(".json").read_text()),
+    }
+    write_text(folder / "training.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    print(json.dumps({name: told[name] for name in ("held_out", "psnr_db", "codes_used", "psnr_of_means_db")}))
+
+
+def means_psnr(clips: np.ndarray, block: tuple[int, int, int]) -> float:
+    """PSNR, mean over clips, where each block of pixels has its mean colour."""
+    t, h, w = block
+    x = clips.astype("float32") / 255
+    x = x.reshape(len(x), CLIP[0] // t, t, CLIP[1] // h, h, CLIP[2] // w, w, 3)
+    error = np.square(x - x.mean((2, 4, 6), keepdims=True)).mean((1, 2, 3, 4, 5, 6, 7))
+    return round(float(np.mean(-10 * np.log10(error))), 2)
 
 
 if __name__ == "__main__":
