@@ -24,14 +24,14 @@ help: ## show this list
 demo: env-demo ## make clips for ten tasks, then fine-tune the model briefly; the results are in demo/
 	KERAS_BACKEND=jax TF_CPP_MIN_LOG_LEVEL=2 .venv-demo/bin/magvit-keras demo --out demo $(ARGS)
 
-test: env env-docs ## check the style, build the documentation, run all tests on the three backends
+test: env env-docs ## check the style, build the documentation, run the tests on the three backends
 	.venv/bin/python scripts/run_tests.py $(ARGS)
 
 test-backend: env ## run the tests on one backend: make test-backend BACKEND=torch ARGS="-k decode"
 	KERAS_BACKEND=$(BACKEND) TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python -m pytest $(ARGS)
 
 test-course: env ## run every lesson and task notebook of the course, with few steps
-	KERAS_BACKEND=jax MPLBACKEND=Agg .venv/bin/python -m pytest -m course $(ARGS)
+	KERAS_BACKEND=torch MPLBACKEND=Agg TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python -m pytest -n auto -m course tests/test_tutorials.py $(ARGS)
 
 test-torchcodec: env-torchcodec ## run the tests of the decoders with torchcodec; needs FFmpeg's shared libraries
 	NEEDED=torchcodec KERAS_BACKEND=torch .venv-torchcodec/bin/python -m pytest tests/data/test_video_decoders.py $(ARGS)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from magvit_keras.callbacks.checkpoint import write_text
+from magvit_keras.files import atomic_path, write_text
 from research.orderings import MISSING, describe, judge_claims
 from research.plan import Budget, Column, Table
 
@@ -149,10 +149,9 @@ def save_plot(table: Table, summary: dict[str, Any], path: str | os.PathLike) ->
         axes.invert_yaxis()
         axes.set_xlabel(f"{column.label} ({column.better}er is better)")
     axes.spines[["top", "right"]].set_visible(False)
-    partial = pathlib.Path(path).with_suffix(".partial.png")
-    # No date and no version inside: the same cells give the same file.
-    figure.savefig(partial, dpi=120, metadata={"Software": None})
-    os.replace(partial, path)
+    with atomic_path(path) as partial:
+        # No date and no version inside: the same cells give the same file.
+        figure.savefig(partial, dpi=120, metadata={"Software": None})
 
 
 def write_results(table: Table, summary: dict[str, Any], folder: str | os.PathLike) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import importlib.metadata
 import json
 import os
 import pathlib
@@ -14,7 +13,7 @@ from collections.abc import Callable, Iterable
 import keras
 
 from magvit_keras import backend
-from magvit_keras.callbacks.checkpoint import write_text
+from magvit_keras.files import version, write_text
 from research.plan import Budget, Row, Table
 from research.workshop import Workshop
 
@@ -113,13 +112,6 @@ def about_this_run() -> dict[str, str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "date": str(datetime.date.today()),
-        "software": f"Keras {keras.__version__}, {name} {_version(name)}",
+        "software": f"Keras {keras.__version__}, {name} {version(name) or 'of an unknown version'}",
         "machine": f"{platform.machine()} with {cores} core{'s' * (cores != 1)}",
     }
-
-
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:  # TensorFlow has builds under other names
-        return "of an unknown version"

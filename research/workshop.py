@@ -11,10 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from magvit_keras.callbacks.checkpoint import write_text
 from magvit_keras.commit.tasks import TASKS
 from magvit_keras.data import MovingShapes
 from magvit_keras.data.token_cache import TokenBatches
+from magvit_keras.files import atomic_path, write_text
 from magvit_keras.model.magvit import Magvit
 from magvit_keras.model.tokenizing import tokenize
 from magvit_keras.presets.tokenizers import VIDEO_TOKENIZERS
@@ -139,9 +139,8 @@ class Workshop:
             tokenizer = tokenizer or self.tokenizer(kind, seed)
             columns.append(tokenize(tokenizer, {task: TASKS[task]}, clips["video"], batch_size=16))
             self.folder.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial.npz")
-            np.savez(partial, **columns[-1])
-            os.replace(partial, path)
+            with atomic_path(path) as partial:
+                np.savez(partial, **columns[-1])
             self._sign(path.stem)
         conditions = np.concatenate([column["condition_tokens"] for column in columns], axis=1)
         return {"tokens": columns[0]["tokens"], "condition_tokens": conditions, "label": clips["label"]}
@@ -211,9 +210,8 @@ class Workshop:
         began = time.monotonic()
         train()
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"partial-{path.name}")
-        model.save_weights(partial, overwrite=True)
-        os.replace(partial, path)
+        with atomic_path(path) as partial:
+            model.save_weights(partial)
         self._sign(name)
         self.note(f"  trained {name} in {time.monotonic() - began:.0f} s")
 

@@ -9,8 +9,9 @@ import h5py
 import keras
 import numpy as np
 
-from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
+from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.checks import to_float
+from magvit_keras.files import write_text
 from magvit_keras.model.magvit import Magvit
 from magvit_keras.presets.shipped import SHIPPED, shipped_weights
 from magvit_keras.presets.transformers import MAGVITS

@@ -10,9 +10,9 @@ import json
 import numpy as np
 from shipped_parts import CLIP
 
-from magvit_keras.callbacks.checkpoint import write_text
 from magvit_keras.data import MovingShapes
 from magvit_keras.devices.hardware import keep_memory
+from magvit_keras.files import write_text
 from magvit_keras.metrics.shapes_scores import shapes_accuracy, shapes_fvd
 from magvit_keras.model.magvit import Magvit
 from magvit_keras.presets.shipped import SHIPPED

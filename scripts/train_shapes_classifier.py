@@ -24,9 +24,10 @@ import time
 import keras
 import numpy as np
 
-from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
+from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.data import MovingShapes
 from magvit_keras.demo import DEMO_SHAPES
+from magvit_keras.files import write_text
 from magvit_keras.metrics.shapes_network import NAME, ShapesClassifier, shapes_classifier
 from magvit_keras.metrics.shapes_scores import shapes_accuracy
 from magvit_keras.presets.shipped import write_shipped

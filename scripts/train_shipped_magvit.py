@@ -19,7 +19,6 @@ a stage's model is measured on held-out clips and written to `magvit_keras/prese
 
 import argparse
 import json
-import os
 import pathlib
 import sys
 import time
@@ -40,10 +39,11 @@ from shipped_parts import (
     note_start,
 )
 
-from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
+from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.checks import to_float
 from magvit_keras.data import MovingShapes
 from magvit_keras.devices.hardware import keep_memory
+from magvit_keras.files import atomic_path, write_text
 from magvit_keras.presets.shipped import SHIPPED, write_shipped
 from magvit_keras.tokenizer.discriminator import VideoDiscriminator
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
@@ -214,8 +214,8 @@ def train(stage: str, options: argparse.Namespace) -> None:
     tokenizer = trained.ema_tokenizer if stage == "adversarial" else model
     alone = type(model).from_config(tokenizer.get_config())  # without the optimizer
     alone.set_weights(tokenizer.get_weights())
-    alone.save_weights(folder / "partial.weights.h5", overwrite=True)
-    os.replace(folder / "partial.weights.h5", folder / "model.weights.h5")
+    with atomic_path(folder / "model.weights.h5") as partial:
+        alone.save_weights(partial)
     print(f"{stage}: {checkpoint.read()['epoch'] - before} epochs in {time.monotonic() - began:.0f} s", flush=True)
 
 

@@ -17,9 +17,10 @@ import time
 import keras
 import numpy as np
 
-from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
+from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.data import MovingShapes
 from magvit_keras.demo import DEMO_SHAPES
+from magvit_keras.files import write_text
 from magvit_keras.presets.shipped import write_shipped
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 from magvit_keras.training.optimizers import tokenizer_optimizer

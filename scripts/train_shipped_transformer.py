@@ -18,7 +18,6 @@ import argparse
 import hashlib
 import itertools
 import json
-import os
 import pathlib
 import sys
 import time
@@ -28,13 +27,14 @@ import numpy as np
 from shipped_parts import CLIP, KernelMuon, curves, grow, history, note_plan, note_start, plans, shipped_transformer
 from shipped_scores import LOOK, MODEL, a_prediction, scores
 
-from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
+from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.commit.masking import MaskedTokens
 from magvit_keras.data.shapes import drawing as draw
 from magvit_keras.data.shapes.grid import Scene, render_on_grid, scenes
 from magvit_keras.data.shapes.moving_shapes import MOTIONS
 from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.devices.hardware import keep_memory
+from magvit_keras.files import atomic_path, write_text
 from magvit_keras.model.magvit import Magvit, batch_of
 from magvit_keras.presets.shipped import CHECKSUM_FILE, write_shipped
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
@@ -167,9 +167,8 @@ def encode(options: argparse.Namespace) -> None:
         batch = {"video": np.stack([clip_of(*one) for one in chunk]), "label": np.array([label for label, _ in chunk])}
         tokens = magvit.tokenize(batch, batch_size=4)
         narrow = {name: array.astype("uint16") for name, array in tokens.items()}
-        partial = folder / f"partial-{process[0]}.npz"
-        np.savez(partial, **narrow)
-        os.replace(partial, path)
+        with atomic_path(path) as partial:
+            np.savez(partial, **narrow)
         print(f"{part * CHUNK + len(chunk)} of {len(found)} clips, {time.monotonic() - began:.0f} s", flush=True)
 
 

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import magvit_keras as mk
 from magvit_keras.demo import LOOK, PRESET
+from magvit_keras.files import atomic_path
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 IMAGE = ROOT / "docs" / "images" / "ten_tasks.webp"
@@ -76,9 +77,9 @@ def write_image(wall: list[tuple[str, list[tuple[str, np.ndarray]]]], path: path
     count = len(wall[0][1][0][1])
     frames = [sheet([tile(name, [(k, c[t]) for k, c in clips]) for name, clips in wall], COLUMNS) for t in range(count)]
     path.parent.mkdir(exist_ok=True)
-    partial = path.with_name("partial.webp")
-    frames[0].save(partial, save_all=True, append_images=frames[1:], duration=1000 // FPS, loop=0, quality=75, method=4)
-    os.replace(partial, path)
+    options = {"append_images": frames[1:], "duration": 1000 // FPS, "loop": 0, "quality": 75, "method": 4}
+    with atomic_path(path) as partial:
+        frames[0].save(partial, save_all=True, **options)
 
 
 def show_on(page: pathlib.Path, image: pathlib.Path) -> None:

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 # Each run is a process of its own, with the backend that it names.
-pytestmark = [pytest.mark.once, pytest.mark.course, pytest.mark.slow]
+pytestmark = [pytest.mark.once, pytest.mark.slow]
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = sorted(
@@ -38,13 +38,18 @@ def run(arguments: list[str], backend: str, folder: pathlib.Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("name", SOURCES)
+# The whole course has a target of its own, `make test-course`; these two run with all other tests.
+LESSONS = [pytest.param(name, marks=[] if name in ON_ALL_BACKENDS else pytest.mark.course) for name in SOURCES]
+
+
+@pytest.mark.parametrize("name", LESSONS)
 def test_source_and_its_solutions_run(name, tmp_path):
     told = run([str(ROOT / "tests/run_tutorial.py"), name], "jax", tmp_path)
     assert told.startswith("Backend: jax on ")
     assert list(tmp_path.iterdir()) == [], "files belong into a temporary folder"
 
 
+@pytest.mark.course
 @pytest.mark.parametrize("backend", ["tensorflow", "torch"])
 @pytest.mark.parametrize("name", ON_ALL_BACKENDS)
 def test_source_runs_on_the_other_backends(name, backend, tmp_path):
@@ -57,6 +62,7 @@ def test_notebooks_are_what_their_sources_say(tmp_path):
     run([str(ROOT / "scripts/make_notebooks.py"), "--check"], "jax", tmp_path)
 
 
+@pytest.mark.course
 @pytest.mark.skipif(not NOTEBOOK_PACKAGES, reason="needs jupytext, nbclient and ipykernel")
 def test_a_notebook_runs_from_top_to_bottom(tmp_path):
     arguments = ["--execute", "01_clips", "--fast", "--out", str(tmp_path)]

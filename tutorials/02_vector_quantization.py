@@ -56,8 +56,8 @@ from magvit_keras.tokenizer.quantizer import VectorQuantizer
 # $\operatorname{argmin}$ has no useful gradient:
 #
 # - **The codes** move towards the latents that chose them, by the *codebook loss* $\lVert q(z) - \operatorname{sg}[z]
-#   \rVert^2$, where $\operatorname{sg}$ stops the gradient. The *commitment loss* $\beta \lVert \operatorname{sg}[q(z)]
-#   - z \rVert^2$ pulls the other way, so that latents do not run from their codes.
+#   \rVert^2$, where $\operatorname{sg}$ stops the gradient. The *commitment loss*
+#   $\beta \lVert \operatorname{sg}[q(z)] - z \rVert^2$ pulls the other way, so that latents do not run from their codes.
 # - **The encoder** gets the gradient of the decoder's input as if it were its own: $z + \operatorname{sg}[q(z) - z]$
 #   has the value $q(z)$ and the gradient of $z$. This is the *straight-through* estimator.
 #

@@ -15,6 +15,7 @@ stack(parts, axis)                         joins parts along a new axis
 value_and_gradients(loss_fn, variables, state)   one loss, its gradients, and the state it moved
 input_gradient(critic, videos)             critic's outputs and d outputs / d videos, differentiable (R1)
 apply_gradients(optimizer, gradients, variables, when)   one optimizer step, or none
+OptaxAdam, OptaxAdamW                      Adam as optax, hence the authors, computes it
 run_compiled(owner, key, fn, *arrays)      fn compiled once per owner, key and shapes
 forget_compiled()                          programs of `run_compiled` are compiled anew
 exact_matmul(a, b)                         a float32 product in full precision, on hardware that would round too
@@ -45,6 +46,7 @@ else:
         "(set KERAS_BACKEND before Keras is imported)."
     )
 
+from magvit_keras.backend.adam import OptaxAdam, OptaxAdamW
 from magvit_keras.backend.plain import stack
 from magvit_keras.backend.remat import rematerialize
 from magvit_keras.backend.replicas import choose_rows, replica_mean, replica_sum, uniform
@@ -77,6 +79,8 @@ value_and_gradients = _chosen.value_and_gradients
 
 __all__ = [
     "SECOND_ORDER_COMPILES",
+    "OptaxAdam",
+    "OptaxAdamW",
     "SteppedModel",
     "add",
     "apply_gradients",

@@ -4,16 +4,16 @@ import json
 import os
 import pathlib
 import re
-import secrets
 from typing import Any
 
 import keras
 
 from magvit_keras import backend
 from magvit_keras.devices import distribution
+from magvit_keras.files import atomic_path, write_text
 
 STATE_FILE = "state.json"
-_OWN_WEIGHTS = re.compile(r"(partial-)?epoch-\d{6,}\.weights\.h5")
+_OWN_WEIGHTS = re.compile(r"(\.[0-9a-f]{8}\.)?epoch-\d{6,}\.weights\.h5")
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -74,9 +74,8 @@ class Checkpoint(keras.callbacks.Callback):
     def _save(self, epoch: int) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         weights = f"epoch-{epoch + 1:06d}.weights.h5"
-        partial = self.folder / f"partial-{weights}"
-        self.model.save_weights(partial, overwrite=True)
-        os.replace(partial, self.folder / weights)
+        with atomic_path(self.folder / weights) as partial:
+            self.model.save_weights(partial)
         random_state = backend.random_state()
         state = {"epoch": epoch + 1, "weights": weights, "history": self.history, "random_state": random_state}
         write_text(self.folder / STATE_FILE, json.dumps(state, indent=1))
@@ -87,13 +86,3 @@ class Checkpoint(keras.callbacks.Callback):
     def _tell_data(self, epoch: int) -> None:
         if self.data is not None:
             self.data.epoch = epoch
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Writes a file in one step: beside, then renamed; of several processes the first one does."""
-    if not distribution.current().is_main:
-        return
-    # A name of its own: several processes of one training may write the same file.
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)

@@ -1,6 +1,5 @@
 """The command line: `magvit-keras COMMAND`, the same as `python -m magvit_keras`; a file here is a command."""
 
-import importlib.metadata
 import os
 import platform
 
@@ -9,6 +8,7 @@ import typer
 from magvit_keras import __version__
 from magvit_keras.cli import compare, convert, demo, evaluate, generate, recipes, reproduce, tokenize, train
 from magvit_keras.devices.hardware import keep_memory
+from magvit_keras.files import version
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,11 +23,7 @@ def _show_versions(wanted: bool) -> None:
         return
     typer.echo(f"magvit_keras {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for package in ("keras", "jax", "tensorflow", "torch"):
-        try:
-            version = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            version = "not installed"
-        typer.echo(f"{package} {version}")
+        typer.echo(f"{package} {version(package) or 'not installed'}")
     typer.echo(f"backend {os.environ.get('KERAS_BACKEND')}")
     raise typer.Exit
 

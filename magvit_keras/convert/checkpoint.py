@@ -13,6 +13,7 @@ import numpy as np
 from magvit_keras.convert.files.flax_files import read_flax_checkpoint
 from magvit_keras.convert.flax import flatten, load_flax_params
 from magvit_keras.convert.maskgit import image_tokenizer_sizes
+from magvit_keras.convert.not_offered import refuse_not_offered
 from magvit_keras.convert.torch_vqgan import load_torch_vqgan
 from magvit_keras.model.magvit import Magvit
 from magvit_keras.tokenizer.discriminator import ImageDiscriminator, VideoDiscriminator
@@ -115,7 +116,8 @@ def convert_checkpoint(
 
     Raises:
         FileNotFoundError: nothing is there.
-        ValueError: the file is of no known kind, or does not fit the preset; the message says what was found.
+        ValueError: the file is of no known kind, is of a network that is not offered here, or does not fit the preset;
+            the message says what was found.
 
     Example:
         >>> conversion = convert_checkpoint("vqgan/checkpoint_120000", preset="3dvq_base_ucf101")  # doctest: +SKIP
@@ -136,6 +138,7 @@ def convert_checkpoint(
     if part not in state.parts:
         raise ValueError(f"The checkpoint holds no part {part!r}; it is {state.what}, with {', '.join(state.parts)}.")
     flat = _numbers(state.parts[part], path)
+    refuse_not_offered(flat)
     guessed = _guess(flat)
     kind = kind or ("magvit" if guessed == "transformer" and tokenizer is not None else guessed)
     if kind is None:

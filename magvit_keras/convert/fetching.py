@@ -1,6 +1,5 @@
 """Weight files from the web, on request only, kept in a cache folder and known by their checksum."""
 
-import hashlib
 import os
 import pathlib
 import re
@@ -9,6 +8,8 @@ import tempfile
 import urllib.parse
 
 import keras
+
+from magvit_keras import files
 
 CACHE_VARIABLE = "MAGVIT_KERAS_CACHE"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -89,15 +90,6 @@ def check_sha256(sha256: str | None, what: object) -> str:
     return sha256.lower()
 
 
-def checksum(path: str | os.PathLike) -> str:
-    """SHA-256 of a file, or of all files of a folder in the order of their names."""
-    path, digest = pathlib.Path(path), hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        with file.open("rb") as stream:
-            hashlib.file_digest(stream, lambda: digest)
-    return digest.hexdigest()
-
-
 def check_file(path: pathlib.Path, sha256: str | None, source: str | None = None) -> None:
     """Compares the checksum of a file with the one wanted, and with the digits in its name if it has such.
 
@@ -112,7 +104,7 @@ def check_file(path: pathlib.Path, sha256: str | None, source: str | None = None
     named = _NAMED.search(path.name)
     if sha256 is None and named is None:
         return
-    found = checksum(path)
+    found = files.sha256(path)
     if sha256 is not None and found != sha256:
         raise ValueError(f"{source or path} has the SHA-256 {found}; expected {sha256}. It is damaged or another file.")
     if named is not None and not found.startswith(named[1]):

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from magvit_keras.convert.not_offered import refuse_not_offered
+
 #: Class of ours -> the function that names its variables as Flax does. By name, so that loading a discriminator
 #: does not import the transformer.
 _PATHS = {
@@ -39,6 +41,7 @@ def load_flax_params(model: keras.Model, params: Mapping[str, Any]) -> None:
     flat = flatten(params)
     missing, extra = sorted(paths.keys() - flat.keys()), sorted(flat.keys() - paths.keys())
     if missing or extra:
+        refuse_not_offered(flat)
         raise ValueError(
             f"The parameters do not fit this {type(model).__name__}: {len(missing)} missing {missing[:5]}, "
             f"{len(extra)} unknown {extra[:5]}. Are the sizes of the model those of the checkpoint?"

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from magvit_keras.convert.fetching import check_file, check_sha256, checksum, fetch, is_address
+from magvit_keras import files
+from magvit_keras.convert.fetching import check_file, check_sha256, fetch, is_address
 from magvit_keras.convert.files.flax_files import read_msgpack
 from magvit_keras.convert.files.tf_checkpoint import read_tf_checkpoint
 from magvit_keras.convert.files.weight_files import check_archive, read_state_dict
@@ -97,5 +98,5 @@ def _flat(tree: Mapping[str, Any], join: str) -> dict[str, np.ndarray]:
 def note_source(model: keras.Model, **paths: pathlib.Path | None) -> None:
     """Writes the names and checksums of the files onto the model, from where scores take them."""
     model.weights_source = {
-        part: {"file": path.name, "sha256": checksum(path)} for part, path in paths.items() if path is not None
+        part: {"file": path.name, "sha256": files.sha256(path)} for part, path in paths.items() if path is not None
     }

@@ -7,7 +7,6 @@ FOLDER/pass-00000-000000.json   size and SHA-256 of that file, written after it
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from magvit_keras.data.files.encode import atomic_path
+from magvit_keras.files import atomic_path, sha256, write_text
 
 DESCRIPTION_FILE = "cache.json"
 FORMAT = 1
@@ -104,8 +103,8 @@ class TokenShards:
             raise ValueError(f"{self.folder} holds tokens of something else ({changed}). Choose another folder.")
         self.folder.mkdir(parents=True, exist_ok=True)
         if not before or passes > stored:
-            with atomic_path(self.folder / DESCRIPTION_FILE) as partial:
-                partial.write_text(json.dumps({**now, "passes": max(passes, stored)}, indent=1) + "\n")
+            described = json.dumps({**now, "passes": max(passes, stored)}, indent=1)
+            write_text(self.folder / DESCRIPTION_FILE, described + "\n")
 
     def write(self, number_of_pass: int, number: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Writes one shard, and then its checksum.
@@ -122,9 +121,8 @@ class TokenShards:
                 np.savez(file, **arrays)
                 file.flush()
                 os.fsync(file.fileno())  # the checksum must not reach the disk before what it is of
-            size, digest = partial.stat().st_size, _sha256(partial)
-        with atomic_path(path.with_suffix(".json")) as partial:
-            partial.write_text(json.dumps({"bytes": size, "sha256": digest}))
+            size, digest = partial.stat().st_size, sha256(partial)
+        write_text(path.with_suffix(".json"), json.dumps({"bytes": size, "sha256": digest}))
 
     def load(self, number_of_pass: int, number: int) -> dict[str, np.ndarray]:
         """The arrays of one shard.
@@ -213,7 +211,7 @@ class TokenShards:
             return "its checksum is unreadable"
         if path.stat().st_size != size:  # cheap, and finds whatever was cut off
             return f"it has {path.stat().st_size} bytes; {size} were written"
-        return None if _sha256(path) == digest else "its content is not what was written"
+        return None if sha256(path) == digest else "its content is not what was written"
 
 
 def read_shards(folder: str | os.PathLike, tasks: Iterable[str] | None = None) -> dict[str, np.ndarray]:
@@ -273,11 +271,6 @@ def _array(name: str, content: bytes) -> np.ndarray:
     if dtype.kind not in "iuf" or fortran or math.prod(shape) * dtype.itemsize != len(content) - start:
         raise ValueError(f"{name} claims {dtype} {shape}; the file holds {len(content) - start} bytes of it")
     return np.frombuffer(content, dtype, offset=start).reshape(shape).copy()
-
-
-def _sha256(path: pathlib.Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def flat_entries(description: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The report of an evaluation: scores with every choice behind them, as JSON and as a page to read."""
 
 import datetime
-import importlib.metadata
 import json
 import math
 import os
@@ -13,12 +12,12 @@ import keras
 import numpy as np
 
 from magvit_keras import backend
-from magvit_keras.callbacks.checkpoint import write_text
 from magvit_keras.data.source import Source
 from magvit_keras.data.token_shards import flat_entries
 from magvit_keras.evaluation.networks import Networks
 from magvit_keras.evaluation.scores import ALL_TASKS, METRICS
 from magvit_keras.evaluation.settings import deviations
+from magvit_keras.files import version, write_text
 from magvit_keras.presets.protocols import Protocol
 
 FORMAT = 1
@@ -62,7 +61,7 @@ def make_report(
             **made,
             "backend": backend.name(),
             "precision": keras.config.dtype_policy().name,
-            "versions": _versions(),
+            "versions": {name: found for name in _VERSIONED if (found := version(name))},
             "python": platform.python_version(),
             "machine": f"{platform.system()} {platform.machine()}",
         },
@@ -172,16 +171,6 @@ def _named(
     if metric == "is" and not hasattr(networks.inception, "weights_source"):
         reasons.append("the classifier is not C3D with the public weights")
     return {**named, "paper": paper, "comparable": not reasons, "not_comparable_because": reasons}
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _VERSIONED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _finite(value: Any) -> Any:

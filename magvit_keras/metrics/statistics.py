@@ -1,12 +1,13 @@
 """Mean and covariance of features, gathered batch by batch and process by process."""
 
 import os
-import pathlib
 import zipfile
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from magvit_keras.files import atomic_path
 
 
 class FeatureStatistics:
@@ -88,14 +89,8 @@ class FeatureStatistics:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes an `.npz` that `load` reads: the real clips of a data set are then measured once."""
-        path = pathlib.Path(path)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with partial.open("wb") as file:
-                np.savez(file, count=self.count, mean=self.mean, scatter=self.scatter)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with atomic_path(path) as partial, partial.open("wb") as file:
+            np.savez(file, count=self.count, mean=self.mean, scatter=self.scatter)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "FeatureStatistics":

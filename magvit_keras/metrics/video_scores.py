@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import importlib.metadata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from keras import ops
 
 from magvit_keras import backend
 from magvit_keras.checks import check_positive, check_range, video_of
+from magvit_keras.files import version
 from magvit_keras.metrics.descriptions import distance_name, input_settings
 from magvit_keras.metrics.folds import over_folds
 from magvit_keras.metrics.frechet import frechet_distance
@@ -239,7 +239,7 @@ def _score(name: str, score: Any, folds: int, made_by: dict) -> VideoScore:
 
 def _made_by(network: keras.Model, folds: int) -> dict[str, Any]:
     _check_network(network)
-    versions = {name: _version(name) for name in ("magvit-keras", "keras", backend.name())}
+    versions = {name: version(name) or "unknown" for name in ("magvit-keras", "keras", backend.name())}
     return {
         "network": network.name,
         "weights": getattr(network, "weights_source", None) or "unknown: not loaded by this library",
@@ -247,13 +247,6 @@ def _made_by(network: keras.Model, folds: int) -> dict[str, Any]:
         "folds": folds,
         "versions": versions,
     }
-
-
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def _batches(clips: Any, batch_size: int) -> Iterator[np.ndarray]:

@@ -6,7 +6,6 @@ marks is written anew.
 
 import dataclasses
 import datetime
-import importlib.metadata
 import json
 import pathlib
 import platform
@@ -15,6 +14,8 @@ import shlex
 import sys
 from collections.abc import Mapping
 from typing import Any
+
+from magvit_keras.files import version
 
 BEGIN = "<!-- magvit_keras: what stands between these two marks is written anew by save_to_preset; write outside -->"
 END = "<!-- magvit_keras: end -->"
@@ -224,10 +225,5 @@ def _command() -> str | None:
 
 
 def _versions(backend: str | None) -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in ("magvit-keras", "keras", _PACKAGES.get(backend or "", "numpy")):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+    packages = ("magvit-keras", "keras", _PACKAGES.get(backend or "", "numpy"))
+    return {"python": platform.python_version(), **{name: found for name in packages if (found := version(name))}}

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import h5py
 import keras
 
+from magvit_keras.files import atomic_path, sha256
 from magvit_keras.presets.hub import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, local_folder
 from magvit_keras.presets.least_parameters import least_parameters
 from magvit_keras.presets.model_card import ModelCard
@@ -23,7 +24,6 @@ from magvit_keras.presets.untrusted import (
     model_shapes,
     plain_config,
     read_config,
-    sha256_of,
     stored_shapes,
 )
 
@@ -104,7 +104,7 @@ class PresetMixin:
             saved = {
                 "class": type(self).__name__,
                 "keras": keras.__version__,
-                "weights": {"sha256": sha256_of(beside / WEIGHTS_FILE)},
+                "weights": {"sha256": sha256(beside / WEIGHTS_FILE)},
                 "card": {k: v for k, v in dataclasses.asdict(card).items() if v is not None},
                 "config": plain_config(self.get_config()),
             }
@@ -150,10 +150,8 @@ def _drop_optimizers(path: pathlib.Path) -> None:
     """Writes the file anew without the state of optimizers, which Keras saves with a compiled model."""
     if not any("optimizer" in name.split("/") for name in stored_shapes(path)):
         return
-    smaller = path.with_name(f"smaller-{path.name}")
-    with h5py.File(path, "r") as source, h5py.File(smaller, "w") as target:
+    with atomic_path(path) as smaller, h5py.File(path, "r") as source, h5py.File(smaller, "w") as target:
         _copy_weights(source, target)
-    os.replace(smaller, path)
 
 
 def _copy_weights(source: h5py.Group, target: h5py.Group) -> None:

@@ -4,15 +4,14 @@ Each folder in `presets/shipped/` holds the weights in float16, their SHA-256 in
 data, command, steps and scores on held-out clips.
 """
 
-import os
 import pathlib
 from typing import Any
 
 import h5py
 import numpy as np
 
+from magvit_keras.files import atomic_path, sha256, write_text
 from magvit_keras.presets.hub import WEIGHTS_FILE
-from magvit_keras.presets.untrusted import sha256_of
 
 SHIPPED = pathlib.Path(__file__).with_name("shipped")
 CHECKSUM_FILE = "checksum.txt"
@@ -22,16 +21,14 @@ def write_shipped(model: Any, name: str) -> pathlib.Path:
     """Writes a model's weights, rounded to float16, into the package; returns their folder."""
     folder = SHIPPED / name
     folder.mkdir(parents=True, exist_ok=True)
-    full, half = folder / "full.weights.h5", folder / "half.h5"
+    full = folder / "full.weights.h5"
     try:
         model.save_weights(full, overwrite=True)
-        with h5py.File(full) as source, h5py.File(half, "w") as target:
+        with atomic_path(folder / WEIGHTS_FILE) as half, h5py.File(full) as source, h5py.File(half, "w") as target:
             _copy_in_float16(source, target)
-        os.replace(half, folder / WEIGHTS_FILE)
     finally:
         full.unlink(missing_ok=True)
-        half.unlink(missing_ok=True)
-    (folder / CHECKSUM_FILE).write_text(sha256_of(folder / WEIGHTS_FILE) + "\n")
+    write_text(folder / CHECKSUM_FILE, sha256(folder / WEIGHTS_FILE) + "\n")
     return folder
 
 
@@ -44,7 +41,7 @@ def shipped_weights(name: str) -> pathlib.Path:
     path = SHIPPED / name / WEIGHTS_FILE
     if not path.is_file() or not path.with_name(CHECKSUM_FILE).is_file():
         raise ValueError(f"{path} or its checksum is missing: this installation has no weights of {name!r}.")
-    expected, found = (SHIPPED / name / CHECKSUM_FILE).read_text().strip(), sha256_of(path)
+    expected, found = (SHIPPED / name / CHECKSUM_FILE).read_text().strip(), sha256(path)
     if found != expected:
         raise ValueError(f"{path} is damaged: its SHA-256 is {found}, expected {expected}. Install the package anew.")
     return path

@@ -5,7 +5,6 @@ leads out of the weight file, and no memory is taken for sizes that the file doe
 """
 
 import collections
-import hashlib
 import json
 import math
 import os
@@ -15,6 +14,8 @@ from typing import Any
 
 import h5py
 import keras
+
+from magvit_keras.files import sha256
 
 _MAX_CONFIG_BYTES = 2**20
 _MAX_DEPTH = 64
@@ -162,14 +163,8 @@ def check_shapes(path: str | os.PathLike, stored: Mapping[str, tuple[int, ...]],
 def check_checksum(path: pathlib.Path, saved: Mapping[str, Any]) -> None:
     """Raises ValueError unless a weight file is the one that the contents of a config.json were saved with."""
     noted = saved.get("weights")
-    if isinstance(noted, Mapping) and noted.get("sha256") != (found := sha256_of(path)):
+    if isinstance(noted, Mapping) and noted.get("sha256") != (found := sha256(path)):
         raise ValueError(
             f"{path} is not the file that its config was saved with: its SHA-256 is {found}, expected "
             f"{noted.get('sha256')}. It is damaged, or one of the two was replaced."
         )
-
-
-def sha256_of(path: pathlib.Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

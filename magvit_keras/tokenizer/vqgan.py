@@ -56,7 +56,7 @@ class VQGAN(backend.SteppedModel):
         ...                            temporal_downsample=(True,), embedding_dim=8, codebook_size=64)
         >>> discriminator = VideoDiscriminator(filters=8, channel_multipliers=(2,), video_shape=(2, 8, 8))
         >>> vqgan = VQGAN(tokenizer, discriminator, perceptual_loss=None)
-        >>> vqgan.compile(generator_optimizer=keras.optimizers.Adam(1e-4, beta_1=0.0, beta_2=0.99))
+        >>> vqgan.compile()
         >>> clips = np.random.default_rng(0).integers(0, 256, (2, 2, 8, 8, 3), "uint8")
         >>> history = vqgan.fit(clips, batch_size=2, verbose=0)
         >>> vqgan.ema_tokenizer.encode(clips).shape
@@ -147,8 +147,8 @@ class VQGAN(backend.SteppedModel):
         """Sets the two optimizers.
 
         Args:
-            generator_optimizer: of the tokenizer; the paper's Adam(1e-4, beta_1=0, beta_2=0.99) if None. Under a
-                float16 policy it is wrapped in a `LossScaleOptimizer`.
+            generator_optimizer: of the tokenizer; the paper's Adam(1e-4, beta_1=0, beta_2=0.99) in optax's form if
+                None. Under a float16 policy it is wrapped in a `LossScaleOptimizer`.
             discriminator_optimizer: of the discriminator; the same default.
                 Both may have `gradient_accumulation_steps`, the same number: the averaged weights then move with each
                 update. LeCam and the entropy loss, which are no means over examples, see the batches one by one.
@@ -157,7 +157,7 @@ class VQGAN(backend.SteppedModel):
         optimizers = []
         for optimizer, model in ((generator_optimizer, self.tokenizer), (discriminator_optimizer, self.discriminator)):
             if optimizer is None:
-                optimizer = keras.optimizers.Adam(1e-4, beta_1=0.0, beta_2=0.99)
+                optimizer = backend.OptaxAdam(1e-4, beta_1=0.0, beta_2=0.99)
             optimizer = keras.optimizers.get(optimizer)
             if model.compute_dtype == "float16" and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import keras
 
 from magvit_keras import backend
-from magvit_keras.callbacks.checkpoint import Checkpoint, write_text
+from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.convert import load_resnet50
 from magvit_keras.devices import distribution
+from magvit_keras.files import write_text
 from magvit_keras.presets.model_card import ModelCard, card_in
 from magvit_keras.tokenizer.perceptual import PerceptualLoss
 from magvit_keras.tokenizer.two_optimizers import batches_per_update
@@ -134,7 +135,8 @@ def note_settings(out: pathlib.Path, now: Mapping[str, Any], free: Iterable[str]
             listed = "; ".join(f"{k} was {old!r} and is now {new!r}" for k, (old, new) in changed.items())
             raise ValueError(f"{out} holds a run with other settings ({listed}). Choose another folder, or the same.")
     out.mkdir(parents=True, exist_ok=True)
-    write_text(out / SETTINGS_FILE, json.dumps(now, indent=2) + "\n")
+    if distribution.current().is_main:
+        write_text(out / SETTINGS_FILE, json.dumps(now, indent=2) + "\n")
 
 
 def noted_settings(out: pathlib.Path) -> dict[str, Any] | None:
@@ -167,7 +169,8 @@ def write_history(out: pathlib.Path) -> None:
     """Losses by epoch of the stages that have a checkpoint."""
     states = {stage: Checkpoint(out / "checkpoints" / stage).read() for stage in STAGES}
     histories = {stage: state["history"] for stage, state in states.items() if state}
-    write_text(out / "history.json", json.dumps(histories, indent=1))
+    if distribution.current().is_main:
+        write_text(out / "history.json", json.dumps(histories, indent=1))
 
 
 def perceptual_loss(weights: str | os.PathLike | None) -> PerceptualLoss | None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from magvit_keras.data.files.encode import atomic_path, write_video
+from magvit_keras.data.files.encode import write_video
+from magvit_keras.files import atomic_path
 from magvit_keras.visualize.clips import clip_list, grid, strip, upscale
 
 Clips = np.ndarray | Sequence[np.ndarray]

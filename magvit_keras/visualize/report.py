@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from magvit_keras.data.files.encode import atomic_path, gif_bytes
+from magvit_keras.data.files.encode import gif_bytes
+from magvit_keras.files import write_text
 from magvit_keras.visualize.clips import clip_list, grid, to_uint8, upscale
 
 _WIDE = 640  # pixels on the screen to which small pictures are enlarged, by whole factors
@@ -85,8 +86,7 @@ def write_report(path: str | os.PathLike, sections: Sequence[Section], title: st
     links = "".join(f'<a href="#s{n}">{html.escape(s.title)}</a>' for n, s in enumerate(sections, 1))
     page = _PAGE.format(title=html.escape(title), style=_STYLE, links=links, body=body)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return path
 
 

@@ -68,8 +68,8 @@ def test_history_spans_the_restart(tmp_path, whole):
 
 def test_a_half_written_checkpoint_is_not_read(tmp_path):
     fit(model(), Checkpoint(tmp_path), epochs=1)
-    (tmp_path / "partial-epoch-000002.weights.h5").write_bytes(b"half")
-    (tmp_path / "state.json.partial").write_text("{")
+    (tmp_path / ".0123abcd.epoch-000002.weights.h5").write_bytes(b"half")
+    (tmp_path / ".0123abcd.state.json").write_text("{")
     assert Checkpoint(tmp_path).restore(model()) == 1
 
 
@@ -85,7 +85,7 @@ def test_weights_of_others_stay(tmp_path):
 
 
 def test_half_written_weights_of_an_earlier_start_are_removed(tmp_path):
-    (tmp_path / "partial-epoch-000007.weights.h5").write_bytes(b"half")
+    (tmp_path / ".0123abcd.epoch-000007.weights.h5").write_bytes(b"half")
     fit(model(), Checkpoint(tmp_path), epochs=1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch-000001.weights.h5", "state.json"]
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+from magvit_keras import files
 from magvit_keras.convert import load_c3d, load_i3d, load_lpips, load_resnet50
 from magvit_keras.convert.c3d import load_c3d_arrays
-from magvit_keras.convert.fetching import checksum
 from magvit_keras.convert.files.tf_checkpoint import read_tf_checkpoint
 from magvit_keras.convert.i3d import load_i3d_arrays
 from magvit_keras.convert.lpips import SHIPPED_HEADS, load_lpips_arrays
@@ -194,7 +194,7 @@ def test_lpips_files(trunk, old, tmp_path):
 )
 def test_lpips_heads_are_those_of_the_package(name, channels, sha256):
     """The checksums are of the files in version 0.1.4 of the `lpips` package, weights/v0.1."""
-    assert checksum(SHIPPED_HEADS / name) == sha256
+    assert files.sha256(SHIPPED_HEADS / name) == sha256
     heads = read_weights(SHIPPED_HEADS / name)
     assert [heads[f"lin{i}.model.1.weight"].shape for i in range(5)] == [(1, n, 1, 1) for n in channels]
     assert min(head.min() for head in heads.values()) >= 0

@@ -1,6 +1,7 @@
 """Checkpoints in the layouts of the authors' trainers, with the reference's weights: outputs are the reference's."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -175,6 +176,33 @@ def test_a_vqgan_in_pytorch(tmp_path):
 def test_what_does_not_fit_is_refused(vqgan, options, message):
     with pytest.raises(ValueError, match=message):
         convert_checkpoint(vqgan, **options)
+
+
+KERNEL = np.zeros((3, 3, 3, 8, 8), "float32")
+NOT_OFFERED = [
+    ("encoder/Conv2Plus1D_0/Conv_0/kernel", KERNEL, "2+1D convolutions"),
+    ("encoder/Conv_1/kernel", np.zeros((4, 4, 4, 8, 8)), "strided convolutions for downsampling"),
+    ("decoder/ConvTranspose_0/kernel", KERNEL, "transposed convolutions for upsampling"),
+    ("decoder/Conv_1/kernel", np.zeros((3, 3, 8, 32)), "depth-to-space for upsampling"),
+    ("encoder/AttnBlock_0/q/kernel", KERNEL, "attention in the tokenizer"),
+    ("encoder/ResBlock_0/LayerNorm_0/scale", KERNEL, "layer normalization in the tokenizer"),
+    ("ResBlock_0/GroupNorm_0/scale", KERNEL, "normalization in the discriminator"),
+    ("flaxformer_decoder_layer_0/mlp/wi/kernel", KERNEL, "the T5 transformer"),
+    ("VTNLayer_0/MlpBlock_0/Dense_0/kernel", KERNEL, "the language model"),
+]
+
+
+@pytest.mark.parametrize(("path", "array", "what"), NOT_OFFERED, ids=[path for path, _, _ in NOT_OFFERED])
+def test_what_is_not_offered_is_refused_by_name(tmp_path, path, array, what):
+    (tmp_path / "file").write_bytes(pack({"params": nested({path: array.astype("float32")}), "opt_state": {}}))
+    with pytest.raises(ValueError, match=rf"needs {re.escape(what)} .*does not offer: it holds {path}"):
+        convert_checkpoint(tmp_path / "file")
+
+
+def test_parameters_that_are_not_offered_do_not_load_into_a_model():
+    model = mk.VideoDiscriminator(filters=8, channel_multipliers=(1,), video_shape=(2, 4, 4))
+    with pytest.raises(ValueError, match=r"needs 2\+1D convolutions"):
+        mk.convert.load_flax_params(model, {"ResBlock_0": {"Conv2Plus1D_0": {"Conv_0": {"kernel": KERNEL}}}})
 
 
 def test_sizes_that_fit_no_transformer(whole):

@@ -32,6 +32,7 @@ def test_the_tokenizer_scores_what_is_said_of_it():
     )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "kind, name, look",
     [
@@ -49,6 +50,7 @@ def test_the_tokenizers_of_16x64x64_score_what_is_said_of_them(kind, name, look)
     assert found["psnr"] == pytest.approx(told["psnr_of_the_first_8_db"], abs=0.02)
 
 
+@pytest.mark.once
 def test_without_weights_it_is_the_architecture_alone():
     trained, fresh = (VideoTokenizer.from_preset(NAME, load_weights=load) for load in (True, False))
     assert trained.get_config() | {"name": ""} == fresh.get_config() | {"name": ""}

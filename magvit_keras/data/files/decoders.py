@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.metadata
 import pathlib
 import sys
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +17,7 @@ from PIL import Image
 
 from magvit_keras.data.files import decode
 from magvit_keras.data.files.images import scaled
+from magvit_keras.files import version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -194,13 +194,7 @@ def _fitted(frame: np.ndarray, info: VideoInfo, size: tuple[int, int] | None) ->
 
 
 def _versions(*packages: str) -> str:
-    found = []
-    for package in packages:
-        try:
-            found.append(f"{package} {importlib.metadata.version(package)}")
-        except importlib.metadata.PackageNotFoundError:
-            found.append(f"no {package}")
-    return " and ".join(found)
+    return " and ".join(f"{package} {version(package) or 'not installed'}" for package in packages)
 
 
 def _first_line(error: Exception) -> str:

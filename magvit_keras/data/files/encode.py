@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import pathlib
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from magvit_keras.data.files.decode import import_av
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from magvit_keras.files import atomic_path
 
 # extension -> codec, pixel format, options of the encoder; near-lossless, since the files are training data
 _H264 = ("libx264", "yuv420p", {"crf": "14", "preset": "veryfast", "threads": "1"})
@@ -76,18 +72,6 @@ def write_video(path: str | os.PathLike, clip: np.ndarray, fps: float = 8) -> pa
         else:
             _encode(partial, clip, fps, extension)
     return path
-
-
-@contextlib.contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """A path beside the wanted one, which takes its place when the block ends without an error."""
-    path = pathlib.Path(path)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")  # FFmpeg and Pillow go by the extension
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _encode(path: pathlib.Path, clip: np.ndarray, fps: float, extension: str) -> None:

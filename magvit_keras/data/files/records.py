@@ -11,7 +11,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from magvit_keras.data.files.checksums import masked_crc32c
-from magvit_keras.data.files.encode import atomic_path
+from magvit_keras.files import atomic_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
