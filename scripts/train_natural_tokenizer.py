@@ -4,9 +4,9 @@
     python scripts/train_natural_tokenizer.py 3dvq_fast_natural --photos PHOTOS --run RUN --judge CLIPS.npy --ship
 
 PHOTOS is the folder that `gather_photographs.py` writes. `MovingPhotos` sets them in motion; clips are rendered once,
-into RUN. The weights start in closed form (`adapt`), and few steps follow. CLIPS.npy, uint8 (N, 16, 64, 64, 3), are real
-clips that no one trains on, beside CLIPS.json, a list of `{source, first_frame, sha256}`; they are scored on the way and
-at the end. The command goes on where it was when it is given again.
+into RUN. The weights start in closed form (`adapt`), and few steps follow. CLIPS.npy, uint8 (N, 16, 64, 64, 3), are
+real clips that no one trains on, beside CLIPS.json, a list of `{source, first_frame, sha256}`; they are scored on the
+way and at the end. The command goes on where it was when it is given again.
 """
 
 import argparse
