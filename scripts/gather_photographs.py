@@ -6,8 +6,8 @@
     python scripts/gather_photographs.py unpacked photos
 
 `photographs.json` beside this script lists them: package and version, path in it, author and licence, as the package's
-`copyright` file, `metadata.json` or documentation tells. Drawings, gradients and pictures without a licence of their own
-are not among them. Each becomes a JPEG of at most 768 pixels along its shorter side.
+`copyright` file, `metadata.json` or documentation tells. Drawings, gradients and pictures without a licence of their
+own are not among them. Each becomes a JPEG of at most 768 pixels along its shorter side.
 """
 
 import argparse
