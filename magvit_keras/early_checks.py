@@ -1,7 +1,9 @@
 """Checks of what users choose that need no Keras: a mistake is answered before it is loaded."""
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,15 @@ def check_positive(**sizes: int) -> None:
     for name, value in sizes.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ValueError(f"{name} must be an integer of at least 1; received {value!r}.")
+
+
+def check_numbers(low: float = -math.inf, high: float = math.inf, **values: Any) -> None:
+    """Raises ValueError unless each value is a finite number from `low` to `high`."""
+    for name, value in values.items():
+        number = getattr(value, "item", lambda value=value: value)() if np.ndim(value) == 0 else None
+        if not isinstance(number, int | float) or not math.isfinite(number) or not low <= number <= high:
+            bounds = f" of at least {low:g}" * (low > -math.inf) + f", at most {high:g}" * (high < math.inf)
+            raise ValueError(f"{name} must be a finite number{bounds}; received {value!r}.")
 
 
 def check_parts(accumulate: int, **batch_sizes: int) -> None:

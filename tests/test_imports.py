@@ -22,7 +22,8 @@ MODELS = {"backend", "layers", "tokenizer", "transformer"}
 MAY_IMPORT = {
     "files": set(),
     "early_checks": set(),
-    "data": set(),
+    "protobuf": set(),
+    "data": {"protobuf"},
     "checks": set(),
     "backend": {"checks"},
     "devices": {"_select_backend", "backend", "checks"},
@@ -34,7 +35,7 @@ MAY_IMPORT = {
     "transformer": {"backend", "checks", "layers", "presets"},
     "decoding": {"backend", "checks", "commit", "layers"},
     "model": {*MODELS, "checks", "commit", "data", "decoding", "presets"},
-    "convert": {*MODELS, "checks", "commit", "metrics", "model", "presets"},
+    "convert": {*MODELS, "checks", "commit", "metrics", "model", "presets", "protobuf"},
 }
 
 

@@ -71,7 +71,7 @@ def hold_out(source: Source, fraction: float, seed: int, noted: Mapping[str, Any
     """
     if noted is None and hasattr(source, "scan"):
         report = source.scan()
-        if report.unreadable:
+        if report.unreadable or report.short or report.other:
             print(report)
         if not report.readable:
             raise ValueError(f"None of the {len(source)} videos can be read; the list above says why.")

@@ -29,7 +29,7 @@ from magvit_keras.model.fine_tuning import train_further
 from magvit_keras.model.magvit import Magvit
 from magvit_keras.presets.model_card import card_of_run
 from magvit_keras.presets.recipes import Recipe
-from magvit_keras.presets.resolver import in_run, load_trained
+from magvit_keras.presets.resolver import TABLES, in_run, load_trained
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.inflation import inflate
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
@@ -281,7 +281,8 @@ class _Run:
         quantizer = {n: recipe.losses[n] for n in ("commitment_cost", "entropy_loss_weight") if n in recipe.losses}
         arguments = {"remat": self.settings.remat, **changed.architecture, **quantizer}
         # Of a recipe only the architecture: trained weights of the same name would make another training of it.
-        weights = own and self.settings.start_from != "none"
+        shipped = TABLES[model.__name__].get(recipe.preset, {"shipped": True}).get("shipped", False)
+        weights = own and shipped and self.settings.start_from != "none"
         made = model.from_preset(recipe.preset, weights, **arguments) if recipe.preset else model(**arguments)
         check_divides(recipe.video_shape[-len(made.downsampling) :], made.downsampling)
         return made
