@@ -7,6 +7,7 @@ import shlex
 import statistics
 from collections.abc import Callable
 
+import keras
 import numpy as np
 
 from magvit_keras.data import VideoFolder
@@ -93,7 +94,7 @@ def _reconstructions(clips: np.ndarray, out: pathlib.Path, say: Callable[[str], 
         if row["class"] == "VideoTokenizer":
             tokenizer = VideoTokenizer.from_preset(row["name"])
             made = np.clip(np.asarray(tokenizer.predict(clips, batch_size=2, verbose=0), "float32"), 0, 1)
-            scores[row["name"]] = float(np.mean(psnr(true, made)))
+            scores[row["name"]] = float(keras.ops.convert_to_numpy(psnr(true, made)).mean())
             shown[row["name"]] = np.round(255 * made).astype("uint8")
             tokens = math.prod(tokenizer.latent_shape(clips.shape[1:4]))
             blocks = measure.block_means_psnr(clips, tokenizer.downsampling)
