@@ -56,7 +56,7 @@ class Kinetics600(VideoFiles):
         class_names: Sequence[str] | None = None,
         **clips: Any,
     ):
-        check_choice("split", split, SPLITS)
+        self.split_name = check_choice("split", split, SPLITS)
         super().__init__(root, **{"training": split == "train", **clips})
         names = [f"{folder}{name}.csv" for folder in ("", "annotations/") for name in SPLITS[split]]
         path = first_file(self.root, names if csv is None else [os.fspath(csv)], "the list of videos")

@@ -41,7 +41,7 @@ class Objectron(VideoFiles):
     """
 
     def __init__(self, root: str | os.PathLike, split: str = "train", **clips: Any):
-        check_choice("split", split, SPLITS)
+        self.split_name = check_choice("split", split, SPLITS)
         super().__init__(root, **{"training": split == "train", **clips})
         indexes = sorted((self.root / "index").glob(f"*_{split}"))
         if not indexes:

@@ -46,7 +46,7 @@ class SomethingSomethingV2(VideoFiles):
     """
 
     def __init__(self, root: str | os.PathLike, split: str = "train", **clips: Any):
-        check_choice("split", split, SPLITS)
+        self.split_name = check_choice("split", split, SPLITS)
         super().__init__(root, **{"training": split == "train", **clips})
         labels_path = first_file(self.root, [f"{prefix}labels.json" for prefix in _PREFIXES], "the list of classes")
         path = first_file(self.root, [f"{prefix}{split}.json" for prefix in _PREFIXES], "the list of videos")

@@ -48,8 +48,7 @@ class UCF101(VideoFiles):
     """
 
     def __init__(self, root: str | os.PathLike, split: str = "train", fold: int = 1, **clips: Any):
-        check_choice("split", split, SPLITS)
-        check_choice("fold", fold, FOLDS)
+        self.split_name, self.fold = check_choice("split", split, SPLITS), check_choice("fold", fold, FOLDS)
         super().__init__(root, **{"training": split == "train", **clips})
         lists = "ucfTrainTestlist"
         names = _class_names(first_file(self.root, [f"{lists}/classInd.txt", "classInd.txt"], "the list of classes"))
@@ -103,13 +102,11 @@ class PreparedUCF101(PreparedVideos):
     """
 
     def __init__(self, root: str | os.PathLike, split: str = "train", fold: int = 1, **clips: Any):
-        check_choice("split", split, SPLITS)
-        check_choice("fold", fold, FOLDS)
+        self.split_name, self.fold = check_choice("split", split, SPLITS), check_choice("fold", fold, FOLDS)
         root = pathlib.Path(root)
         folder = prepared_folder(root, f"ucf101/ucf101_{fold}", split) or prepared_folder(root, f"ucf101_{fold}", split)
         if folder is None:
             raise FileNotFoundError(f"ucf101/ucf101_{fold}/<version>/ with files of the split {split} is not in {root}")
-        self.fold = fold  # the files of all folds have the same names
         super().__init__(folder, split, "video", "label", **clips)
 
 
