@@ -55,7 +55,7 @@ def has_split(data_format: str) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """Which real clip each sample is made from: all in turn, in an order drawn anew for each turn.
+    """Which real clip each sample is made from: all in turn, in a new order each turn.
 
     Args:
         clips: number of real clips D.
@@ -103,7 +103,7 @@ class Draws:
 
 
 class Clips(NamedTuple):
-    """Real clips: uint8 (n, T, H, W, 3) or None where nobody looks at them, their classes (n,), and bool (n,).
+    """Real clips: uint8 (n, T, H, W, 3) or None where they are not needed, their classes (n,), and bool (n,).
 
     The last says where an unreadable clip was replaced by another one.
     """
