@@ -58,7 +58,7 @@ class UCF101(VideoFiles):
         found = {file.lower(): file for file in find_videos(videos, ["avi"])}
         self.root = videos
         number = {name.lower(): label for label, name in enumerate(names)}
-        skipped, paths, labels, missing = Skipped(path, self.on_error), [], [], {}
+        skipped, paths, labels = Skipped(path, self.on_error), [], []
         for where, line in read_lines(path):
             # The train lists write the class behind the file; it is the folder's, and test lists leave it out.
             file = safe_path(line.split()[0], f"{path}, {where}")
@@ -66,12 +66,10 @@ class UCF101(VideoFiles):
             if label is None or "/" not in file:
                 skipped.add(where, f"{line!r} is not Class/video.avi of one of the {len(names)} classes")
                 continue
-            if file.lower() not in found:
-                missing[len(paths)] = "no such file"
-            paths.append(found.get(file.lower(), file))
+            paths.append(file)
             labels.append(label)
         skipped.warn(len(paths))
-        self.list_videos(paths, labels, names, missing)
+        self.list_videos(paths, labels, names, lambda path: found.get(path.lower()))
 
 
 class PreparedUCF101(PreparedVideos):
