@@ -6,7 +6,7 @@ import os
 import pathlib
 import sys
 
-# In the order of preference where nobody chose: JAX is the fastest of the three for these models.
+# In order of preference, without a choice: JAX is the fastest of the three for these models.
 BACKENDS = ("jax", "tensorflow", "torch")
 
 # Keras writes a keras.json with this backend at its first import, whichever backend is in use: in that file the name

@@ -21,7 +21,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 MODELS = {"backend", "layers", "tokenizer", "transformer"}
 MAY_IMPORT = {
     "files": set(),
-    "data": set(),
+    "protobuf": set(),
+    "data": {"protobuf"},
     "checks": set(),
     "backend": {"checks"},
     "devices": {"_select_backend", "backend", "checks"},
@@ -33,7 +34,7 @@ MAY_IMPORT = {
     "transformer": {"backend", "checks", "layers", "presets"},
     "decoding": {"backend", "checks", "commit", "layers"},
     "model": {*MODELS, "checks", "commit", "data", "decoding", "presets"},
-    "convert": {*MODELS, "checks", "commit", "metrics", "model", "presets"},
+    "convert": {*MODELS, "checks", "commit", "metrics", "model", "presets", "protobuf"},
 }
 
 

@@ -91,7 +91,7 @@ def evaluate(
         model_from: what the report says the model is from.
         command: what the report says it was made by.
         verbose: 1 shows a progress bar, 0 nothing.
-        **changes: what shall be otherwise than in the protocol, see `settle`. The report names each.
+        **changes: what to change in the protocol, see `settle`. The report names each.
 
     Returns:
         The report, or None while other processes still have work, and in all but the first that `distribution.start`

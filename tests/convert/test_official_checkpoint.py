@@ -89,7 +89,7 @@ def test_the_averaged_weights_give_the_references_outputs(reference, vqgan, layo
     assert conversion.kind == "video_tokenizer" and tokenizer.padding == "same"
     assert conversion.step == (7 if layout == "older" else 120_000)
     np.testing.assert_array_equal(ops.convert_to_numpy(tokenizer.encode(ref["video"])), ref["indices"])
-    ref.assert_close(ops.convert_to_numpy(tokenizer.decode(ref["indices"])), "decoded")
+    ref.assert_close(ops.convert_to_numpy(tokenizer.decode(ref["indices"], clip=False)), "decoded")
 
 
 def test_the_other_weights_by_name(reference, vqgan):
@@ -180,7 +180,7 @@ def test_a_vqgan_in_pytorch(tmp_path):
         ({"kind": "video"}, "Unknown kind 'video'; known kinds: video_tokenizer"),
         ({"kind": "transformer"}, "parameters of a video_tokenizer, not of a transformer"),
         ({"preset": "2dvq_tiny"}, "no preset of VideoTokenizer; known presets: 3dvq_base_ucf101"),
-        ({"preset": "3dvq_tiny"}, "do not fit this VideoTokenizer|has shape"),
+        ({"preset": "3dvq_tiny"}, "do not fit this VideoTokenizer|has the shape"),
         ({"preset": {"colour": 1}}, "colour"),
         ({"tasks": ["frame_prediction"]}, "belong to a whole model"),
         ({"kind": "magvit"}, "parameters of a video_tokenizer, not of a magvit"),

@@ -182,7 +182,7 @@ def test_infinity_is_no_number_in_json(report, tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 9}'])
 def test_what_is_no_report_is_refused(text, tmp_path):
     (tmp_path / "report.json").write_text(text)
-    with pytest.raises(ValueError, match="is no report"):
+    with pytest.raises(ValueError, match="is not a report"):
         read_report(tmp_path)
     with pytest.raises(FileNotFoundError, match="There is no report"):
         read_report(tmp_path / "other.json")
@@ -259,7 +259,7 @@ def extractor(colours, tmp_path_factory):
 
 
 def test_two_processes_and_a_comparison_on_the_command_line(run, extractor, sample, magvit, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "_from_folder", lambda folder: magvit)  # loaded anew it would be compiled anew
+    monkeypatch.setattr(models, "_from_folder", lambda folder: magvit)  # loaded again it would compile again
     common = ("--run", run, "--data", sample("objectron"), "--extractor", extractor, "--verbose", 0, "--shard-clips", 2)
     common += (
         "--workers",

@@ -119,7 +119,7 @@ def test_upload(hub, tokenizer, tmp_path):
 def test_half_a_preset_is_not_sent(hub, tokenizer, tmp_path):
     tokenizer.save_to_preset(tmp_path / "mine")
     (tmp_path / "mine" / "README.md").unlink()
-    with pytest.raises(ValueError, match=r"no whole preset, it lacks README\.md"):
+    with pytest.raises(ValueError, match=r"not a whole preset, it lacks README\.md"):
         mk.upload_preset("hf://me/mine", tmp_path / "mine")
     assert hub[1] == []
 
@@ -153,7 +153,7 @@ def test_without_the_library(monkeypatch):
         mk.ImageTokenizer.from_preset("hf://user/repo")
 
 
-# --- the hub in the place of a folder ---
+# --- the hub instead of a folder ---
 
 
 def test_tokenizers_of_recipes_come_from_the_hub(hub, tokenizer):
