@@ -219,7 +219,7 @@ class VQGAN(backend.SteppedModel):
         adversarial = 1.0 if active is None else ops.cast(active, "float32")
 
         def generator_loss() -> tuple[Any, Any]:
-            loss, *rest = self._generator_loss(video, adversarial)
+            loss, *rest = self._generator_loss(video, adversarial, training=True)
             return loss * scale_g, rest
 
         _, (logs, fake, latents, ids), gradients_g = backend.value_and_gradients(
@@ -244,13 +244,15 @@ class VQGAN(backend.SteppedModel):
     def evaluation_step(self, data: Any) -> dict[str, Any]:
         """The logs, without R1 and without a step."""
         video = to_float(video_of(data))
-        _, logs, fake, _, _ = self._generator_loss(video, 1.0)
+        _, logs, fake, _, _ = self._generator_loss(video, 1.0, training=False)
         logs.update(self._discriminator_loss(video, fake, r1=False)[1])
         return self.track(logs, data)
 
-    def _generator_loss(self, video: Any, adversarial: Any) -> tuple[Any, dict[str, Any], Any, Any, Any]:
+    def _generator_loss(
+        self, video: Any, adversarial: Any, training: bool
+    ) -> tuple[Any, dict[str, Any], Any, Any, Any]:
         """Loss, logs, reconstruction, latents and ids of clips; `adversarial` scales that part."""
-        latents, ids, quantizer_losses, fake = self._reconstruct(video)
+        latents, ids, quantizer_losses, fake = self._reconstruct(video, training)
         logs = {f"{name}_loss": value for name, value in quantizer_losses.items()}
         logs["reconstruction_loss"] = self.reconstruction_weight * losses.reconstruction_loss(video, fake)
         if self.perceptual_loss is not None:
@@ -289,10 +291,12 @@ class VQGAN(backend.SteppedModel):
             "d_fake_logit": fake,
         }
 
-    def _reconstruct(self, video: Any) -> tuple[Any, Any, dict[str, Any], Any]:
+    def _reconstruct(self, video: Any, training: bool) -> tuple[Any, Any, dict[str, Any], Any]:
         """Latents, ids, quantizer losses and reconstruction."""
         latents = self.tokenizer.latents(video)
-        quantized, ids, quantizer_losses = self.tokenizer.quantizer(latents)
+        quantized, ids, quantizer_losses = self.tokenizer.quantizer(
+            latents, training=training and not self.decoder_only
+        )
         return ops.cast(latents, "float32"), ids, quantizer_losses, self.tokenizer.pixels(quantized)
 
     def _move_averages(self, logs: dict[str, Any], batches: int) -> None:

@@ -81,22 +81,25 @@ class VideoFolder(VideoFiles):
         super().__init__(root, num_frames=num_frames, size=size, frame_stride=frame_stride, **clips)
         extensions = [extensions] if isinstance(extensions, str) else list(extensions)
         paths, other = find_files(self.root, extensions)
-        names, labels = _classes(self.root, paths, class_names)
+        names, labels = folder_classes(self.root, paths, class_names)
         self.list_videos(paths, labels, names)
         self.other_files = other
 
 
-def find_videos(root: pathlib.Path, extensions: Sequence[str] = EXTENSIONS) -> list[str]:
+def find_videos(root: pathlib.Path, extensions: Sequence[str] = EXTENSIONS, kind: str = "video") -> list[str]:
     """The first of what `find_files` gives."""
-    return find_files(root, extensions)[0]
+    return find_files(root, extensions, kind)[0]
 
 
-def find_files(root: pathlib.Path, extensions: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The videos below a folder, and the other files: sorted paths relative to it, with forward slashes.
+def find_files(root: pathlib.Path, extensions: Sequence[str], kind: str = "video") -> tuple[list[str], list[str]]:
+    """The videos (or files of another `kind`) below a folder, and the other files.
+
+    Both are sorted paths relative to it, with forward slashes.
 
     Args:
         root: the folder; it may itself be a link.
         extensions: with or without a dot, upper or lower case.
+        kind: what messages call the files.
 
     Raises:
         FileNotFoundError: the folder is missing, empty or without videos.
@@ -106,9 +109,9 @@ def find_files(root: pathlib.Path, extensions: Sequence[str]) -> tuple[list[str]
     if not root.exists():
         raise FileNotFoundError(f"the folder {root} does not exist")
     if not root.is_dir():
-        raise NotADirectoryError(f"{root} is a file; expected a folder of videos, one sub-folder per class")
+        raise NotADirectoryError(f"{root} is a file; expected a folder of {kind}s, one sub-folder per class")
     if not any(root.iterdir()):
-        raise FileNotFoundError(f"the folder {root} is empty; expected videos, one sub-folder per class")
+        raise FileNotFoundError(f"the folder {root} is empty; expected {kind}s, one sub-folder per class")
     inside, found, other, outside = root.resolve(), [], [], 0
     for folder, folders, names in os.walk(root):
         # Links to folders are not followed, so that no file comes twice and none from elsewhere.
@@ -129,7 +132,7 @@ def find_files(root: pathlib.Path, extensions: Sequence[str]) -> tuple[list[str]
         known = ", ".join(sorted(ending[1:] for ending in endings))
         seen = ", ".join(sorted({pathlib.PurePath(name).suffix.lower() or "no ending" for name in other})[:10])
         raise FileNotFoundError(
-            f"no video in {root}: none of its {len(other)} files ({seen or 'none'}) ends in {known}"
+            f"no {kind} in {root}: none of its {len(other)} files ({seen or 'none'}) ends in {known}"
             + (f"; {links}" if outside else "")
         )
     if outside:
@@ -137,7 +140,9 @@ def find_files(root: pathlib.Path, extensions: Sequence[str]) -> tuple[list[str]
     return sorted(found), sorted(other)
 
 
-def _classes(root, paths: list[str], names: Sequence[str] | None) -> tuple[list[str], list[int]]:
+def folder_classes(
+    root: pathlib.Path, paths: list[str], names: Sequence[str] | None = None, kind: str = "video"
+) -> tuple[list[str], list[int]]:
     """Class names, and the label of each path; loose files beside sub-folders have no class: an error."""
     folders = [printable(path.split("/")[0]) if "/" in path else None for path in paths]
     if not any(folders):
@@ -145,7 +150,7 @@ def _classes(root, paths: list[str], names: Sequence[str] | None) -> tuple[list[
     elif None in folders:
         loose = [path for path, folder in zip(paths, folders, strict=True) if folder is None]
         raise ValueError(
-            f"{root} holds sub-folders of videos and, beside them, {len(loose)} videos without a class "
+            f"{root} holds sub-folders of {kind}s and, beside them, {len(loose)} {kind}s without a class "
             f"(the first is {printable(loose[0])}); move these into a sub-folder"
         )
     found = sorted(set(folders))
