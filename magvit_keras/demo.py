@@ -224,6 +224,7 @@ def _sections(magvit: Magvit, made: list[Made]) -> list[Section]:
 
 
 def _tuning(tuned: FineTuned) -> Section:
+    first, last = (float(psnr(made, tuned.truth)) for made in (tuned.before, tuned.after))
     rows = {
         "Video files trained on": tuned.clips,
         "Steps of 4 clips": tuned.steps,
@@ -240,8 +241,7 @@ def _tuning(tuned: FineTuned) -> Section:
             Figure(rows, "On held-out files, with the same masks before and after."),
             Figure(
                 [clip for three in zip(tuned.before, tuned.after, tuned.truth, strict=True) for clip in three],
-                f"Frame prediction on held-out files: {float(psnr(tuned.before, tuned.truth)):.1f} dB from the true clips "
-                f"before, {float(psnr(tuned.after, tuned.truth)):.1f} dB after.",
+                f"Frame prediction on held-out files: {first:.1f} dB from the true clips before, {last:.1f} dB after.",
                 fps=_FPS,
                 columns=3,
                 labels=["before", "after", "true"] * len(tuned.truth),
