@@ -39,9 +39,9 @@ def _tokenizer(cls: type, config: Mapping[str, Any]) -> int:
     widths = [config["filters"] * multiplier for multiplier in config["channel_multipliers"]]
     # In encoder and decoder: two convolutions a block, of which all but the first keep the width of their level.
     blocks = config["num_res_blocks"]
-    squares = (2 * blocks - 1) * sum(width**2 for width in widths) + 2 * blocks * widths[-1] ** 2
-    count = 2 * 3**cls.rank * squares
-    if config["quantizer"] == "vq":
+    pair = blocks if isinstance(blocks, list | tuple) else (blocks, blocks)
+    count = 3**cls.rank * sum((2 * n - 1) * sum(width**2 for width in widths) + 2 * n * widths[-1] ** 2 for n in pair)
+    if config["quantizer"] in ("vq", "vq_ema"):
         count += (config["codebook_size"] or 1024) * (config["embedding_dim"] or 256)
     return count
 
