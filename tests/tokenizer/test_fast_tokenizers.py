@@ -45,7 +45,7 @@ def error(tokenizer, video):
 
 @pytest.mark.parametrize("factors", [(4, 8, 8), (2, 4, 4), (1, 2, 8), (4, 8), (1, 1)])
 def test_the_wavelet_loses_nothing(factors):
-    x = np.random.default_rng(0).normal(size=(2, 8, 16, 16, 3)[: 1 + len(factors)] + (3,)).astype("float32")
+    x = np.random.default_rng(0).normal(size=(*(2, 8, 16, 16)[: 1 + len(factors)], 3)).astype("float32")
     folded = fold(ops.convert_to_tensor(x), factors)
     assert tuple(folded.shape)[-1] == 3 * np.prod(factors)
     np.testing.assert_allclose(numpy(unfold(folded, factors)), x, atol=1e-5)
