@@ -13,6 +13,7 @@ import posixpath
 import re
 
 from latex2mathml.converter import convert
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 NOTEBOOKS = pathlib.Path(__file__).resolve().parent.parent / "notebooks"
@@ -50,18 +51,28 @@ def on_page_markdown(text, page, **_):
     )
 
 
-def on_page_content(text, **_):
+def on_page_content(text, page, **_):
     """Formulas as pymdownx.arithmatex marks them, generic -> MathML."""
     text = re.sub(r'<span class="arithmatex">\\\((.*?)\\\)</span>', lambda found: mathml(found[1]), text, flags=re.S)
     # A path in a table may be broken after a slash.
     text = re.sub(r"<td[^>]*>.*?</td>", lambda found: breakable(found[0]), text, flags=re.DOTALL)
     # A formula that is wider than a phone scrolls by itself.
-    return re.sub(
+    text = re.sub(
         r'<div class="arithmatex">\\\[(.*?)\\\]</div>',
         lambda found: f'<div style="overflow-x: auto">{mathml(found[1], "block")}</div>',
         text,
         flags=re.DOTALL,
     )
+    if left := raw_latex(text):
+        raise PluginError(f"{page.file.src_uri}: a formula was not understood: {left}")
+    return text
+
+
+def raw_latex(content: str) -> str | None:
+    """The first piece of LaTeX in the HTML of a page that no formula took in, such as one that Markdown tore apart."""
+    prose = re.sub(r"<(code|pre|math|script|style)\b.*?</\1>", "", content, flags=re.DOTALL)
+    found = re.search(r"[^<>\n]{0,30}\\(?:[a-zA-Z]{2,}|[\[(])[^<>\n]{0,30}", prose)
+    return found and found[0]
 
 
 def breakable(cell: str) -> str:

@@ -16,14 +16,29 @@
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
+import glob
+import importlib
 import importlib.util
 import os
 import subprocess
 import sys
 
 if importlib.util.find_spec("magvit_keras") is None:
-    source = "magvit-keras[plots,video] @ git+https://github.com/magvit_keras/magvit_keras"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    # What MAGVIT_KERAS_SOURCE names (a clone, a wheel, git+https://...), a wheel beside the notebook, the index, git.
+    wheels = sorted(glob.glob("magvit_keras-*.whl"), key=os.path.getmtime)[-1:]
+    sources = [os.environ.get("MAGVIT_KERAS_SOURCE"), *map(os.path.abspath, wheels), "magvit-keras", None]
+    sources = [source for source in sources if source]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    for source in sources:
+        wanted = "magvit-keras[plots,video] @ " + source if "://" in source else source + "[plots,video]"
+        if subprocess.run([*pip, wanted], capture_output=True).returncode == 0:
+            break
+    else:
+        sys.exit(
+            "magvit_keras could not be installed from " + ", ".join(sources) + ". Put a wheel beside this notebook "
+            "(in a clone: pip wheel --no-deps .), or set MAGVIT_KERAS_SOURCE to a clone's folder."
+        )
+    importlib.invalidate_caches()
 
 import magvit_keras as mk
 
@@ -56,8 +71,8 @@ from magvit_keras.tokenizer.quantizer import VectorQuantizer
 # $\operatorname{argmin}$ has no useful gradient:
 #
 # - **The codes** move towards the latents that chose them, by the *codebook loss* $\lVert q(z) - \operatorname{sg}[z]
-#   \rVert^2$, where $\operatorname{sg}$ stops the gradient. The *commitment loss* $\beta \lVert \operatorname{sg}[q(z)]
-#   - z \rVert^2$ pulls the other way, so that latents do not run from their codes.
+#   \rVert^2$, where $\operatorname{sg}$ stops the gradient. The *commitment loss*
+#   $\beta \lVert \operatorname{sg}[q(z)] - z \rVert^2$ pulls the other way, so that latents do not run from their codes.
 # - **The encoder** gets the gradient of the decoder's input as if it were its own: $z + \operatorname{sg}[q(z) - z]$
 #   has the value $q(z)$ and the gradient of $z$. This is the *straight-through* estimator.
 #

@@ -1,4 +1,4 @@
-"""Callbacks for long trainings: checkpoints that survive a kill, health checks, samples."""
+"""Callbacks for long trainings: checkpoints that survive a kill, health checks, samples, scores."""
 
 from magvit_keras._lazy import public_names
 
@@ -6,6 +6,7 @@ _PUBLIC = {
     "Checkpoint": "magvit_keras.callbacks.checkpoint",
     "CollapseWarning": "magvit_keras.callbacks.health",
     "DiscriminatorWarning": "magvit_keras.callbacks.health",
+    "Measure": "magvit_keras.callbacks.measure",
     "SampleReconstructions": "magvit_keras.callbacks.samples",
     "StopOnNaN": "magvit_keras.callbacks.health",
 }

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from magvit_keras.checks import to_float
+from magvit_keras.checks import check_positive, to_float
 
 
 class SampleReconstructions(keras.callbacks.Callback):
@@ -34,8 +34,7 @@ class SampleReconstructions(keras.callbacks.Callback):
     def __init__(self, clips: Any, folder: str | os.PathLike, every: int = 1, fps: int = 8, average: bool = True):
         """Keeps the clips."""
         super().__init__()
-        if every < 1:
-            raise ValueError(f"every must be at least 1; received {every}.")
+        check_positive(every=every)
         self.clips = ops.convert_to_numpy(to_float(np.asarray(clips)))
         self.folder = pathlib.Path(folder)
         self.every, self.fps, self.average = every, fps, average
@@ -47,11 +46,24 @@ class SampleReconstructions(keras.callbacks.Callback):
         from magvit_keras.visualize import save_gif  # needs more than training does
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        rows = np.concatenate([self.clips, self.reconstructions()], axis=2)  # (B, T, 2H, W, 3)
+        made = reconstructions(self.model, self.clips, self.average)
+        rows = np.concatenate([self.clips, made], axis=2)  # (B, T, 2H, W, 3)
         side_by_side = np.concatenate(list(rows), axis=2)  # (T, 2H, B*W, 3)
         save_gif(self.folder / f"reconstruction_{epoch + 1:04d}.gif", side_by_side[None], self.fps)
 
-    def reconstructions(self) -> np.ndarray:
-        """(B, T, H, W, 3) float32 in [0, 1]."""
-        model = getattr(self.model, "ema_tokenizer" if self.average else "tokenizer", self.model)
-        return np.clip(ops.convert_to_numpy(model.decode(model.encode(self.clips))), 0.0, 1.0)
+
+def reconstructions(model: Any, clips: np.ndarray, average: bool = True, batch_size: int = 16) -> np.ndarray:
+    """What a tokenizer, or that of a `VQGAN` or `Magvit`, makes of clips: (B, T, H, W, 3) float32 in [0, 1].
+
+    Args:
+        model: the model that is trained.
+        clips: (B, T, H, W, 3), float32 in [0, 1].
+        average: under `VQGAN`, with the averaged weights.
+        batch_size: clips at a time.
+    """
+    tokenizer = getattr(model, "tokenizer", model)
+    if average:
+        tokenizer = getattr(model, "ema_tokenizer", tokenizer)
+    batches = (clips[start : start + batch_size] for start in range(0, len(clips), batch_size))
+    made = [ops.convert_to_numpy(tokenizer.decode(tokenizer.encode(batch))) for batch in batches]
+    return np.clip(np.concatenate(made), 0.0, 1.0)

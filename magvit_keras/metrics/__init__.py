@@ -1,4 +1,4 @@
-"""Measures of generated clips (Sec. 4, App. B.3): pure functions, Keras metrics, and the networks behind them."""
+"""Measures of generated clips (Sec. 4, App. B.3): pure functions, and the networks behind them."""
 
 from magvit_keras._lazy import public_names
 
@@ -32,14 +32,6 @@ _PUBLIC = {
     "ShapesFeatures": "magvit_keras.metrics.shapes_network",
     "LPIPS": "magvit_keras.metrics.lpips",
     "ClipEncoder": "magvit_keras.metrics.clip_encoder",
-    "PSNR": "magvit_keras.metrics.frame_metrics",
-    "SSIM": "magvit_keras.metrics.frame_metrics",
-    "PerceptualDistance": "magvit_keras.metrics.frame_metrics",
-    "Interframe": "magvit_keras.metrics.clip_metrics",
-    "BestOf": "magvit_keras.metrics.clip_metrics",
-    "FrechetDistance": "magvit_keras.metrics.distribution_metrics",
-    "KernelDistance": "magvit_keras.metrics.distribution_metrics",
-    "InceptionScore": "magvit_keras.metrics.distribution_metrics",
     "JEDI": "magvit_keras.metrics.settings",
     "JEDI_CLIPS": "magvit_keras.metrics.settings",
     "V_JEPA_INPUT": "magvit_keras.metrics.settings",

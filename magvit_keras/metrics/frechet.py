@@ -40,26 +40,13 @@ def frechet_distance(real: Any, generated: Any) -> float:
     one, two = _statistics(real, "real"), _statistics(generated, "generated")
     if one.dim != two.dim:
         raise ValueError(f"real has {one.dim} features and generated {two.dim}; both must come from one network.")
-    warn_of_bias(one, two)
-    return of_statistics(one, two)
-
-
-def warn_of_bias(one: FeatureStatistics, two: FeatureStatistics) -> bool:
-    """Warns where samples are no more than features, with the distance that chance alone gives; returns whether."""
-    fewest = min(one.count, two.count)
-    if fewest > one.dim:
-        return False
-    warnings.warn(
-        f"Only {fewest} samples for {one.dim} features: the covariance is singular and the distance far too large. "
-        f"Chance alone would give about {expected_bias(one, two):.4g}, by an estimate that is itself too small "
-        "here. Use more samples, and compare with distances of the same counts only.",
-        stacklevel=3,
-    )
-    return True
-
-
-def of_statistics(one: FeatureStatistics, two: FeatureStatistics) -> float:
-    """`frechet_distance` without its checks and its warning."""
+    if (fewest := min(one.count, two.count)) <= one.dim:
+        warnings.warn(
+            f"Only {fewest} samples for {one.dim} features: the covariance is singular and the distance far too large. "
+            f"Chance alone would give about {expected_bias(one, two):.4g}, by an estimate that is itself too small "
+            "here. Use more samples, and compare with distances of the same counts only.",
+            stacklevel=2,
+        )
     step = one.mean - two.mean
     root = np.linalg.svd(_square_root(one.covariance) @ _square_root(two.covariance), compute_uv=False).sum()
     distance = step @ step + np.trace(one.covariance) + np.trace(two.covariance) - 2 * root

@@ -55,35 +55,17 @@ def kernel_distance(
         raise ValueError(f"real has {x.shape[1]} features and generated {y.shape[1]}; both must come from one network.")
     if min(len(x), len(y)) < 2:
         raise ValueError(f"A kernel distance needs at least 2 samples on each side; received {len(x)} and {len(y)}.")
-    value = kernel_of_products(kernel, degree, gamma, coefficient, bandwidth, x.shape[1], np.exp)
+    slope = 1 / x.shape[1] if gamma is None else gamma
+    kernels = {
+        "polynomial": lambda product, square: (slope * product + coefficient) ** degree,
+        "gaussian": lambda product, square: np.exp(-square / (2 * bandwidth**2)),
+    }
+    if kernel not in kernels:
+        raise ValueError(f"Unknown kernel {kernel!r}; expected polynomial or gaussian.")
+    value = kernels[kernel]
     within = sum(_mean_within(rows, value, unbiased) for rows in (x, y))
     between = sum(_values(a, b, value).sum() for a in _blocks(x) for b in _blocks(y)) / (len(x) * len(y))
     return float(scale * (within - 2 * between))
-
-
-def kernel_of_products(
-    kernel: str, degree: int, gamma: float | None, coefficient: float, bandwidth: float, dim: int, exp: Callable
-) -> Callable[[Any, Any], Any]:
-    """The kernel as a function of x.y and |x - y|^2, for NumPy's arrays and for tensors.
-
-    Args:
-        kernel: as for `kernel_distance`, and so the four after it.
-        degree: of the polynomial.
-        gamma: of the polynomial.
-        coefficient: of the polynomial.
-        bandwidth: of the Gaussian.
-        dim: number of features.
-        exp: the exponential function of these arrays.
-
-    Raises:
-        ValueError: an unknown kernel.
-    """
-    if kernel == "polynomial":
-        slope = 1 / dim if gamma is None else gamma
-        return lambda product, square: (slope * product + coefficient) ** degree
-    if kernel == "gaussian":
-        return lambda product, square: exp(-square / (2 * bandwidth**2))
-    raise ValueError(f"Unknown kernel {kernel!r}; expected polynomial or gaussian.")
 
 
 def _values(a: np.ndarray, b: np.ndarray, value: Callable) -> np.ndarray:

@@ -28,8 +28,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
+from magvit_keras.checks import to_numpy
 from magvit_keras.layers.residual_block import ResidualBlock
 from magvit_keras.tokenizer.base_tokenizer import BaseTokenizer
 from magvit_keras.tokenizer.discriminator import StyleGANDiscriminator
@@ -124,7 +124,7 @@ def _transfer(
 ) -> InflationReport:
     copied, inflated, values = [], [], []
     for name, (source, target) in pairs.items():
-        value, wanted = ops.convert_to_numpy(source.value), tuple(target.shape)
+        value, wanted = to_numpy(source.value), tuple(target.shape)
         if name.startswith(_FOLDED):
             value = _first_channels(value, wanted)
         if value.shape == wanted:

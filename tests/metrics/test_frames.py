@@ -1,5 +1,6 @@
 """PSNR and SSIM: equal to the reference and to scikit-image."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -128,3 +129,20 @@ def test_best_of_takes_the_best_clip_not_the_best_frame():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call(pair()[0])
+
+
+def test_functions_are_metrics_of_a_model_of_ones_own():
+    """Inside a compiled step, which cannot raise, pixels outside [0, 1] make no number."""
+    clean, noisy = pair()
+    inputs = keras.Input(clean.shape[1:])
+    model = keras.Model(inputs, keras.layers.Identity()(inputs))
+    model.compile(loss="mse", metrics=[psnr, ssim])
+    logs = model.evaluate(noisy, clean, verbose=0, return_dict=True)
+    for name, metric in (("psnr", psnr), ("ssim", ssim)):
+        np.testing.assert_allclose(logs[name], np.mean(value(metric(clean, noisy))), rtol=1e-5)
+    try:
+        logs = model.evaluate(noisy, clean * 255, verbose=0, return_dict=True)
+    except ValueError as error:
+        assert "Divide by 255" in str(error) and keras.backend.backend() == "torch"
+    else:
+        assert np.isnan(logs["psnr"]) and np.isnan(logs["ssim"])

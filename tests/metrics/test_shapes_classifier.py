@@ -59,6 +59,7 @@ def test_its_outputs_are_the_same_on_every_backend(network):
     )
 
 
+@pytest.mark.once
 def test_it_knows_the_classes_of_clips_that_it_did_not_see():
     clips = MovingShapes(144, split="test").arrays()
     score = shapes_accuracy(clips["video"], clips["label"])
@@ -67,6 +68,7 @@ def test_it_knows_the_classes_of_clips_that_it_did_not_see():
     assert score.made_by["weights"]["network"]["sha256"] == (FOLDER / "checksum.txt").read_text().strip()
 
 
+@pytest.mark.once
 def test_classes_of_a_source_with_some_of_the_shapes():
     source = MovingShapes(72, 8, 32, split="test", **DEMO_SHAPES)
     clips = source.arrays()
@@ -74,6 +76,7 @@ def test_classes_of_a_source_with_some_of_the_shapes():
     assert float(shapes_accuracy(clips["video"], (clips["label"] + 1) % 18, source.class_names)) <= 0.05
 
 
+@pytest.mark.once
 def test_scores_through_it_say_that_they_compare_with_none_published(network, held_out, features):
     one, two = (held_out[split]["video"] for split in ("validation", "test"))
     score = shapes_fvd(one, two)
@@ -85,6 +88,7 @@ def test_scores_through_it_say_that_they_compare_with_none_published(network, he
     json.dumps(score.made_by)
 
 
+@pytest.mark.once
 def test_other_sizes_one_after_another(network):
     """TensorFlow's second and third graph no longer know the sizes beforehand."""
     for size in ((32, 32), (64, 64), (48, 96)):
@@ -119,6 +123,7 @@ def sanity():
     return module
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("damage", "strengths"),
     [("noise", (0.1, 0.3)), ("blur", (1, 3)), ("shuffle", (0.25, 1.0)), ("freeze", (0.5, 0.9375))],
@@ -131,6 +136,7 @@ def test_damage_raises_the_distance(network, held_out, features, sanity, damage,
     assert start < distances[0] < distances[1]
 
 
+@pytest.mark.once
 def test_a_set_has_no_distance_to_itself_and_halves_little(features, sanity):
     both = np.concatenate(list(features.values()))
     assert frechet_distance(both, both) <= 1e-6 * np.trace(np.cov(both, rowvar=False))

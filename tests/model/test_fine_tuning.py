@@ -31,6 +31,7 @@ def table(model):
     return ops.convert_to_numpy(model.embedding.tokens)
 
 
+@pytest.mark.once
 def test_codes_and_special_tokens_keep_their_rows():
     learned = transformer(3)
     made = with_other_classes(learned, 5)
@@ -57,6 +58,7 @@ def test_logits_without_a_class_are_those_of_the_learned_model():
     np.testing.assert_allclose(logits(made), logits(learned), atol=1e-6)
 
 
+@pytest.mark.once
 def test_factored_codes_keep_their_rows():
     learned = transformer(1, codebook_factors=(4, 4))
     made = with_other_classes(learned, 3)
@@ -64,6 +66,7 @@ def test_factored_codes_keep_their_rows():
     np.testing.assert_array_equal(table(made)[:8], table(learned)[:8])
 
 
+@pytest.mark.once
 def test_a_quantized_transformer_is_refused():
     learned = transformer(1)
     learned.quantize("int8")
@@ -71,6 +74,7 @@ def test_a_quantized_transformer_is_refused():
         with_other_classes(learned, 2)
 
 
+@pytest.mark.once
 def test_tasks_keep_their_frames_and_the_tokenizer_its_weights():
     learned = learned_model()
     made = train_further(learned, MovingShapes(4, *SHAPE[:1], SHAPE[1:], shapes=["star"]))
@@ -79,6 +83,7 @@ def test_tasks_keep_their_frames_and_the_tokenizer_its_weights():
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.once
 def test_it_is_trained_as_the_learned_model_was():
     told = {"condition_mode": "latent", "loss_parts": ("mask",), "task_weights": [3.0, 1.0], "label_smoothing": 0.1}
     learned = learned_model()
@@ -87,27 +92,33 @@ def test_it_is_trained_as_the_learned_model_was():
     assert {name: getattr(made, name) for name in told} == told
 
 
+@pytest.mark.once
 def test_clips_of_another_size_are_refused():
     with pytest.raises(ValueError, match="4x8x8; the training asks for 8x8x8"):
         train_further(learned_model(), MovingShapes(4, 8, (8, 8)))
 
 
+@pytest.mark.once
 def test_the_command_goes_on_from_a_preset_with_the_classes_of_the_folder(tmp_path):
     learned_model().save_to_preset(tmp_path / "learned")
     MovingShapes(12, 4, (8, 8), shapes=["star"]).write_videos(tmp_path / "videos", "avi")
-    steps = ["--tokenizer-steps", "1", "--transformer-steps", "1", "--steps-per-epoch", "1", "--workers", "0"]
-    sizes = ["--frames", "4", "--size", "8x8", "--batch-size", "2", "--transformer-batch-size", "2"]
+    steps = ["--tokenizer-steps", "1", "--transformer-steps", "1", "--workers", "0"]
+    sizes = ["--frames", "4", "--size", "8x8", "--batch-size", "2", "--set", "transformer.batch_size=2"]
     folders = ["--data", str(tmp_path / "videos"), "--out", str(tmp_path / "run")]
-    command = ["train", *folders, "--from", str(tmp_path / "learned"), *sizes, *steps, "--token-passes", "1"]
+    command = ["train", *folders, "--from", str(tmp_path / "learned"), *sizes, *steps, "--set", "token_passes=1"]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     made = mk.Magvit.from_preset(tmp_path / "run" / "magvit")
     assert made.class_names[0] == "star_diagonal" and list(made.tasks) == list(learned_model().tasks)
-    assert json.loads((tmp_path / "run" / "settings.json").read_text())["start_from"] == str(tmp_path / "learned")
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["settings"]["start_from"] == str(
+        tmp_path / "learned"
+    )
 
 
+@pytest.mark.once
 def test_a_model_to_start_from_and_sizes_of_another_are_refused(tmp_path):
     done = CliRunner().invoke(
-        app, ["train", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--from", "x", "--transformer", "base"]
+        app,
+        ["train", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--from", "x", "--set", "transformer=base"],
     )
     assert done.exit_code and "--from brings tokenizer and transformer" in done.output

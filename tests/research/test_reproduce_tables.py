@@ -15,6 +15,8 @@ from research import assemble, commands, orderings, runner
 from research.plan import BUDGETS, Budget, Claim, Column, Row, Table
 from research.workshop import EIGHT_TASKS, ClipBatches, Workshop
 
+pytestmark = pytest.mark.once
+
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "reproducing.md"
 RESULTS = PAGE.parent / "reproduce"
 
@@ -74,7 +76,6 @@ def cells_of(scores):
 # --- the runner ---
 
 
-@pytest.mark.once
 def test_a_run_that_was_stopped_measures_only_what_is_missing(tmp_path):
     table, calls = made_table({key: SCORES[key] for key in list(SCORES)[:3]})
     with pytest.raises(KeyError):  # the last cell fails, as if the process were killed there
@@ -85,7 +86,6 @@ def test_a_run_that_was_stopped_measures_only_what_is_missing(tmp_path):
     assert [cell["scores"]["fvd"] for cell in cells] == [5.0, 3.0, 7.0, 4.0]
 
 
-@pytest.mark.once
 def test_cells_of_another_budget_are_measured_again(tmp_path):
     table, calls = made_table(SCORES)
     runner.run_table(table, TINY, [0], tmp_path, None)
@@ -95,7 +95,6 @@ def test_cells_of_another_budget_are_measured_again(tmp_path):
     assert calls == [("old", 0), ("new", 0)] * 2
 
 
-@pytest.mark.once
 def test_what_a_table_does_not_use_leaves_its_cells_valid(tmp_path):
     table, _ = made_table(SCORES)
     table = dataclasses.replace(table, unused=frozenset({"layers"}))
@@ -104,7 +103,6 @@ def test_what_a_table_does_not_use_leaves_its_cells_valid(tmp_path):
     assert runner.read_cells(table, dataclasses.replace(TINY, hidden=9), [0], tmp_path) == []
 
 
-@pytest.mark.once
 def test_the_estimate_takes_the_time_of_the_same_row():
     done = {(0, "old"): {"row": "old", "seconds": 100}, (0, "new"): {"row": "new", "seconds": 500}}
     assert runner.seconds_left(done, [(1, Row("new", ""))]) == "about 8 min"
@@ -114,7 +112,6 @@ def test_the_estimate_takes_the_time_of_the_same_row():
 # --- tables out of cells ---
 
 
-@pytest.mark.once
 def test_a_table_holds_mean_deviation_and_the_papers_number(tmp_path, monkeypatch):
     table, _ = made_table(SCORES)
     cells = runner.run_table(table, TINY, range(2), tmp_path, None)
@@ -130,7 +127,6 @@ def test_a_table_holds_mean_deviation_and_the_papers_number(tmp_path, monkeypatc
     assert json.loads(json.dumps(summary))["rows"][0]["scores"]["fvd"]["mean"] == 6.0
 
 
-@pytest.mark.once
 def test_a_table_without_cells_says_so(tmp_path):
     table, _ = made_table({})
     summary = assemble.summarize(table, TINY, [], "")
@@ -139,7 +135,6 @@ def test_a_table_without_cells_says_so(tmp_path):
     assert (tmp_path / "table7.png").stat().st_size > 1000
 
 
-@pytest.mark.once
 def test_a_page_is_changed_between_its_marks_only(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- begin table7 -->\nold\n<!-- end table7 -->\nafter\n")
@@ -149,7 +144,6 @@ def test_a_page_is_changed_between_its_marks_only(tmp_path):
         assemble.write_into_page(page, "table6", "new")
 
 
-@pytest.mark.once
 def test_every_table_names_rows_columns_and_paper_numbers_that_exist():
     paper = assemble.paper_numbers()
     for table in commands.TABLES.values():
@@ -161,7 +155,6 @@ def test_every_table_names_rows_columns_and_paper_numbers_that_exist():
         assert {name for numbers in paper[table.name].values() for name in numbers} <= known
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("name", commands.TABLES)
 def test_the_committed_table_is_made_of_the_committed_cells(name):
     table, path = commands.TABLES[name], RESULTS / f"{name}.json"
@@ -177,7 +170,6 @@ def test_the_committed_table_is_made_of_the_committed_cells(name):
 # --- orderings ---
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("scores", "better", "verdict"),
     [
@@ -192,7 +184,6 @@ def test_seeds_decide_whether_an_ordering_appears(scores, better, verdict):
     assert orderings.judge_claim(Claim("fvd", "new", "old"), better, cells_of(scores))["verdict"] == verdict
 
 
-@pytest.mark.once
 def test_only_opposite_orderings_contradict():
     claims = (Claim("fvd", "new", "old", checked=True), Claim("fvd", "old", "new"))
     table, _ = made_table(SCORES, claims)
@@ -206,7 +197,6 @@ def test_only_opposite_orderings_contradict():
     assert wrong == lines[:1]
 
 
-@pytest.mark.once
 def test_times_of_different_backends_are_not_compared():
     table, _ = made_table(SCORES, (Claim("fvd", "new", "old", checked=True, timed=True),))
     same = orderings.judge_claims(table, cells_of(SCORES))
@@ -216,13 +206,11 @@ def test_times_of_different_backends_are_not_compared():
     assert wrong == [] and lines[0].endswith("times of different backends")
 
 
-@pytest.mark.once
 def test_the_backend_of_a_cell_is_read_from_how_it_was_made():
     cell = {"made": runner.about_this_run()}
     assert orderings.backends_of([cell, cell]) == {keras.config.backend()}
 
 
-@pytest.mark.once
 def test_check_compares_a_rerun_with_committed_cells(tmp_path):
     committed, _ = made_table(SCORES)
     runner.run_table(committed, TINY, range(2), tmp_path / "cells" / "table7", None)
@@ -237,7 +225,6 @@ def test_check_compares_a_rerun_with_committed_cells(tmp_path):
 # --- models ---
 
 
-@pytest.mark.once
 def test_batches_go_through_all_clips_before_any_comes_again():
     batches = ClipBatches(np.arange(5), batch_size=2, seed=0, steps=5)
     seen = np.concatenate([batches[i] for i in range(5)])
@@ -303,7 +290,6 @@ def test_a_prefix_of_another_length_is_refused():
 # --- the command ---
 
 
-@pytest.mark.once
 def test_the_command_answers_bad_input_in_a_line(tmp_path):
     for arguments, message in (
         (["reproduce"], "Say which table"),

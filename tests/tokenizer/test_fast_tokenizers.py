@@ -8,7 +8,6 @@ from keras import ops
 from magvit_keras import backend
 from magvit_keras.layers.wavelet import fold, unfold, unit
 from magvit_keras.presets.estimates import tokenizer_cost
-from magvit_keras.presets.least_parameters import least_parameters
 from magvit_keras.tokenizer.adaptation import kmeans
 from magvit_keras.tokenizer.discriminator import VideoDiscriminator
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
@@ -245,7 +244,6 @@ def test_vqgan_trains_a_fast_tokenizer():
 def test_counted_parameters_are_those_of_the_built_model(options):
     tokenizer = fast(**options)
     assert tokenizer_cost(tokenizer.get_config(), (4, 8, 8)).parameters == tokenizer.count_params()
-    assert least_parameters(VideoTokenizer, tokenizer.get_config()) <= tokenizer.count_params()
 
 
 @pytest.mark.once
