@@ -45,14 +45,14 @@ TINY_MOVING_SHAPES: dict[str, Any] = {
 
 #: Tokenizers that fold pixels before they convolve: what 2D-VQ and 3D-VQ have in common.
 FAST: dict[str, Any] = {
-    "filters": 192,
+    "filters": 128,
     "channel_multipliers": (1,),
     "num_res_blocks": 1,
-    "embedding_dim": 8,
+    "embedding_dim": 16,
     "codebook_size": 4096,
     "entropy_loss_weight": 0.0,
     "quantizer": "vq_ema",
-    "norm_groups": 1,
+    "norm_groups": 8,
 }
 
 #: The shipped pair for real videos: small enough to be trained further on a laptop.
@@ -88,7 +88,7 @@ VIDEO_TOKENIZERS: dict[str, dict[str, Any]] = {
     },
     "3dvq_fast_tiny": {
         "description": "Learns fast: a wavelet, and residual blocks at 4x8x8 pixels a token; 1024 codes.",
-        "config": {**FAST, "filters": 128, "codebook_size": 1024, "wavelet": (4, 8, 8)},
+        "config": {**FAST, "codebook_size": 1024, "wavelet": (4, 8, 8)},
     },
     "3dvq_fast_natural": {
         "description": "A wavelet, and residual blocks at 4x8x8 pixels a token, for real videos; 4096 codes.",
