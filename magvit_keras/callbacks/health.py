@@ -57,7 +57,7 @@ class CollapseWarning(keras.callbacks.Callback):
     """Warns when the tokenizer has come to use a small part of its codebook.
 
     Under `VQGAN` it counts the codes used at least once within the epoch; elsewhere it takes `codebook_usage` of the
-    logs, the mean share that a batch uses, which a small batch keeps low by itself.
+    logs, the mean share that a batch uses, which is low in small batches anyway.
 
     Args:
         threshold: share of the codes, 0 to 1, below which it warns.

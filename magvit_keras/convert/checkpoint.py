@@ -76,7 +76,7 @@ def _at(tree: Mapping[str, Any], place: str | None) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
-    """A model made of a checkpoint, and what is to be known of it.
+    """A model made of a checkpoint, and what to know of it.
 
     Args:
         model: with the weights.
@@ -166,8 +166,8 @@ def _numbers(part: Mapping[str, Any], path: str | os.PathLike) -> dict[str, np.n
         return flatten(part)
     except (TypeError, ValueError) as error:  # Flax's and Orbax's place holders are texts
         raise ValueError(
-            f"{path} names arrays that lie in other files ({error}). Restore it with the flax that wrote it, and write "
-            "it anew with flax.serialization.msgpack_serialize."
+            f"{path} names arrays that lie in other files ({error}). Restore it with the flax that wrote it, and "
+            "write it with flax.serialization.msgpack_serialize."
         ) from None
 
 
@@ -200,7 +200,7 @@ def _config(cls: type, preset: str | Mapping[str, Any] | None) -> dict[str, Any]
     if preset is None or isinstance(preset, Mapping):
         return None if preset is None else dict(preset)
     if preset not in cls._preset_table:
-        raise ValueError(f"{preset!r} is no preset of {cls.__name__}; known presets: {', '.join(cls.presets)}.")
+        raise ValueError(f"{preset!r} is not a preset of {cls.__name__}; known presets: {', '.join(cls.presets)}.")
     return dict(cls._preset_table[preset]["config"])
 
 
@@ -208,7 +208,7 @@ def _load(cls: type, config: Mapping[str, Any], flat: Mapping[str, np.ndarray]) 
     try:
         model = cls(**config)
     except TypeError as error:
-        raise ValueError(f"These are no arguments of {cls.__name__}: {error}") from None
+        raise ValueError(f"These are not arguments of {cls.__name__}: {error}") from None
     load_flax_params(model, flat)
     return model
 

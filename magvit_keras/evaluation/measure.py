@@ -34,7 +34,7 @@ def open_shards(cache: str | os.PathLike, kind: str, description: dict[str, Any]
         cache: where such folders lie.
         kind: begins the name of the folder.
         description: whatever decides about the numbers, as plain data.
-        passes: how many times `clips` rows there shall be.
+        passes: how many times `clips` rows there will be.
         clips: rows of a pass.
         size: rows of a shard.
     """
@@ -128,7 +128,7 @@ def generator(model: Any, protocol: Protocol, seed: int, batch_size: int) -> Cal
     def make(task: str, fold: int, start: int, clips: Clips) -> dict[str, np.ndarray]:
         about = get_task(model.tasks.get(task, task))
         count = len(clips.labels)
-        # A last, smaller shard is filled up: another shape would be compiled anew.
+        # A last, smaller shard is filled up: another shape would compile again.
         filled = np.resize(np.arange(count), max(count, batch_size))
         stream = np.random.SeedSequence([seed, fold, zlib.crc32(task.encode())]).generate_state(1)[0]
         video = model.generate(
@@ -190,7 +190,7 @@ def _of_pairs(metric: Callable, real: np.ndarray, made: np.ndarray, batch_size: 
 
 
 def _full_batches(clips: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Batches of one size, so that nothing is compiled anew for the last one; what fills it up comes last."""
+    """Batches of one size, so that the last one compiles nothing new; what fills it up comes last."""
     for start in range(0, len(clips), size):
         part = clips[start : start + size]
         yield part if len(part) == size else part[np.resize(np.arange(len(part)), size)]

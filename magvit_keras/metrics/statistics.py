@@ -97,14 +97,14 @@ class FeatureStatistics:
         """What `save` wrote.
 
         Raises:
-            ValueError: another file, or numbers that are no statistics.
+            ValueError: another file, or numbers that are not statistics.
         """
         loaded = cls()
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 held = dict(arrays)
         except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is no file that FeatureStatistics.save wrote: {error}") from None
+            raise ValueError(f"{path} is not a file that FeatureStatistics.save wrote: {error}") from None
         if set(held) != {"count", "mean", "scatter"}:
             raise ValueError(f"{path} holds {sorted(held)}; expected count, mean and scatter.")
         d = held["mean"].size

@@ -15,7 +15,7 @@ from magvit_keras.presets.recipes import Recipe
 from magvit_keras.presets.tokenizers import VIDEO_TOKENIZERS
 from magvit_keras.presets.transformers import MAGVITS
 
-#: Peak of the accelerator that the times are told for: an A100, TF32, in operations a second.
+#: Peak of the accelerator that the times are for: an A100, TF32, in operations a second.
 PEAK = 156e12
 #: Share of the peak that a training reaches.
 UTILISATION = 0.3

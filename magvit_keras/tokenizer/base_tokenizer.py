@@ -5,13 +5,14 @@ from typing import Any
 from keras import ops
 
 from magvit_keras import backend
-from magvit_keras.checks import check_positive, to_float, video_of
+from magvit_keras.checks import check_array, check_numbers, check_positive, to_float, to_numpy, video_of
 from magvit_keras.layers.padding import check_padding
 from magvit_keras.layers.wavelet import check_wavelet
 from magvit_keras.presets.preset_mixin import PresetMixin
 from magvit_keras.tokenizer.adaptation import adapt
 from magvit_keras.tokenizer.decoder import Decoder
 from magvit_keras.tokenizer.encoder import Encoder
+from magvit_keras.tokenizer.losses import psnr, reconstruction_loss
 from magvit_keras.tokenizer.quantizers import make_quantizer
 
 
@@ -53,6 +54,8 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
         **kwargs: Any,
     ):
         check_positive(filters=filters, norm_groups=norm_groups)
+        check_numbers(0, commitment_cost=commitment_cost, entropy_loss_weight=entropy_loss_weight)
+        check_numbers(0, entropy_temperature=entropy_temperature)
         if not channel_multipliers:
             raise ValueError("channel_multipliers needs an entry for each level; received none.")
         if self.rank == 3 and len(temporal_downsample) < len(channel_multipliers) - 1:
@@ -126,7 +129,9 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
         return self.pixels(quantized), ids, losses
 
     def call(self, video: Any, training: bool = False) -> Any:
-        """Reconstruction, not clipped, of pixels in [0, 1]."""
+        """Reconstruction, not clipped, of pixels in [0, 1]; ValueError where they are others."""
+        if not backend.is_traced(video):
+            self.check_pixels(video)
         return self.reconstruct(to_float(video))[0]
 
     def encode(self, video: Any, check: bool = True) -> Any:
@@ -134,7 +139,7 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
 
         Args:
             video: (B, T, H, W, 3), uint8 or floats in [0, 1].
-            check: False spares a look at the values, which brings them from the device to the host.
+            check: False skips the check of the values, which copies them from the device to the host.
 
         Returns:
             (B, t, h, w) int32 in [0, codebook_size).
@@ -149,44 +154,50 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
     def _encode(self, video: Any) -> Any:
         return self.quantizer.ids(self.latents(to_float(video)))
 
-    def decode(self, ids: Any, check: bool = True) -> Any:
+    def decode(self, ids: Any, check: bool = True, clip: bool = True) -> Any:
         """Clips of tokens.
 
         Args:
             ids: (B, t, h, w) int32 in [0, codebook_size).
-            check: False spares a look at the values, which brings them from the device to the host.
+            check: False skips the check of the values, which copies them from the device to the host.
+            clip: False gives what the decoder puts out, a little of which lies outside of [0, 1].
 
         Returns:
-            (B, T, H, W, 3) float32, not clipped.
+            (B, T, H, W, 3) float32 in [0, 1].
 
         Raises:
             ValueError: ids of the wrong rank or outside the codebook.
         """
         if check and not backend.is_traced(ids):
-            array = ops.convert_to_numpy(ids)
+            if not isinstance(ids, list | tuple):
+                check_array(ids, "ids", "(batch, t, h, w) integers")
+            array = to_numpy(ids)
             if array.ndim not in (4, self.rank + 1) or array.dtype.kind not in "iu":
                 raise ValueError(f"ids must be (batch, t, h, w) integers; received {array.shape} of {array.dtype}.")
             if array.size and not 0 <= array.min() <= array.max() < self.codebook_size:
                 raise ValueError(f"ids must be in [0, {self.codebook_size}); received {array.min()} to {array.max()}.")
             ids = array.astype("int32")
-        return backend.run_compiled(self, "decode", self._decode, ids)
+        program = self._decode_clipped if clip else self._decode
+        return backend.run_compiled(self, program.__name__, program, ids)
 
     def _decode(self, ids: Any) -> Any:
         return self.pixels(self.quantizer.lookup(ids))
+
+    def _decode_clipped(self, ids: Any) -> Any:
+        return ops.clip(self._decode(ids), 0.0, 1.0)
 
     def losses_and_logs(self, data: Any, training: bool) -> tuple[Any, dict[str, Any]]:
         """Squared error of the pixels plus the quantizer's losses."""
         video = to_float(video_of(data))
         reconstruction, ids, losses = self.reconstruct(video, training)
-        error = ops.mean(ops.square(reconstruction - video), axis=tuple(range(1, len(video.shape))))  # (B,)
-        reconstruction_loss = ops.mean(error)
-        loss = reconstruction_loss + losses["commitment"] + losses["codebook"] + losses["entropy"]
+        error = reconstruction_loss(video, reconstruction)
+        loss = error + losses["commitment"] + losses["codebook"] + losses["entropy"]
         usage, perplexity = codebook_statistics(ids, self.codebook_size)
         return loss, {
             "loss": loss,
-            "reconstruction_loss": reconstruction_loss,
+            "reconstruction_loss": error,
             **{f"{name}_loss": value for name, value in losses.items()},
-            "psnr": ops.mean(-10.0 * ops.log10(ops.maximum(error, 1e-10))),
+            "psnr": psnr(video, reconstruction),
             "codebook_usage": usage,
             "perplexity": perplexity,
         }
@@ -225,9 +236,14 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
         """Raises ValueError unless the pixels have a shape and a range that the tokenizer takes."""
         raise NotImplementedError(f"{type(self).__name__} does not say what it takes.")
 
-    def check_batch(self, batch: Any) -> None:
-        """The first batch must hold pixels that the tokenizer can halve."""
+    def check_batch(self, batch: Any) -> Any:
+        """The pixels of a batch, which must be such as the tokenizer takes."""
         self.check_pixels(video_of(batch))
+        return video_of(batch)
+
+    def check_input(self, x: Any) -> None:
+        """The same of what `predict` is given."""
+        self.check_pixels(x)
 
     def get_config(self) -> dict:
         """Every constructor argument."""

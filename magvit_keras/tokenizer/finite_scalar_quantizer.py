@@ -17,7 +17,7 @@ _SLACK = 1e-3
 class FiniteScalarQuantizer(keras.layers.Layer):
     """Bounds each latent value by tanh and rounds it to one of its levels; the id counts the grid points.
 
-    There is no codebook and no auxiliary loss; the losses are nought, so that the trainer needs no exception.
+    There is no codebook and no auxiliary loss; the losses are 0, so that the trainer needs no special case.
     Computes in float32 under every precision policy.
 
     The codes lie in [-1, 1] and are what the decoder reads; `ids` reads what the encoder writes, before tanh. The two
@@ -90,7 +90,7 @@ class FiniteScalarQuantizer(keras.layers.Layer):
 
         Returns:
             The codes (B, ..., d) with the gradient of the rounding passed straight through, their ids (B, ...) int32,
-            and the losses `commitment`, `codebook` and `entropy`, all nought.
+            and the losses `commitment`, `codebook` and `entropy`, all 0.
         """
         bounded = self.bound(x)
         rounded = bounded + ops.stop_gradient(ops.round(bounded) - bounded)

@@ -75,7 +75,7 @@ class ImageTokenizer(BaseTokenizer):
 
         Args:
             video: (B, H, W, 3) or (B, T, H, W, 3), uint8 or floats in [0, 1].
-            check: False spares a look at the values, which brings them from the device to the host.
+            check: False skips the check of the values, which copies them from the device to the host.
 
         Returns:
             (B, h, w) or (B, T, h, w) int32 in [0, codebook_size).
@@ -85,24 +85,25 @@ class ImageTokenizer(BaseTokenizer):
         """
         return super().encode(video, check)
 
-    def decode(self, ids: Any, check: bool = True) -> Any:
+    def decode(self, ids: Any, check: bool = True, clip: bool = True) -> Any:
         """Images or clips of tokens.
 
         Args:
             ids: (B, h, w) or (B, T, h, w) int32 in [0, codebook_size).
-            check: False spares a look at the values, which brings them from the device to the host.
+            check: False skips the check of the values, which copies them from the device to the host.
+            clip: False gives what the decoder puts out, a little of which lies outside of [0, 1].
 
         Returns:
-            (B, H, W, 3) or (B, T, H, W, 3) float32, not clipped.
+            (B, H, W, 3) or (B, T, H, W, 3) float32 in [0, 1].
 
         Raises:
             ValueError: ids of the wrong rank or outside the codebook.
         """
-        return super().decode(ids, check)
+        return super().decode(ids, check, clip)
 
     def check_pixels(self, video: Any) -> None:
         """Raises ValueError unless these are images or clips, divisible by `downsampling`, in [0, 1] or uint8."""
-        shape = tuple(video.shape)
+        shape = tuple(getattr(video, "shape", ()))
         if len(shape) != 4:
             check_video(video, self.downsampling)
             return

@@ -89,7 +89,7 @@ class LookupFreeQuantizer(keras.layers.Layer):
 
         Returns:
             The signs with the gradient passed straight through (B, ..., d), their ids (B, ...) int32, and the
-            losses `commitment`, `codebook` (nought: there is none) and `entropy`, weighted.
+            losses `commitment`, `codebook` (0: there is none) and `entropy`, weighted.
         """
         quantized = ops.where(x > 0, 1.0, -1.0)
         losses = {

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from magvit_keras import backend
-from magvit_keras.checks import to_float, video_of
+from magvit_keras.checks import check_numbers, to_float, to_numpy, video_of
 from magvit_keras.tokenizer import losses
 from magvit_keras.tokenizer.base_tokenizer import codebook_statistics
 from magvit_keras.tokenizer.code_usage import CodeUsage
@@ -89,6 +89,14 @@ class VQGAN(backend.SteppedModel):
         if perceptual_loss is REQUIRED:
             raise ValueError(perceptual_choices("VQGAN"))
         losses.gan_losses(gan_loss)
+        check_numbers(
+            0,
+            reconstruction_weight=reconstruction_weight,
+            adversarial_weight=adversarial_weight,
+            perceptual_weight=perceptual_weight,
+            r1_weight=r1_weight,
+            lecam_weight=lecam_weight,
+        )
         if not 0 <= ema_decay < 1:
             raise ValueError(f"ema_decay must be in [0, 1); received {ema_decay}.")
         if generator_only_steps < 0:
@@ -119,7 +127,7 @@ class VQGAN(backend.SteppedModel):
         config = {**tokenizer.get_config(), "name": f"{tokenizer.name}_ema"}
         self.ema_tokenizer = type(tokenizer).from_config(config)
         self.ema_tokenizer.trainable = False
-        self.ema_tokenizer.set_weights(tokenizer.get_weights())
+        self._average_from_here()
         self.code_usage = CodeUsage(tokenizer.codebook_size, restart_codes_after, seed, name="code_usage")
         state = {"trainable": False, "initializer": "zeros", "shape": ()}
         self.steps = self.add_weight(dtype="int32", name="steps", **state)
@@ -186,10 +194,14 @@ class VQGAN(backend.SteppedModel):
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """`keras.Model.fit` on clips: arrays, tf.data, PyDataset, Grain, torch DataLoader, generators."""
-        if int(ops.convert_to_numpy(self.steps)) == 0:
+        if int(to_numpy(self.steps)) == 0:
             # The tokenizer may have been loaded or inflated since this object was made.
-            self.ema_tokenizer.set_weights(self.tokenizer.get_weights())
+            self._average_from_here()
         return super().fit(x, *args, **kwargs)
+
+    def _average_from_here(self) -> None:
+        for average, weight in zip(self.ema_tokenizer.weights, self.tokenizer.weights, strict=True):
+            average.assign(to_numpy(weight))
 
     def call(self, video: Any, training: bool = False) -> Any:
         """Reconstruction by the current weights."""
@@ -309,15 +321,20 @@ class VQGAN(backend.SteppedModel):
         ids = {id(v) for v in variables}
         return [v for v in self.variables if id(v) not in ids]
 
-    def check_batch(self, batch: Any) -> None:
-        """The first batch must fit the tokenizer, and the discriminator's size."""
-        self.tokenizer.check_batch(batch)
-        shape, size = tuple(video_of(batch).shape), tuple(self.discriminator.input_size)
+    def check_batch(self, batch: Any) -> Any:
+        """The pixels of a batch, which must fit the tokenizer, and the discriminator's size."""
+        video = self.tokenizer.check_batch(batch)
+        shape, size = tuple(video.shape), tuple(self.discriminator.input_size)
         if shape[-1 - len(size) : -1] != size:
             raise ValueError(
                 f"The discriminator was made for inputs of {size}; received a batch of the shape {shape}. "
                 "Its dense layer fixes the size: make one for the size of your data."
             )
+        return video
+
+    def check_input(self, x: Any) -> None:
+        """What `predict` is given must be such as the tokenizer takes."""
+        self.tokenizer.check_pixels(x)
 
     def get_config(self) -> dict:
         """Every constructor argument."""

@@ -99,7 +99,7 @@ def plot_attention(
 
     Raises:
         ImportError: matplotlib is not installed.
-        ValueError: the clip is no multiple of the maps.
+        ValueError: the clip is not a multiple of the maps.
 
     Example:
         >>> import numpy as np

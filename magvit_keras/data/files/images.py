@@ -15,6 +15,8 @@ from magvit_keras.data.source import UnreadableVideo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from magvit_keras.data.files.decode import VideoInfo
+
 FORMATS = ("PNG", "JPEG")  # no other parser of Pillow's is ever run on the data
 _SMALLER = 2  # a JPEG is decoded at a fraction of its size, as long as it stays this many times larger than the frame
 
@@ -143,3 +145,14 @@ def scaled(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def fitted(frame: np.ndarray, info: VideoInfo, size: tuple[int, int] | None) -> np.ndarray:
+    """A frame that another decoder has made, at (height, width).
+
+    Raises:
+        ValueError: it has another size than the frames of the video.
+    """
+    if frame.shape[:2] != (info.height, info.width):
+        raise ValueError(f"a frame of {frame.shape} in a video of {info.height} x {info.width}")
+    return frame if size is None else scaled(Image.fromarray(np.ascontiguousarray(frame)), size)
