@@ -62,8 +62,9 @@ class Decoder(keras.layers.Layer):
         self.levels, self.conv_up = [], []  # deepest level first; conv_up[i] follows levels[i]
         for level in reversed(range(len(self.channel_multipliers))):
             width = filters * self.channel_multipliers[level]
-            names = [f"level_{level}_block_{i}" for i in range(num_res_blocks)]
-            self.levels.append([ResidualBlock(width, name=name, **block_options) for name in names])
+            self.levels.append(
+                [ResidualBlock(width, name=f"level_{level}_block_{i}", **block_options) for i in range(num_res_blocks)]
+            )
             if level > 0:
                 self.conv_up.append(Convolution(width, 3, name=f"conv_up_{level}", **options))
         self.norm_out = GroupNorm(norm_groups, dtype=self.dtype_policy, name="norm_out")

@@ -65,9 +65,10 @@ class Encoder(keras.layers.Layer):
         self.conv_in = Convolution(filters, 3, use_bias=False, name="conv_in", **options)
         self.levels = []
         for level, multiplier in enumerate(self.channel_multipliers):
-            names = [f"level_{level}_block_{i}" for i in range(num_res_blocks)]
-            self.levels.append([ResidualBlock(filters * multiplier, name=name, **block_options) for name in names])
-        width = filters * self.channel_multipliers[-1]
+            width = filters * multiplier
+            self.levels.append(
+                [ResidualBlock(width, name=f"level_{level}_block_{i}", **block_options) for i in range(num_res_blocks)]
+            )
         self.bottleneck = [ResidualBlock(width, name=f"bottleneck_{i}", **block_options) for i in range(num_res_blocks)]
         self.norm_out = GroupNorm(norm_groups, dtype=self.dtype_policy, name="norm_out")
         self.conv_out = Convolution(embedding_dim, 1, name="conv_out", **options)
