@@ -17,6 +17,7 @@ from cells import in_process, parser, report
 from page import table
 
 REFERENCE = pathlib.Path(__file__).parents[1] / "tests" / "reference"
+NAMES = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
 LOSSES = ("d_loss", "g_loss", "r1_penalty", "reconstruction_loss", "commitment_loss", "codebook_loss")
 
 
@@ -121,7 +122,7 @@ def page(backend: str, found: Mapping[str, Any]) -> str:
     logits = f"{ours['logits']:.1e}, with Keras' default {keras['logits']:.1e}"
     return "\n\n".join(
         (
-            f"### {backend}: training steps",
+            f"### {NAMES[backend]}: training steps",
             table(columns, rows, text_columns=0),
             f"The transformer's logits after ten steps: off by up to {logits}.",
             found["heading"],

@@ -1,5 +1,7 @@
 """Checks of what users hand in, made before any long work."""
 
+import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,16 +9,71 @@ import keras
 import numpy as np
 from keras import ops
 
+#: How far decoded clips may lie outside of [0, 1]: so much is clipped by whatever looks at clips or measures them.
+EXCURSION = 0.25
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """`keras.ops.convert_to_numpy`; for tensors of PyTorch without the warning that NumPy gives on Keras' way."""
+    x = x.value if isinstance(x, keras.Variable) else x
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+        if keras.backend.standardize_dtype(x.dtype) != "bfloat16":  # which NumPy knows by another library alone
+            return x.numpy()
+    return ops.convert_to_numpy(x)
+
+
+def described(value: Any) -> str:
+    """What a user has given, in a few words for a message."""
+    if isinstance(value, str | bytes | os.PathLike):
+        return f"the text {str(value)!r}" if isinstance(value, str) else f"{value!r}"
+    if hasattr(value, "shape"):
+        return f"an array of the shape {tuple(value.shape)}"
+    if isinstance(value, dict):
+        return f"a dict with the keys {', '.join(map(str, value)) or '(none)'}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"{type(value).__name__} {value!r}"[:120]
+
+
+def check_array(video: Any, name: str = "video", what: str = "") -> None:
+    """Raises ValueError unless the clips, or `what`, are an array or a tensor."""
+    if hasattr(video, "shape") and hasattr(video, "dtype"):
+        return
+    if what:
+        raise ValueError(f"{name} must be an array of {what}; received {described(video)}.")
+    hint = "A file is read by magvit_keras.data.read_video, a folder of them by magvit_keras.data.VideoFolder."
+    if isinstance(video, dict):
+        hint = 'The clips of a dict are its entry "video".'
+    elif isinstance(video, tuple | list):
+        hint = "Clips of one size become an array by np.stack(clips)."
+    raise ValueError(f"{name} must be an array (batch, time, height, width, 3); received {described(video)}. {hint}")
+
+
+def _video_and_label(batch: Any) -> tuple[Any, Any]:
+    """Of a tuple or a list: the clips, and the labels or None."""
+    video, label, *rest = (*batch, None, None)[: max(2, len(batch))]
+    if any(len(getattr(part, "shape", ())) > 3 for part in (label, *rest)):
+        raise ValueError(
+            f"Expected clips, or clips and labels; received a {type(batch).__name__} of {len(batch)} arrays. Clips of "
+            "one size become an array by np.stack(clips)."
+        )
+    return video, label
+
 
 def video_of(batch: Any) -> Any:
     """The clips of a batch: the batch itself, its "video" entry, or the first of a tuple."""
-    if isinstance(batch, tuple | list):
-        batch = batch[0]
+    if isinstance(batch, tuple | list) and batch:
+        batch = _video_and_label(batch)[0]
     if isinstance(batch, dict):
         if "video" not in batch:
-            raise ValueError(f'A batch given as a dict needs the key "video"; received the keys {sorted(batch)}.')
+            raise ValueError(f'A batch given as a dict needs the key "video"; received the keys {_keys(batch)}.')
         batch = batch["video"]
     return batch
+
+
+def _keys(batch: dict) -> str:
+    return ", ".join(sorted(map(str, batch))) or "(none)"
 
 
 def check_video(video: Any, divisor: tuple[int, int, int], name: str = "video") -> None:
@@ -27,11 +84,12 @@ def check_video(video: Any, divisor: tuple[int, int, int], name: str = "video") 
         divisor: what time, height and width must be divisible by.
         name: how the message calls the argument.
     """
+    check_array(video, name)
     shape = tuple(video.shape)
     if len(shape) != 5 or shape[-1] != 3:
+        hint = " A single clip needs a batch axis: clip[None]." if len(shape) == 4 and shape[-1] == 3 else ""
         raise ValueError(
-            f"{name} must be (batch, time, height, width, 3), channels last; received the shape {shape}. "
-            "A single clip needs a batch axis: clip[None]."
+            f"{name} must be (batch, time, height, width, 3), channels last; received the shape {shape}.{hint}"
         )
     for axis, size, by in zip(("time", "height", "width"), shape[1:4], divisor, strict=True):
         if size % by or size < by:
@@ -42,9 +100,9 @@ def check_video(video: Any, divisor: tuple[int, int, int], name: str = "video") 
     check_range(video, name)
 
 
-def check_range(pixels: Any, name: str = "video") -> None:
-    """Raises ValueError unless the pixels are uint8, or floats in [0, 1]."""
-    array = pixels if isinstance(pixels, np.ndarray) else ops.convert_to_numpy(pixels)
+def check_range(pixels: Any, name: str = "video", excursion: float = 1e-3) -> None:
+    """Raises ValueError unless the pixels are uint8, or floats in [0, 1]; `excursion` is how far outside passes."""
+    array = pixels if isinstance(pixels, np.ndarray) else to_numpy(pixels)
     if not array.size:
         raise ValueError(f"{name} holds no clip; received the shape {tuple(array.shape)}.")
     if array.dtype == np.uint8:
@@ -54,17 +112,32 @@ def check_range(pixels: Any, name: str = "video") -> None:
     low, high = float(array.min()), float(array.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError(f"{name} holds values that are not finite (NaN or infinity).")
-    if low < -1e-3 or high > 1 + 1e-3:
-        hint = "Divide by 255, or pass uint8." if high > 2 else "From [-1, 1] it is (x + 1) / 2."
-        raise ValueError(f"{name} must be in [0, 1]; received values from {low:.4g} to {high:.4g}. {hint}")
+    if low < -excursion or high > 1 + excursion:
+        hint = ""
+        if high > 2:
+            hint = " Divide by 255, or pass uint8."
+        elif low >= -EXCURSION and high <= 1 + EXCURSION:
+            hint = " Clip what a decoder has put a little outside: np.clip(x, 0, 1)."
+        elif -1.001 <= low <= -0.5 and high <= 1.001:
+            hint = " From [-1, 1] it is (x + 1) / 2."
+        raise ValueError(f"{name} must be in [0, 1]; received values from {low:.4g} to {high:.4g}.{hint}")
 
 
-def range_or_nan(pixels: Any) -> Any:
+def range_or_nan(pixels: Any, excursion: float = 1e-3) -> Any:
     """The pixels, or NaN everywhere if one is outside [0, 1]: `check_range` where a compiled step cannot raise."""
     if keras.backend.standardize_dtype(pixels.dtype) == "uint8":
         return pixels
-    fits = ops.logical_and(ops.min(pixels) >= -1e-3, ops.max(pixels) <= 1 + 1e-3)
+    fits = ops.logical_and(ops.min(pixels) >= -excursion, ops.max(pixels) <= 1 + excursion)
     return ops.where(fits, pixels, ops.cast(float("nan"), pixels.dtype))
+
+
+def check_numbers(low: float = -math.inf, high: float = math.inf, **values: Any) -> None:
+    """Raises ValueError unless each value is a finite number from `low` to `high`."""
+    for name, value in values.items():
+        number = getattr(value, "item", lambda value=value: value)() if np.ndim(value) == 0 else None
+        if not isinstance(number, int | float) or not math.isfinite(number) or not low <= number <= high:
+            bounds = f" of at least {low:g}" * (low > -math.inf) + f", at most {high:g}" * (high < math.inf)
+            raise ValueError(f"{name} must be a finite number{bounds}; received {value!r}.")
 
 
 def check_positive(**sizes: int) -> None:
@@ -99,13 +172,11 @@ def to_float(video: Any, dtype: str = "float32") -> Any:
 
 def batch_of(data: Any) -> dict[str, Any]:
     """A batch as a dict: the dict itself, or "video" and "label" of an array or a tuple."""
-    if isinstance(data, list):
-        data = tuple(data)
-    if isinstance(data, tuple):
-        video, label = (*data, None)[:2]
+    if isinstance(data, tuple | list) and data:
+        video, label = _video_and_label(data)
         data = video if isinstance(video, dict) else {"video": video, "label": label}
     elif not isinstance(data, dict):
         data = {"video": data}
     if "video" not in data and "tokens" not in data:
-        raise ValueError(f'A batch needs the key "video" or "tokens"; received the keys {sorted(data)}.')
+        raise ValueError(f'A batch needs the key "video" or "tokens"; received the keys {_keys(data)}.')
     return {key: value for key, value in data.items() if value is not None}

@@ -11,12 +11,22 @@ import numpy as np
 from keras import ops
 
 from magvit_keras.checks import to_float
+from magvit_keras.commit.conditions import condition_plan
 from magvit_keras.commit.tasks import Task
 from magvit_keras.data import MovingShapes, VideoFolder
 from magvit_keras.model.generation import Generation
 from magvit_keras.model.magvit import Magvit
 from magvit_keras.tokenizer.losses import psnr
-from magvit_keras.visualize import Figure, Section, decoding_steps, save_gif, side_by_side, token_map, write_report
+from magvit_keras.visualize import (
+    Figure,
+    Section,
+    decoding_steps,
+    hatched,
+    save_gif,
+    side_by_side,
+    token_map,
+    write_report,
+)
 
 #: The model of the demo, 16x64x64.
 PRESET = "magvit_tiny_moving_shapes"
@@ -36,7 +46,13 @@ class Made(NamedTuple):
     task: Task
     clip: np.ndarray  # (T, H, W, 3), floats
     name: str
+    given: np.ndarray  # (T, H, W) bool
     result: Generation
+
+    @property
+    def score(self) -> float:
+        """PSNR against the true clip, in dB; -inf where there is none."""
+        return -np.inf if self.task.is_unconditional else psnr(self.result.video, self.clip[None])
 
 
 class FineTuned(NamedTuple):
@@ -93,8 +109,9 @@ def ten_tasks(magvit: Magvit, num_steps: int) -> Iterator[Made]:
         # The whole clip is handed over; only what the task gives of it is looked at.
         given = {"label": sample["label"]} if task.needs_class else {}
         given |= {"num_clips": 3} if task.is_unconditional else {"video": clip[None]}
-        result = magvit.generate(task.name, **given, num_steps=num_steps, seed=0, return_details=True)
-        yield Made(task, clip, source.class_names[sample["label"]], result)
+        result = magvit.generate(task.name, **given, num_steps=num_steps, num_revisions=1, seed=0, return_details=True)
+        shown = condition_plan(task, magvit.video_shape, magvit.latent_shape).is_condition
+        yield Made(task, clip, source.class_names[sample["label"]], shown, result)
 
 
 def fine_tune(magvit: Magvit, out: pathlib.Path, fast: bool, say: Callable) -> FineTuned:
@@ -137,7 +154,12 @@ def _views(one: Made) -> dict[str, np.ndarray]:
     """What of a task is looked at, by name; clips made from a class alone have no counterpart."""
     if one.task.is_unconditional:
         return {f"made, {i + 1}": video for i, video in enumerate(one.result.video)}
-    return {"given": one.result.condition_video[0], "made": one.result.video[0], "true": one.clip}
+    return {"given": hatched(one.clip, one.given), "made": one.result.video[0], "true": one.clip}
+
+
+def _title(one: Made) -> str:
+    of = f" of {one.name.replace('_', ' ')}" if one.task.needs_class else ""
+    return f"{one.task.name.replace('_', ' ')}{of}: {one.task.in_words(len(one.clip))}"
 
 
 def _sections(magvit: Magvit, made: list[Made]) -> list[Section]:
@@ -148,20 +170,20 @@ def _sections(magvit: Magvit, made: list[Made]) -> list[Section]:
     tasks = [
         Figure(
             list(_views(one).values()),
-            one.task.name.replace("_", " ") + (f": {one.name.replace('_', ' ')}" if one.task.needs_class else ""),
+            _title(one),
             fps=_FPS,
             columns=3,
             labels=list(_views(one)),
         )
-        for one in made
+        for one in sorted(made, key=lambda one: -one.score)
     ]
     return [
         Section(
             "Ten tasks (Sec. 3.2)",
-            "One model made all of these, from weights that come with the package, in 12 steps each. Its clips are "
-            "from a data set that is drawn from a seed; none of these was trained on. Given is a part of a clip, here "
-            "with the task's padding for the rest; true is what the clip really shows, one of "
-            "many possible answers.",
+            "One model made all of these, from weights that come with the package, in 12 steps and one revision. Its "
+            "clips are from a data set that is drawn from a seed; none of these was trained on. What is not given is "
+            "hatched; true is what the clip really shows, one of many possible answers. The tasks that come nearest to "
+            "it stand first.",
             tasks,
         ),
         Section(

@@ -29,6 +29,7 @@ replica_mean(x), replica_sum(x)            over the devices that share a batch, 
 choose_rows(pool, draws)                   rows of the pools of these devices, the same on each
 uniform(shape, seed)                       random numbers for the examples of a batch, on any number of devices alike
 distribution                               the devices and processes of the backend, see `devices/distribution.py`
+SavedWhole                                 what keeps a model and its file the same
 SteppedModel                               a keras.Model whose train step is written once
 """
 
@@ -51,6 +52,7 @@ from magvit_keras.backend.plain import stack
 from magvit_keras.backend.remat import rematerialize
 from magvit_keras.backend.replicas import choose_rows, replica_mean, replica_sum, uniform
 from magvit_keras.backend.replicas import chosen as distribution
+from magvit_keras.backend.saved_whole import SavedWhole
 from magvit_keras.backend.stepped_model import SteppedModel, neutral_config
 
 SECOND_ORDER_COMPILES = _chosen.SECOND_ORDER_COMPILES
@@ -81,6 +83,7 @@ __all__ = [
     "SECOND_ORDER_COMPILES",
     "OptaxAdam",
     "OptaxAdamW",
+    "SavedWhole",
     "SteppedModel",
     "add",
     "apply_gradients",

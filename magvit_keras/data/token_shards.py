@@ -42,6 +42,19 @@ class DamagedShard(ValueError):
         return type(self), (self.path, self.reason)
 
 
+class Tokens(dict):
+    """Arrays by name that know which tokenizer they are of, so that `fit` refuses those of another one.
+
+    Args:
+        arrays: "tokens", "condition_tokens", "label".
+        tokenizer: its fingerprint; None where it is not known.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], tokenizer: str | None = None):
+        super().__init__(arrays)
+        self.tokenizer = tokenizer
+
+
 class TokenShards:
     """A folder of tokens, or of features: arrays of numbers, a row for each clip.
 
@@ -173,7 +186,8 @@ class TokenShards:
         for item, shard in zip(items, shards, strict=True):
             if shard.keys() != names or len({len(array) for array in shard.values()}) != 1:
                 raise DamagedShard(self._path(*item), f"its arrays are {', '.join(shard)}; expected {', '.join(names)}")
-        return {name: np.concatenate([shard.pop(name) for shard in shards]) for name in list(names)}
+        joined = {name: np.concatenate([shard.pop(name) for shard in shards]) for name in list(names)}
+        return Tokens(joined, description.get("tokenizer"))
 
     def _columns(self, tasks: list[str]) -> list[int]:
         held = self.description().get("tasks", [])

@@ -118,7 +118,7 @@ def read_clips(source: Source, lists: Sequence[np.ndarray], workers: int = 0) ->
     items = [[(int(index), int(epoch)) for epoch, index in pairs] for pairs in lists]
     for pairs, samples in zip(items, read_ahead(source, items, workers), strict=True):
         labels = np.array([sample["label"] for sample in samples], "int32")
-        replaced = np.array([index in source._failures for index, _ in pairs])
+        replaced = np.array([index in source.failures for index, _ in pairs])
         yield Clips(np.stack([sample["video"] for sample in samples]), labels, replaced)
 
 

@@ -1,11 +1,14 @@
 """`from_preset` and `save_to_preset`: a preset is an architecture by name, or a folder with its weights."""
 
 import dataclasses
+import difflib
+import inspect
 import json
 import os
 import pathlib
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -32,6 +35,8 @@ class PresetMixin:
     #: name -> one line of description
     presets: ClassVar[dict[str, str]] = {}
     _preset_table: ClassVar[dict[str, dict[str, Any]]] = {}
+    #: Whether fresh weights are worth a warning; a discriminator always starts from them.
+    _used_trained: ClassVar[bool] = True
 
     @classmethod
     def from_preset(cls, preset: str | os.PathLike, load_weights: bool = True, **overrides: Any) -> Any:
@@ -54,17 +59,27 @@ class PresetMixin:
             FileNotFoundError: the weights are missing, or the hub cannot be reached.
             ImportError: `hf://` without huggingface_hub.
         """
+        if not isinstance(preset, str | os.PathLike):
+            raise ValueError(f"from_preset takes a name, a folder or hf://user/repo; received {preset!r}.")
         if isinstance(preset, str) and preset in cls._preset_table:
             entry = cls._preset_table[preset]
-            model = cls.from_config({**_in_precision(entry["config"], overrides.get("dtype")), **overrides})
+            model = _made(cls, entry["config"], overrides)
             if load_weights and entry.get("shipped"):
                 model.load_weights(shipped_weights(preset))
+            elif load_weights and cls._used_trained:
+                warnings.warn(
+                    f"{preset!r} comes without trained weights: this {cls.__name__} starts from random ones. Train it, "
+                    "or say load_weights=False.",
+                    stacklevel=2,
+                )
             return model
         folder = local_folder(preset)
         if not (folder / CONFIG_FILE).is_file():
+            close = difflib.get_close_matches(str(preset), cls.presets, n=1)
             raise ValueError(
                 f"{str(preset)!r} is neither a preset of {cls.__name__} nor a folder with a {CONFIG_FILE}. "
-                f"Known presets: {', '.join(sorted(cls.presets)) or 'none'}."
+                + (f"Did you mean {close[0]!r}? " if close else "")
+                + f"Known presets: {', '.join(sorted(cls.presets)) or 'none'}."
             )
         saved = read_config(folder / CONFIG_FILE)
         if saved.get("class") != cls.__name__:
@@ -72,7 +87,7 @@ class PresetMixin:
         stored = _stored(folder, saved) if load_weights else None
         try:
             with weights_within(stored):
-                model = cls.from_config({**_in_precision(saved["config"], overrides.get("dtype")), **overrides})
+                model = _made(cls, saved["config"], overrides)
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(f"{folder / CONFIG_FILE} does not describe a {cls.__name__}: {error}") from None
         if load_weights:
@@ -117,6 +132,15 @@ class PresetMixin:
                 os.replace(beside / name, folder / name)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+def _made(cls: type, config: Mapping[str, Any], overrides: dict[str, Any]) -> Any:
+    """A model of a config with some arguments replaced."""
+    known = {name for kind in cls.__mro__ for name in inspect.signature(kind.__init__).parameters} | {"dtype", "name"}
+    unknown = [name for name in overrides if name not in known]
+    if unknown:
+        raise ValueError(f"A {cls.__name__} has no argument {unknown[0]!r}; it has {', '.join(config)}.")
+    return cls.from_config({**_in_precision(config, overrides.get("dtype")), **overrides})
 
 
 def _in_precision(config: Mapping[str, Any], dtype: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from magvit_keras import backend
-from magvit_keras.checks import check_positive
+from magvit_keras.checks import check_positive, to_numpy
 
 
 @keras.saving.register_keras_serializable("magvit_keras")
@@ -63,7 +63,7 @@ class CodeUsage(keras.layers.Layer):
 
     def share_used_within(self, steps: int) -> float:
         """Share of the codes that were used at least once in the last `steps` steps, 0 to 1."""
-        return float((ops.convert_to_numpy(self.unused_steps) < steps).mean())
+        return float((to_numpy(self.unused_steps) < steps).mean())
 
     def get_config(self) -> dict:
         """Every constructor argument."""

@@ -85,7 +85,7 @@ class FiniteScalarQuantizer(keras.layers.Layer):
         digits = (ops.cast(ops.expand_dims(ids, -1), "int32") // _tensor(self._place)) % levels
         return (ops.cast(digits, "float32") - _tensor(self._half)) / _tensor(self._half)
 
-    def call(self, x: Any) -> tuple[Any, Any, dict[str, Any]]:
+    def call(self, x: Any, training: bool = False) -> tuple[Any, Any, dict[str, Any]]:
         """Quantizes latents (B, ..., d).
 
         Returns:

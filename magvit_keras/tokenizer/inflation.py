@@ -25,8 +25,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
+from magvit_keras.checks import to_numpy
 from magvit_keras.layers.residual_block import ResidualBlock
 from magvit_keras.tokenizer.base_tokenizer import BaseTokenizer
 from magvit_keras.tokenizer.discriminator import StyleGANDiscriminator
@@ -121,7 +121,7 @@ def _transfer(
 ) -> InflationReport:
     copied, inflated, values = [], [], []
     for name, (source, target) in pairs.items():
-        value, wanted = ops.convert_to_numpy(source.value), tuple(target.shape)
+        value, wanted = to_numpy(source.value), tuple(target.shape)
         if value.shape == wanted:
             copied.append(name)
         elif len(wanted) == 5 and value.shape == wanted[1:]:

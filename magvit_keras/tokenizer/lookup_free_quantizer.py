@@ -84,7 +84,7 @@ class LookupFreeQuantizer(keras.layers.Layer):
         bits = (ops.cast(ops.expand_dims(ids, -1), "int32") // self._place()) % 2
         return 2.0 * ops.cast(bits, "float32") - 1.0
 
-    def call(self, x: Any) -> tuple[Any, Any, dict[str, Any]]:
+    def call(self, x: Any, training: bool = False) -> tuple[Any, Any, dict[str, Any]]:
         """Quantizes latents (B, ..., d).
 
         Returns:

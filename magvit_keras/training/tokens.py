@@ -17,7 +17,7 @@ from magvit_keras.data.source import Source, Subset
 from magvit_keras.data.token_shards import TokenShards
 from magvit_keras.data.workers import Pool
 from magvit_keras.devices import distribution
-from magvit_keras.model.tokenizing import tokenize
+from magvit_keras.model.tokenizing import fingerprint, tokenize
 
 _CLIP_SETTINGS = ("num_frames", "size", "frame_stride", "training", "horizontal_flip", "seed", "windows", "crops")
 # Arguments of readers by which clips differ whose names may be the same.
@@ -120,7 +120,7 @@ def read_ahead(source: Source, lists: Sequence[Sequence[tuple[int, int]]], worke
         lists: (index, epoch) pairs.
         workers: processes that decode; 0 decodes in this one.
     """
-    known = dict(source._failures)
+    known = dict(source.failures)
     pool = Pool(source, workers) if workers else None
     ahead = pool.submit(lists[0], known) if pool and lists else None
     try:
@@ -244,19 +244,3 @@ def architecture_digest(model: Any) -> str:
     # Keras numbers the names of layers by the order in which a process makes them.
     text = re.sub(r'_\d+"', '"', json.dumps(config, sort_keys=True, default=str))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def fingerprint(model: Any, weights_only: bool = False) -> str:
-    """SHA-256 of a model's architecture and weights, the same on every backend, in every precision, for every copy."""
-    # Keras numbers the names of models by the order in which a process makes them.
-    config = (
-        {}
-        if weights_only
-        else {name: value for name, value in model.get_config().items() if name not in ("name", "remat")}
-    )
-    if "dtype" in config:
-        config["dtype"] = keras.dtype_policies.serialize(keras.dtype_policies.DTypePolicy("float32"))
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    for weight in model.get_weights():
-        digest.update(f"{weight.shape}".encode() + np.ascontiguousarray(weight, "float32").tobytes())
-    return digest.hexdigest()

@@ -88,7 +88,7 @@ def test_the_averaged_weights_give_the_references_outputs(reference, vqgan, layo
     assert conversion.kind == "video_tokenizer" and tokenizer.padding == "same"
     assert conversion.step == (7 if layout == "older" else 120_000)
     np.testing.assert_array_equal(ops.convert_to_numpy(tokenizer.encode(ref["video"])), ref["indices"])
-    ref.assert_close(ops.convert_to_numpy(tokenizer.decode(ref["indices"])), "decoded")
+    ref.assert_close(ops.convert_to_numpy(tokenizer.decode(ref["indices"], clip=False)), "decoded")
 
 
 def test_the_other_weights_by_name(reference, vqgan):

@@ -5,8 +5,9 @@ import os
 import numpy as np
 
 from magvit_keras.data import clip_sampling
+from magvit_keras.data.arguments import check_clip_shape, check_count
 from magvit_keras.data.files.decode import probe, read_frames
-from magvit_keras.data.source import UnreadableVideo, _count, check_clip_shape
+from magvit_keras.data.source import UnreadableVideo
 
 
 def read_clip(
@@ -29,9 +30,7 @@ def read_clip(
         ValueError: a number is out of range.
     """
     num_frames, size = check_clip_shape(num_frames, size)
-    frame_stride = _count("frame_stride", frame_stride)
-    if isinstance(start, bool) or not isinstance(start, (int, np.integer)) or start < 0:
-        raise ValueError(f"start={start!r}: expected a whole number, 0 or more")
+    frame_stride, start = check_count("frame_stride", frame_stride), check_count("start", start, 0)
     info = probe(path)
     wanted = list(range(start, info.num_frames, frame_stride))[:num_frames]
     if not wanted:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from magvit_keras.data.arguments import check_choice
 from magvit_keras.data.files.tables import Skipped, first_file, read_csv
 from magvit_keras.data.readers.video_files import VideoFiles, safe_path
 from magvit_keras.data.readers.video_folder import find_videos
@@ -55,8 +56,7 @@ class Kinetics600(VideoFiles):
         class_names: Sequence[str] | None = None,
         **clips: Any,
     ):
-        if split not in SPLITS:
-            raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
+        check_choice("split", split, SPLITS)
         super().__init__(root, **{"training": split == "train", **clips})
         names = [f"{folder}{name}.csv" for folder in ("", "annotations/") for name in SPLITS[split]]
         path = first_file(self.root, names if csv is None else [os.fspath(csv)], "the list of videos")

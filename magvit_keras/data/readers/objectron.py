@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from magvit_keras.data.arguments import check_choice
 from magvit_keras.data.files.tables import Skipped, read_lines
 from magvit_keras.data.readers.video_files import VideoFiles, safe_path
 from magvit_keras.data.readers.video_folder import find_videos
@@ -40,8 +41,7 @@ class Objectron(VideoFiles):
     """
 
     def __init__(self, root: str | os.PathLike, split: str = "train", **clips: Any):
-        if split not in SPLITS:
-            raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
+        check_choice("split", split, SPLITS)
         super().__init__(root, **{"training": split == "train", **clips})
         indexes = sorted((self.root / "index").glob(f"*_{split}"))
         if not indexes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from magvit_keras.data.arguments import check_choice
 from magvit_keras.data.files.tables import Skipped, first_file, read_json
 from magvit_keras.data.readers.video_files import VideoFiles, safe_path
 from magvit_keras.data.readers.video_folder import find_videos
@@ -45,8 +46,7 @@ class SomethingSomethingV2(VideoFiles):
     """
 
     def __init__(self, root: str | os.PathLike, split: str = "train", **clips: Any):
-        if split not in SPLITS:
-            raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
+        check_choice("split", split, SPLITS)
         super().__init__(root, **{"training": split == "train", **clips})
         labels_path = first_file(self.root, [f"{prefix}labels.json" for prefix in _PREFIXES], "the list of classes")
         path = first_file(self.root, [f"{prefix}{split}.json" for prefix in _PREFIXES], "the list of videos")

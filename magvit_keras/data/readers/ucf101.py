@@ -6,6 +6,7 @@ import os
 import pathlib
 from typing import Any
 
+from magvit_keras.data.arguments import check_choice
 from magvit_keras.data.files.tables import Skipped, first_file, read_lines
 from magvit_keras.data.readers.record_videos import PreparedVideos, prepared_folder
 from magvit_keras.data.readers.video_files import VideoFiles, safe_path
@@ -47,10 +48,8 @@ class UCF101(VideoFiles):
     """
 
     def __init__(self, root: str | os.PathLike, split: str = "train", fold: int = 1, **clips: Any):
-        if split not in SPLITS:
-            raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
-        if fold not in FOLDS:
-            raise ValueError(f"fold={fold!r}: expected 1, 2 or 3")
+        check_choice("split", split, SPLITS)
+        check_choice("fold", fold, FOLDS)
         super().__init__(root, **{"training": split == "train", **clips})
         lists = "ucfTrainTestlist"
         names = _class_names(first_file(self.root, [f"{lists}/classInd.txt", "classInd.txt"], "the list of classes"))
@@ -104,10 +103,8 @@ class PreparedUCF101(PreparedVideos):
     """
 
     def __init__(self, root: str | os.PathLike, split: str = "train", fold: int = 1, **clips: Any):
-        if split not in SPLITS:
-            raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
-        if fold not in FOLDS:
-            raise ValueError(f"fold={fold!r}: expected 1, 2 or 3")
+        check_choice("split", split, SPLITS)
+        check_choice("fold", fold, FOLDS)
         root = pathlib.Path(root)
         folder = prepared_folder(root, f"ucf101/ucf101_{fold}", split) or prepared_folder(root, f"ucf101_{fold}", split)
         if folder is None:

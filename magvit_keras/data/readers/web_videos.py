@@ -83,7 +83,9 @@ class WebVideos(VideoFiles):
             raise ValueError(f"class_names lacks {', '.join(unknown[:5])}, of which {table} has videos")
         number = {name: position for position, name in enumerate(names)}
         missing = {i: "no such file" for i, (file, _, _) in enumerate(listed) if not (self.root / file).is_file()}
-        self.captions = None if caption is None else [text for _, _, text in listed]
+        self.captions = None
+        if caption is not None:
+            self.captions = [text for i, (_, _, text) in enumerate(listed) if i not in missing]
         self.list_videos([file for file, _, _ in listed], [number[name] for _, name, _ in listed], names, missing)
 
     def read(self, index: int, epoch: int = 0) -> dict:
