@@ -1,13 +1,13 @@
 """Checks of what users hand in, made before any long work."""
 
-import math
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from magvit_keras.early_checks import check_divides, check_numbers, check_parts, check_positive  # noqa: F401
 
 #: How far decoded clips may lie outside of [0, 1]: so much is clipped by whatever looks at clips or measures them.
 EXCURSION = 0.25
@@ -129,37 +129,6 @@ def range_or_nan(pixels: Any, excursion: float = 1e-3) -> Any:
         return pixels
     fits = ops.logical_and(ops.min(pixels) >= -excursion, ops.max(pixels) <= 1 + excursion)
     return ops.where(fits, pixels, ops.cast(float("nan"), pixels.dtype))
-
-
-def check_numbers(low: float = -math.inf, high: float = math.inf, **values: Any) -> None:
-    """Raises ValueError unless each value is a finite number from `low` to `high`."""
-    for name, value in values.items():
-        number = getattr(value, "item", lambda value=value: value)() if np.ndim(value) == 0 else None
-        if not isinstance(number, int | float) or not math.isfinite(number) or not low <= number <= high:
-            bounds = f" of at least {low:g}" * (low > -math.inf) + f", at most {high:g}" * (high < math.inf)
-            raise ValueError(f"{name} must be a finite number{bounds}; received {value!r}.")
-
-
-def check_positive(**sizes: int) -> None:
-    """Raises ValueError unless every size is an int of at least 1."""
-    for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name} must be an integer of at least 1; received {value!r}.")
-
-
-def check_parts(accumulate: int, **batch_sizes: int) -> None:
-    """Raises ValueError unless each batch can be split into `accumulate` equal parts."""
-    check_positive(accumulate=accumulate)
-    for name, size in batch_sizes.items():
-        if size % accumulate:
-            raise ValueError(f"{name}={size} cannot be split into accumulate={accumulate} equal parts.")
-
-
-def check_divides(shape: Sequence[int], downsampling: Sequence[int]) -> None:
-    """Raises ValueError unless the sizes of a clip, or of an image, are multiples of a tokenizer's downsampling."""
-    if any(size % by for size, by in zip(shape, downsampling, strict=True)):
-        sizes, by = ("x".join(map(str, numbers)) for numbers in (shape, downsampling))
-        raise ValueError(f"Clips of {sizes} do not divide by the tokenizer's downsampling {by}.")
 
 
 def to_float(video: Any, dtype: str = "float32") -> Any:

@@ -349,19 +349,18 @@ print("classes:", again.class_names, "- weights equal:", same)
 #
 # ## The same, in one call
 #
-# `train_run` does both stages with checkpoints in one folder. Killed at any moment, the same call goes on. It is also
+# `mk.train` does both stages with checkpoints in one folder. Killed at any moment, the same call goes on. It is also
 # what `magvit-keras train` runs:
 #
 # ```python
-# from magvit_keras.training.train import Settings, train_run
-#
-# settings = Settings(
+# magvit = mk.train(
+#     "videos",
+#     "runs/mine",
 #     start_from="magvit_tiny_moving_shapes",  # or a folder, or hf://...; left out, both models start from nothing
 #     tokenizer_steps=5000,
 #     transformer_steps=20000,
 #     adversarial=True,  # sharper, slower: lesson 4
 # )
-# magvit = train_run("videos", "runs/mine", settings)
 # ```
 #
 # Classes of your folder that the model knows by name keep the rows that they have learned; others begin with the row

@@ -293,7 +293,7 @@ print(f"and a clip takes {2 * N / 1e3:.0f} kB (16 bit a token) instead of {16 * 
 # %% [markdown]
 # `magvit.tokenize(clips)` does it in memory, `magvit-keras tokenize` for a data set, in shards and by many processes;
 # `fit` takes the result. The price: random windows and crops are those that you have tokenized. Take several passes
-# (`token_passes` of `train_run`).
+# (`token_passes` of `mk.train`).
 #
 # ## Half the bytes: mixed precision
 #
@@ -341,7 +341,7 @@ whole, parts = trained(32), trained(8, gradient_accumulation_steps=4)
 print(f"largest difference of a weight: {abs(whole - parts).max():.1e}, of weights up to {abs(whole).max():.2f}")
 
 # %% [markdown]
-# Equal up to rounding. For `train_run` it is the setting `accumulate`. What accumulation does not give: statistics *of
+# Equal up to rounding. For `mk.train` it is the setting `accumulate`. What accumulation does not give: statistics *of
 # the batch*. The masked transformer has none; in the tokenizer the entropy loss and LeCam see only the small batch.
 #
 # ## Computing twice instead of keeping: rematerialisation

@@ -47,6 +47,7 @@ else:
         "(set KERAS_BACKEND before Keras is imported)."
     )
 
+from magvit_keras.backend import unloaded_tensorflow  # noqa: F401
 from magvit_keras.backend.adam import OptaxAdam, OptaxAdamW
 from magvit_keras.backend.plain import stack
 from magvit_keras.backend.remat import rematerialize

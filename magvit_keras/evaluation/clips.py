@@ -14,7 +14,7 @@ from magvit_keras.data import open_source
 from magvit_keras.data.readers.formats import FORMATS, make_shapes
 from magvit_keras.data.source import Source
 from magvit_keras.presets.protocols import Protocol, RealClips
-from magvit_keras.training.tokens import describe_source, read_ahead
+from magvit_keras.training.tokens import read_ahead
 
 
 def open_clips(protocol: Protocol, clips: RealClips, root: str | os.PathLike | None, seed: int = 0) -> Source:
@@ -135,6 +135,6 @@ def read_labels(source: Source, lists: Sequence[np.ndarray]) -> Iterator[Clips]:
 
 def describe_clips(source: Source) -> dict[str, Any]:
     """What decides about the clips, without the seed, which is no choice of the protocol."""
-    described = describe_source(source)
+    described = source.description()
     described.pop("seed", None)
     return {**described, "clips": len(source), "videos": getattr(source, "num_videos", len(source))}

@@ -5,11 +5,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from magvit_keras.checks import check_positive
 from magvit_keras.commit.tasks import get_task
 from magvit_keras.data.readers.formats import merged_options
 from magvit_keras.data.token_shards import flat_entries
 from magvit_keras.decoding.schedules import get_schedule
+from magvit_keras.early_checks import check_positive
 from magvit_keras.evaluation.clips import has_split
 from magvit_keras.evaluation.scores import METRICS
 from magvit_keras.model.generation import DECODERS

@@ -6,8 +6,6 @@ import pathlib
 import re
 from typing import Any
 
-from magvit_keras.presets.untrusted import check_checksum, read_config, stored_shapes
-
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.weights.h5"
 CARD_FILE = "README.md"
@@ -121,6 +119,8 @@ def upload_preset(uri: str, folder: str | os.PathLike, private: bool = False, me
         >>> magvit.save_to_preset("my_model", card={"licence": "apache-2.0"})  # doctest: +SKIP
         >>> upload_preset("hf://me/my_model", "my_model")  # doctest: +SKIP
     """
+    from magvit_keras.presets.untrusted import check_checksum, read_config, stored_shapes  # which load Keras
+
     parts, folder, hub = HubUri.parse(uri), pathlib.Path(folder), _hub()
     absent = [name for name in PRESET_FILES if not (folder / name).is_file()]
     if absent:

@@ -206,8 +206,8 @@ def _describe(data: Any, held_out: Any, settings: Mapping[str, Any]) -> str:
     count, source = len(data), data
     while hasattr(source, "source"):  # a part of another source
         source = source.source
-    sizes = [settings.get(name) for name in ("num_frames", "height", "width")]
-    clips = f" of {'x'.join(map(str, sizes))}" if None not in sizes else ""
+    sizes = settings.get("video_shape")
+    clips = f" of {'x'.join(map(str, sizes))}" if sizes else ""
     held = f", {len(held_out)} held out" if held_out is not None else ""
     return f"{type(source).__name__}, {count} clips{clips} to train on{held}"
 

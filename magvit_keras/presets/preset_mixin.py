@@ -1,7 +1,6 @@
 """`from_preset` and `save_to_preset`: a preset is an architecture by name, or a folder with its weights."""
 
 import dataclasses
-import difflib
 import inspect
 import json
 import os
@@ -16,8 +15,9 @@ import h5py
 import keras
 
 from magvit_keras.files import atomic_path, sha256
-from magvit_keras.presets.hub import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, local_folder
+from magvit_keras.presets.hub import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from magvit_keras.presets.model_card import ModelCard
+from magvit_keras.presets.resolver import resolve
 from magvit_keras.presets.shipped import shipped_weights
 from magvit_keras.presets.untrusted import (
     check_checksum,
@@ -47,9 +47,9 @@ class PresetMixin:
         The precision is that of `keras.config.dtype_policy()`, whatever the preset was saved with.
 
         Args:
-            preset: a name in `presets`, the path of a folder, or `hf://user/repo`, `hf://user/repo@revision`,
-                `hf://user/repo/folder`. A few names come with trained weights, as their descriptions say; the others
-                give an architecture with fresh weights.
+            preset: a name in `presets`, the folder of a preset or of a run, or `hf://user/repo`,
+                `hf://user/repo@revision`, `hf://user/repo/folder`. A few names come with trained weights, as their
+                descriptions say; the others give an architecture with fresh weights.
             load_weights: False leaves the weights unread.
             **overrides: constructor arguments that replace those of the preset; `dtype` is that of its parts, too.
 
@@ -61,11 +61,12 @@ class PresetMixin:
         """
         if not isinstance(preset, str | os.PathLike):
             raise ValueError(f"from_preset takes a name, a folder or hf://user/repo; received {preset!r}.")
-        if isinstance(preset, str) and preset in cls._preset_table:
-            entry = cls._preset_table[preset]
+        place = resolve(preset, cls.__name__, weights=False, tables={cls.__name__: cls._preset_table}).preset
+        if isinstance(place, str):
+            entry = cls._preset_table[place]
             model = _made(cls, entry["config"], overrides)
             if load_weights and entry.get("shipped"):
-                model.load_weights(shipped_weights(preset))
+                model.load_weights(shipped_weights(place))
             elif load_weights and cls._used_trained:
                 warnings.warn(
                     f"{preset!r} comes without trained weights: this {cls.__name__} starts from random ones. Train it, "
@@ -73,17 +74,7 @@ class PresetMixin:
                     stacklevel=2,
                 )
             return model
-        folder = local_folder(preset)
-        if not (folder / CONFIG_FILE).is_file():
-            close = difflib.get_close_matches(str(preset), cls.presets, n=1)
-            raise ValueError(
-                f"{str(preset)!r} is neither a preset of {cls.__name__} nor a folder with a {CONFIG_FILE}. "
-                + (f"Did you mean {close[0]!r}? " if close else "")
-                + f"Known presets: {', '.join(sorted(cls.presets)) or 'none'}."
-            )
-        saved = read_config(folder / CONFIG_FILE)
-        if saved.get("class") != cls.__name__:
-            raise ValueError(f"{folder} holds a {saved.get('class')}, not a {cls.__name__}.")
+        folder, saved = place, read_config(place / CONFIG_FILE)
         stored = _stored(folder, saved) if load_weights else None
         try:
             with weights_within(stored):

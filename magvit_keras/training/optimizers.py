@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from magvit_keras.backend import OptaxAdam, OptaxAdamW
-from magvit_keras.checks import check_positive
+from magvit_keras.early_checks import check_positive
 
 
 @keras.saving.register_keras_serializable("magvit_keras")

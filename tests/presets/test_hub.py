@@ -15,7 +15,7 @@ from magvit_keras.cli import app
 from magvit_keras.evaluation import load_model
 from magvit_keras.presets.hub import HubUri, fetch_preset
 from magvit_keras.presets.protocols import get_protocol
-from magvit_keras.training.recipe_data import load_tokenizer
+from magvit_keras.presets.resolver import load_trained
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
@@ -157,7 +157,7 @@ def test_without_the_library(monkeypatch):
 
 
 def test_tokenizers_of_recipes_come_from_the_hub(hub, tokenizer):
-    found = load_tokenizer("hf://user/repo/small", mk.ImageTokenizer)
+    found = load_trained(mk.ImageTokenizer, "hf://user/repo/small")
     for a, b in zip(found.get_weights(), tokenizer.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
