@@ -15,7 +15,7 @@ export PYTHON TORCH_INDEX
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-backend test-torchcodec test-tfio lint format docs notebooks lock clean
+.PHONY: help demo studio test test-backend test-torchcodec test-tfio lint format docs notebooks lock clean
 .PHONY: test-course env env-demo env-docs env-keras-cv env-torchcodec env-tfio test-keras-cv
 
 help: ## show this list
@@ -23,6 +23,9 @@ help: ## show this list
 
 demo: env-demo ## make clips for ten tasks, then fine-tune the model briefly; the results are in demo/
 	KERAS_BACKEND=jax TF_CPP_MIN_LOG_LEVEL=2 .venv-demo/bin/magvit-keras demo --out demo $(ARGS)
+
+studio: env-demo ## a page on this computer to paint holes into clips and to watch the model fill them
+	KERAS_BACKEND=jax TF_CPP_MIN_LOG_LEVEL=2 .venv-demo/bin/magvit-keras studio --open $(ARGS)
 
 test: env env-docs ## check the style, build the documentation, run the tests on the three backends
 	.venv/bin/python scripts/run_tests.py $(ARGS)

@@ -25,8 +25,10 @@ from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.data.token_shards import read_shards
 from magvit_keras.demo import DEMO_SHAPES
 from magvit_keras.model.magvit import Magvit
+from magvit_keras.presets.resolver import run_settings
 from magvit_keras.training.optimizers import transformer_optimizer
-from magvit_keras.training.train import load_run, run_settings
+from magvit_keras.training.recipe import recipes_of, settings_of
+from magvit_keras.training.train import load_run
 from magvit_keras.transformer.masked_transformer import MaskedTransformer
 
 TASK = "frame_prediction"
@@ -73,12 +75,12 @@ def causal_model(magvit: Magvit, run: pathlib.Path) -> Magvit:
     config = {**magvit.transformer.get_config(), "causal": True, "name": "causal"}
     transformer = MaskedTransformer.from_config(config)
     causal = Magvit(magvit.tokenizer, transformer, [TASK], condition_mode="autoregressive")
-    settings = run_settings(run)
-    steps, epoch = settings["transformer_steps"], settings["steps_per_epoch"]
+    recipe = recipes_of(settings_of(run_settings(run)["settings"]))[1].recipe
+    steps, epoch = recipe.total_steps, recipe.steps_per_epoch
     tokens = read_shards(run / "tokens")
     tokens["condition_tokens"] = tokens["condition_tokens"][:, [list(magvit.tasks).index(TASK)]]
-    batches = TokenBatches(tokens, settings["transformer_batch_size"], settings["seed"], epoch)
-    causal.compile(optimizer=transformer_optimizer(steps, settings["transformer_learning_rate"]))
+    batches = TokenBatches(tokens, recipe.batch_size, steps_per_epoch=epoch)
+    causal.compile(optimizer=transformer_optimizer(steps, recipe.learning_rate))
     checkpoint = Checkpoint(run / "causal", data=batches)
     done = checkpoint.restore(causal)
     causal.fit(batches, epochs=-(-steps // epoch), initial_epoch=done, callbacks=[checkpoint], verbose=2)

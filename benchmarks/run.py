@@ -3,7 +3,7 @@
     python benchmarks/run.py                                 # all backends that are installed, all programs
     python benchmarks/run.py --backends jax --programs decode
 
-Prints one table, and a whole run writes it into docs/performance.md with what became of the goals. A program's
+Prints one table, and a whole run writes it into docs/performance.md with the goals beside it. A program's
 effective rate is the work of the plain algorithm (the GFLOP that XLA counts for the authors' code) over its time, as a
 share of the rate at which the same backend multiplies two large float32 matrices in the same process. Products run for
 a second before and after each repetition: a single one, a twentieth of that, may catch a moment in which the machine is
@@ -120,7 +120,7 @@ def prepare(program: str) -> tuple:
 
 
 def rate_of(product: object, least: float = 1.0) -> float:
-    """GFLOP/s of products that follow each other for at least so many seconds."""
+    """GFLOP/s of products, one after the other for at least `least` seconds."""
     count, began = 0, time.perf_counter()
     while (taken := time.perf_counter() - began) < least:
         product()

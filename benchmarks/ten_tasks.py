@@ -16,39 +16,34 @@ import keras
 import numpy as np
 from heading import heading
 
+import magvit_keras as mk
 from magvit_keras import visualize
 from magvit_keras.checks import to_float
 from magvit_keras.commit.tasks import TASKS
 from magvit_keras.data import MovingShapes
 from magvit_keras.demo import DEMO_SHAPES
 from magvit_keras.model.magvit import Magvit
-from magvit_keras.training.train import Settings, train_run
 
 SHAPES = {"num_frames": 8, "size": (32, 32), **DEMO_SHAPES}
 
 
-def settings(tokenizer_steps: int, transformer_steps: int, epoch: int) -> Settings:
-    """Small models and all tasks."""
-    return Settings(
+def train(out: pathlib.Path, clips: int, tokenizer_steps: int, transformer_steps: int, epoch: int) -> Magvit:
+    """Trains small models for all tasks in `out`, or goes on there."""
+    return mk.train(
+        MovingShapes(clips, **SHAPES),
+        out,
+        verbose=2,
         num_frames=8,
-        height=32,
-        width=32,
+        size=(32, 32),
         tasks=tuple(TASKS),
         tokenizer="3dvq_moving_shapes",
         transformer={"num_layers": 4, "hidden_size": 128, "num_heads": 4, "mlp_dim": 512, "dropout": 0.0},
         tokenizer_steps=tokenizer_steps,
         transformer_steps=transformer_steps,
-        steps_per_epoch=epoch,
-        tokenizer_learning_rate=1e-4,
-        transformer_learning_rate=1e-3,
+        checkpoint_steps=epoch,
         token_passes=1,
+        changes={"tokenizer.learning_rate": 1e-4, "transformer.learning_rate": 1e-3},
     )
-
-
-def train(out: pathlib.Path, clips: int, tokenizer_steps: int, transformer_steps: int, epoch: int) -> Magvit:
-    """Trains in `out`, or goes on there."""
-    chosen = settings(tokenizer_steps, transformer_steps, epoch)
-    return train_run(MovingShapes(clips, **SHAPES), out, chosen, verbose=2)
 
 
 def main() -> int:

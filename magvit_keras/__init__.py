@@ -4,6 +4,9 @@ Public names are imported on first use, so that light parts (readers, worker pro
 do not load Keras and a backend.
 """
 
+import pathlib
+import sys
+
 from magvit_keras._lazy import public_names
 from magvit_keras._select_backend import select_backend
 
@@ -25,7 +28,9 @@ _PUBLIC = {
     "choose_backend": "magvit_keras.devices.hardware",
     "distribution": "magvit_keras.devices.distribution",
     "keep_memory": "magvit_keras.devices.hardware",
+    "list_presets": "magvit_keras.presets.listing",
     "load_run": "magvit_keras.training.train",
+    "train": "magvit_keras.training.train",
     "show": "magvit_keras.visualize.notebook",
 }
 _ROOMS = (
@@ -45,4 +50,9 @@ _ROOMS = (
 
 __all__, __getattr__, __dir__ = public_names(__name__, _PUBLIC, _ROOMS)
 
-select_backend()
+try:
+    select_backend()
+except (ValueError, ImportError) as error:
+    if sys.orig_argv[1:3] == ["-m", "magvit_keras"] or pathlib.Path(sys.argv[0]).name == "magvit-keras":
+        sys.exit(f"magvit-keras: {error}")  # a command answers in a line
+    raise

@@ -51,7 +51,7 @@ def reproduce(
 
     OUT/cells/TABLE/ROW-seedN.json     the scores of one row and seed
     OUT/models/                        weights and tokens that rows share; may be deleted
-    OUT/TABLE.json, .md, .png          the table, written anew after each seed
+    OUT/TABLE.json, .md, .png          the table, updated after each seed
 
     Args:
         tables: of `TABLES`.

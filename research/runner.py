@@ -30,7 +30,7 @@ def run_table(
 
     Args:
         table: what to measure.
-        budget: with what effort. A cell of another effort, or of another row of that name, is made anew.
+        budget: with what effort. A cell of another effort, or of another row of that name, is made again.
         seeds: of data, weights and masks; all rows of a seed come before the next seed.
         cells: folder of the cells' files, made if missing.
         workshop: makes the models.

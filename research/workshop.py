@@ -45,7 +45,7 @@ class Workshop:
 
     Args:
         budget: sizes and lengths.
-        folder: of the models' weights and tokens; what another budget left there is made anew.
+        folder: of the models' weights and tokens; what another budget left there is made again.
         note: called with a line for each model that is trained.
     """
 

@@ -31,16 +31,35 @@ CELL_SECONDS = 900
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
 COLAB = "https://colab.research.google.com"
 
+# Until the account is known (pyproject.toml) there is nothing to clone, and nothing for Colab to open.
+IS_PUBLISHED = "/OWNER/" not in REPOSITORY
+GIT = f"git+{REPOSITORY}" if IS_PUBLISHED else None
+
 SETUP = f"""\
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
+import glob
+import importlib
 import importlib.util
 import os
 import subprocess
 import sys
 
 if importlib.util.find_spec("magvit_keras") is None:
-    source = "magvit-keras[plots,video] @ git+{REPOSITORY}"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    # What MAGVIT_KERAS_SOURCE names (a clone, a wheel, git+https://...), a wheel beside the notebook, the index, git.
+    wheels = sorted(glob.glob("magvit_keras-*.whl"), key=os.path.getmtime)[-1:]
+    sources = [os.environ.get("MAGVIT_KERAS_SOURCE"), *map(os.path.abspath, wheels), "magvit-keras", {GIT!r}]
+    sources = [source for source in sources if source]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    for source in sources:
+        wanted = "magvit-keras[plots,video] @ " + source if "://" in source else source + "[plots,video]"
+        if subprocess.run([*pip, wanted], capture_output=True).returncode == 0:
+            break
+    else:
+        sys.exit(
+            "magvit_keras could not be installed from " + ", ".join(sources) + ". Put a wheel beside this notebook "
+            "(in a clone: pip wheel --no-deps .), or set MAGVIT_KERAS_SOURCE to a clone's folder."
+        )
+    importlib.invalidate_caches()
 
 import magvit_keras as mk
 
@@ -94,22 +113,24 @@ def build(name: str) -> nbformat.NotebookNode:
         # Ids by position: a notebook made twice is the same file.
         cells.append(make_cell(cell.source, id=f"cell-{number:02d}"))
     title, _, rest = cells[0].source.partition("\n")
-    cells[0].source = f"{title}\n\n{badge(name)}\n{rest}".rstrip()
+    cells[0].source = "\n".join([title, *badge(name), rest]).rstrip()
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
 
 
-def badge(name: str) -> str:
+def badge(name: str) -> list[str]:
+    if not IS_PUBLISHED:
+        return []
     address = REPOSITORY.replace("https://github.com", f"{COLAB}/github") + f"/blob/main/notebooks/{name}.ipynb"
-    return f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({address})"
+    return ["", f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({address})"]
 
 
 def make(name: str) -> None:
-    """Writes a notebook; its old outputs stay if all of the code is what it was."""
+    """Writes a notebook; its old outputs stay if all code but the setup, which shows the same, is what it was."""
     new, path = build(name), notebook_path(name)
     if path.exists():
         old = nbformat.read(path, as_version=4)
-        if code(old) == code(new):
+        if without_setup(old) == without_setup(new):
             for before, after in zip(code_cells(old), code_cells(new), strict=True):
                 after.outputs, after.execution_count = before.outputs, before.execution_count
         else:
@@ -217,6 +238,10 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 def code(notebook: nbformat.NotebookNode) -> list[str]:
     return [cell.source for cell in code_cells(notebook)]
+
+
+def without_setup(notebook: nbformat.NotebookNode) -> list[str]:
+    return ["setup" if text.startswith(SETUP.partition("\n")[0]) else text for text in code(notebook)]
 
 
 def report(found: list[str]) -> int:

@@ -96,7 +96,7 @@ class OneCodeForTheGround(VideoTokenizer):
 
 @keras.saving.register_keras_serializable("train_shipped")
 class Autoencoder(keras.Model):
-    """A tokenizer whose latents get noise in the place of codes: so much of their root mean square, in training."""
+    """A tokenizer whose latents get noise instead of codes: so much of their root mean square, in training."""
 
     def __init__(self, tokenizer: keras.Model, noise: float):
         super().__init__()
@@ -188,7 +188,7 @@ def curves(folder: pathlib.Path) -> dict[str, list[float]]:
 
 
 def note_start(folder: pathlib.Path, name: str) -> None:
-    """Keeps, for a stage that starts from shipped weights, how those were made: they may be shipped anew meanwhile."""
+    """Keeps, for a stage that starts from shipped weights, how those were made: they may be shipped again meanwhile."""
     if not (folder / EARLIER).exists():
         write_text(folder / EARLIER, (SHIPPED / name / "training.json").read_text())
 

@@ -2,7 +2,7 @@
 
     KERAS_BACKEND=torch python scripts/shipped_scores.py
 
-measures anew how often clips that are made from a class are recognised, on more clips than the other tasks have.
+measures again how often clips that are made from a class are recognised, on more clips than the other tasks have.
 """
 
 import json

@@ -118,7 +118,7 @@ def start(stage: str, options: argparse.Namespace) -> keras.Model:
         inflate(image, model)
     elif stage != "image_autoencoder":
         before = list(STAGES)[list(STAGES).index(stage) - 1]
-        # Codes that are about to be put anew may be more or fewer than before.
+        # Codes that are about to be replaced may be more or fewer than before.
         model.load_weights(options.run / before / "model.weights.h5", skip_mismatch=stage in ("image", "video"))
     return model
 
@@ -238,7 +238,7 @@ def scores(stage: str, look: str) -> dict[str, str | float]:
 
 
 def measure(stage: str, look: str) -> None:
-    """Writes scores anew into what is shipped: its held-out clips are others than when it was."""
+    """Updates the scores of what is shipped: its held-out clips are others than when it was."""
     path = SHIPPED / preset_of(stage, look)[1] / "training.json"
     told = json.loads(path.read_text()) | scores(stage, look)
     write_text(path, json.dumps(told, indent=2) + "\n")

@@ -60,17 +60,16 @@ def options(tmp_path_factory):
         "frames": 4,
         "size": "16",
         "tokenizer": root / "tokenizer.json",
-        "transformer": root / "transformer.json",
         "tokenizer-steps": STEPS["tokenizer"],
         "transformer-steps": STEPS["transformer"],
-        "steps-per-epoch": EPOCH,
         "batch-size": 4,
-        "transformer-batch-size": 8,
-        "token-passes": 1,
         "workers": 0,
         "verbose": 0,
     }
-    return [text for name, value in pairs.items() for text in (f"--{name}", str(value))]
+    sets = {"transformer": root / "transformer.json", "checkpoint_steps": EPOCH, "transformer.batch_size": 8}
+    return [text for name, value in pairs.items() for text in (f"--{name}", str(value))] + [
+        text for name, value in {**sets, "token_passes": 1}.items() for text in ("--set", f"{name}={value}")
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +99,8 @@ def test_a_killed_run_goes_on(run):
 
 @pytest.mark.slow
 def test_a_run_notes_the_videos_that_it_left_out(run):
-    assert json.loads((run[0] / "settings.json").read_text())["left_out"] == ["circle_orbit/broken.mp4"]
+    noted = json.loads((run[0] / "settings.json").read_text())["found"]
+    assert noted["left_out"] == ["circle_orbit/broken.mp4"]
 
 
 @pytest.mark.slow
@@ -164,8 +164,11 @@ def test_started_again_a_finished_run_is_left_as_it_is(run, folder, options):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--label", "square", "--task", "class_conditional_generation"), "one of circle_orbit, star_orbit"),
-        (("--task", "frame_prediction"), "give video="),
+        (
+            ("--label", "square", "--task", "class_conditional_generation"),
+            "Unknown label 'square'. Known: circle_orbit, star_orbit",
+        ),
+        (("--task", "frame_prediction"), "add --video FILE"),
         (("--task", "outpainting"), "Unknown task 'outpainting'"),
     ],
 )
@@ -173,6 +176,14 @@ def test_generate_refuses(run, tmp_path, arguments, message):
     result = invoke("generate", "--run", run[0], "--out", tmp_path / "out.mp4", *arguments)
     assert result.exit_code == 2
     assert message in result.output
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_the_settings_that_it_finds(run):
+    before = (run[0] / "settings.json").read_text()
+    result = invoke("train", "--out", run[0], "--workers", 0)
+    assert result.exit_code == 0, result.output
+    assert (run[0] / "settings.json").read_text() == before
 
 
 @pytest.mark.slow
@@ -186,11 +197,11 @@ def test_other_settings_are_refused(run, folder, options):
     ("arguments", "message"),
     [
         (("--size", "64*64"), "--size must be HxW"),
-        (("--task", "prediction"), "Unknown task 'prediction'"),
-        (("--tokenizer", "3dvq_huge"), "neither a preset of VideoTokenizer"),
-        (("--transformer", "giant"), "Unknown size 'giant'"),
-        (("--frames", "6"), "do not divide"),
-        (("--batch-size", "0"), "batch_size must be an integer of at least 1"),
+        (("--task", "prediction"), "Unknown task 'prediction'; did you mean frame_prediction?"),
+        (("--tokenizer", "3dvq_tini"), "did you mean 3dvq_tiny?"),
+        (("--set", "transformer=giant"), "Unknown size 'giant'"),
+        (("--frames", "6"), "frames 6: use 4 or 8"),
+        (("--batch-size", "0"), "--batch-size must be an integer of at least 1"),
         (("--format", "youtube"), "Unknown format 'youtube'"),
         (("--reader", "fold=1"), "The format folder has no fold"),
         (("--distribution", "pipeline"), "expected one of none, data, model"),

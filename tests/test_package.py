@@ -127,6 +127,14 @@ def test_unknown_public_name_lists_the_known_ones():
         _ = magvit_keras.VideoTokeniser
 
 
+@pytest.mark.parametrize("room", ["commit", "decoding", "layers", "presets", "tokenizer"])
+def test_rooms_show_what_they_offer(room):
+    """Completion lists the names, and each is there."""
+    names = dir(getattr(magvit_keras, room))
+    assert len(names) > 5
+    assert [name for name in names if not hasattr(getattr(magvit_keras, room), name)] == []
+
+
 def test_locks_agree():
     """The small environments hold the versions that the tests run with."""
     tested = _locked("lock.txt")

@@ -16,14 +16,29 @@
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
+import glob
+import importlib
 import importlib.util
 import os
 import subprocess
 import sys
 
 if importlib.util.find_spec("magvit_keras") is None:
-    source = "magvit-keras[plots,video] @ git+https://github.com/magvit_keras/magvit_keras"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    # What MAGVIT_KERAS_SOURCE names (a clone, a wheel, git+https://...), a wheel beside the notebook, the index, git.
+    wheels = sorted(glob.glob("magvit_keras-*.whl"), key=os.path.getmtime)[-1:]
+    sources = [os.environ.get("MAGVIT_KERAS_SOURCE"), *map(os.path.abspath, wheels), "magvit-keras", None]
+    sources = [source for source in sources if source]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    for source in sources:
+        wanted = "magvit-keras[plots,video] @ " + source if "://" in source else source + "[plots,video]"
+        if subprocess.run([*pip, wanted], capture_output=True).returncode == 0:
+            break
+    else:
+        sys.exit(
+            "magvit_keras could not be installed from " + ", ".join(sources) + ". Put a wheel beside this notebook "
+            "(in a clone: pip wheel --no-deps .), or set MAGVIT_KERAS_SOURCE to a clone's folder."
+        )
+    importlib.invalidate_caches()
 
 import magvit_keras as mk
 

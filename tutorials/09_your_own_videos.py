@@ -13,14 +13,29 @@
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
+import glob
+import importlib
 import importlib.util
 import os
 import subprocess
 import sys
 
 if importlib.util.find_spec("magvit_keras") is None:
-    source = "magvit-keras[plots,video] @ git+https://github.com/magvit_keras/magvit_keras"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    # What MAGVIT_KERAS_SOURCE names (a clone, a wheel, git+https://...), a wheel beside the notebook, the index, git.
+    wheels = sorted(glob.glob("magvit_keras-*.whl"), key=os.path.getmtime)[-1:]
+    sources = [os.environ.get("MAGVIT_KERAS_SOURCE"), *map(os.path.abspath, wheels), "magvit-keras", None]
+    sources = [source for source in sources if source]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    for source in sources:
+        wanted = "magvit-keras[plots,video] @ " + source if "://" in source else source + "[plots,video]"
+        if subprocess.run([*pip, wanted], capture_output=True).returncode == 0:
+            break
+    else:
+        sys.exit(
+            "magvit_keras could not be installed from " + ", ".join(sources) + ". Put a wheel beside this notebook "
+            "(in a clone: pip wheel --no-deps .), or set MAGVIT_KERAS_SOURCE to a clone's folder."
+        )
+    importlib.invalidate_caches()
 
 import magvit_keras as mk
 
@@ -334,19 +349,18 @@ print("classes:", again.class_names, "- weights equal:", same)
 #
 # ## The same, in one call
 #
-# `train_run` does both stages with checkpoints in one folder. Killed at any moment, the same call goes on. It is also
+# `mk.train` does both stages with checkpoints in one folder. Killed at any moment, the same call goes on. It is also
 # what `magvit-keras train` runs:
 #
 # ```python
-# from magvit_keras.training.train import Settings, train_run
-#
-# settings = Settings(
+# magvit = mk.train(
+#     "videos",
+#     "runs/mine",
 #     start_from="magvit_tiny_moving_shapes",  # or a folder, or hf://...; left out, both models start from nothing
 #     tokenizer_steps=5000,
 #     transformer_steps=20000,
 #     adversarial=True,  # sharper, slower: lesson 4
 # )
-# magvit = train_run("videos", "runs/mine", settings)
 # ```
 #
 # Classes of your folder that the model knows by name keep the rows that they have learned; others begin with the row

@@ -13,14 +13,29 @@
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
+import glob
+import importlib
 import importlib.util
 import os
 import subprocess
 import sys
 
 if importlib.util.find_spec("magvit_keras") is None:
-    source = "magvit-keras[plots,video] @ git+https://github.com/magvit_keras/magvit_keras"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    # What MAGVIT_KERAS_SOURCE names (a clone, a wheel, git+https://...), a wheel beside the notebook, the index, git.
+    wheels = sorted(glob.glob("magvit_keras-*.whl"), key=os.path.getmtime)[-1:]
+    sources = [os.environ.get("MAGVIT_KERAS_SOURCE"), *map(os.path.abspath, wheels), "magvit-keras", None]
+    sources = [source for source in sources if source]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    for source in sources:
+        wanted = "magvit-keras[plots,video] @ " + source if "://" in source else source + "[plots,video]"
+        if subprocess.run([*pip, wanted], capture_output=True).returncode == 0:
+            break
+    else:
+        sys.exit(
+            "magvit_keras could not be installed from " + ", ".join(sources) + ". Put a wheel beside this notebook "
+            "(in a clone: pip wheel --no-deps .), or set MAGVIT_KERAS_SOURCE to a clone's folder."
+        )
+    importlib.invalidate_caches()
 
 import magvit_keras as mk
 
@@ -278,7 +293,7 @@ print(f"and a clip takes {2 * N / 1e3:.0f} kB (16 bit a token) instead of {16 * 
 # %% [markdown]
 # `magvit.tokenize(clips)` does it in memory, `magvit-keras tokenize` for a data set, in shards and by many processes;
 # `fit` takes the result. The price: random windows and crops are those that you have tokenized. Take several passes
-# (`token_passes` of `train_run`).
+# (`token_passes` of `mk.train`).
 #
 # ## Half the bytes: mixed precision
 #
@@ -326,7 +341,7 @@ whole, parts = trained(32), trained(8, gradient_accumulation_steps=4)
 print(f"largest difference of a weight: {abs(whole - parts).max():.1e}, of weights up to {abs(whole).max():.2f}")
 
 # %% [markdown]
-# Equal up to rounding. For `train_run` it is the setting `accumulate`. What accumulation does not give: statistics *of
+# Equal up to rounding. For `mk.train` it is the setting `accumulate`. What accumulation does not give: statistics *of
 # the batch*. The masked transformer has none; in the tokenizer the entropy loss and LeCam see only the small batch.
 #
 # ## Computing twice instead of keeping: rematerialisation

@@ -15,8 +15,9 @@ stack(parts, axis)                         joins parts along a new axis
 value_and_gradients(loss_fn, variables, state)   one loss, its gradients, and the state it moved
 input_gradient(critic, videos)             critic's outputs and d outputs / d videos, differentiable (R1)
 apply_gradients(optimizer, gradients, variables, when)   one optimizer step, or none
+OptaxAdam, OptaxAdamW                      Adam as optax, hence the authors, computes it
 run_compiled(owner, key, fn, *arrays)      fn compiled once per owner, key and shapes
-forget_compiled()                          programs of `run_compiled` are compiled anew
+forget_compiled()                          programs of `run_compiled` compile again
 exact_matmul(a, b)                         a float32 product in full precision, on hardware that would round too
 full_precision()                           a context in which networks run in full float32, without TF32 or bfloat16
 is_traced(x)                               True while a graph is being built
@@ -28,6 +29,7 @@ replica_mean(x), replica_sum(x)            over the devices that share a batch, 
 choose_rows(pool, draws)                   rows of the pools of these devices, the same on each
 uniform(shape, seed)                       random numbers for the examples of a batch, on any number of devices alike
 distribution                               the devices and processes of the backend, see `devices/distribution.py`
+SavedWhole                                 what keeps a model and its file the same
 SteppedModel                               a keras.Model whose train step is written once
 """
 
@@ -45,10 +47,13 @@ else:
         "(set KERAS_BACKEND before Keras is imported)."
     )
 
+from magvit_keras.backend import unloaded_tensorflow  # noqa: F401
+from magvit_keras.backend.adam import OptaxAdam, OptaxAdamW
 from magvit_keras.backend.plain import stack
 from magvit_keras.backend.remat import rematerialize
 from magvit_keras.backend.replicas import choose_rows, replica_mean, replica_sum, uniform
 from magvit_keras.backend.replicas import chosen as distribution
+from magvit_keras.backend.saved_whole import SavedWhole
 from magvit_keras.backend.stepped_model import SteppedModel, neutral_config
 
 SECOND_ORDER_COMPILES = _chosen.SECOND_ORDER_COMPILES
@@ -77,6 +82,9 @@ value_and_gradients = _chosen.value_and_gradients
 
 __all__ = [
     "SECOND_ORDER_COMPILES",
+    "OptaxAdam",
+    "OptaxAdamW",
+    "SavedWhole",
     "SteppedModel",
     "add",
     "apply_gradients",

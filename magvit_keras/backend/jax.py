@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import functools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from magvit_keras.backend import plain
 from magvit_keras.backend.forms import jax_convolution, jax_tpu
 from magvit_keras.backend.jax_distribution import placed
+from magvit_keras.backend.whole_steps import uninterrupted
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _TARGET: contextvars.ContextVar[tuple[str, str] | None] = contextvars.ContextVar("magvit_keras_target", default=None)
@@ -193,7 +195,7 @@ def apply_gradients(
 
 
 def forget_compiled() -> None:
-    """Compiles all programs of `run_compiled` anew: a model has other variables than before."""
+    """Makes all programs of `run_compiled` compile again: a model has other variables than before."""
     _COMPILED.clear()
 
 
@@ -216,8 +218,65 @@ def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> An
     return cache[key](values, *arrays)
 
 
+#: What Keras' JAX trainer hands from step to step, by the number of groups: of predict, evaluate, fit.
+_GROUPS = {
+    2: ("trainable_variables", "non_trainable_variables"),
+    3: ("trainable_variables", "non_trainable_variables", "metrics_variables"),
+    4: ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables"),
+}
+
+
+def _gives_back(name: str) -> Callable:
+    """Keras' method of that name, after which the variables have their values again, come what may."""
+
+    @functools.wraps(getattr(keras.Model, name))
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return getattr(super(StepMixin, self), name)(*args, **kwargs)
+        except BaseException as error:
+            kept = [value for group in (self._jax_state or {}).values() for value in group]
+            if any(value.is_deleted() for value in kept):  # a device that fails in a step keeps what it was given
+                error.add_note("The device failed within a step and took the weights along: load the last checkpoint.")
+            self.jax_state_sync()
+            self._jax_state = None
+            raise
+
+    return method
+
+
 class StepMixin:
-    """Runs the stateful steps of `SteppedModel` inside a stateless scope, as Keras' JAX trainer asks."""
+    """Runs the stateful steps of `SteppedModel` inside a stateless scope, as Keras' JAX trainer asks.
+
+    While `fit` runs, Keras takes the values out of the variables: each step consumes them and returns new ones. So
+    that an error loses none, `_jax_state`, from which Keras fills the variables again, always holds the newest.
+    """
+
+    fit = _gives_back("fit")
+    evaluate = _gives_back("evaluate")
+    predict = _gives_back("predict")
+    train_on_batch = _gives_back("train_on_batch")
+    test_on_batch = _gives_back("test_on_batch")
+    predict_on_batch = _gives_back("predict_on_batch")
+
+    def _get_jax_state(self, purge_model_variables: bool = False, **groups: bool) -> tuple:
+        state = super()._get_jax_state(**groups)
+        if purge_model_variables:
+            self._keep_state(state)
+            super()._get_jax_state(**groups, purge_model_variables=True)
+        return state
+
+    def _make_function(self, step: Callable, **options: Any) -> Callable:
+        def whole(state: tuple, data: Any) -> tuple:
+            self._keep_state(state)
+            with uninterrupted():  # else the new values could be lost when the old ones have been consumed
+                outputs, state = step(state, data)
+                self._keep_state(state)
+            return outputs, state
+
+        return super()._make_function(whole, **options)
+
+    def _keep_state(self, state: tuple) -> None:
+        self._jax_state, self._jax_state_synced = dict(zip(_GROUPS[len(state)], state, strict=True)), False
 
     def train_step(self, state: tuple, data: Any) -> tuple[dict, tuple]:
         """One call of `training_step`; `state` = trainable, non-trainable, optimizer and metric values."""

@@ -19,7 +19,7 @@ else:
 def rematerialize(fn: Callable[..., Any], layers: Sequence[keras.Layer], *arrays: Any) -> Any:
     """`fn(*arrays)`, of which only `arrays` are kept for the backward pass.
 
-    `keras.remat` draws the masks of dropout anew when it computes again, and the gradients are those of other masks
+    `keras.remat` draws other masks of dropout when it computes again, and the gradients are those of other masks
     than the loss. Here the states of the random seeds are arguments like the weights, and both passes draw the same.
 
     Args:

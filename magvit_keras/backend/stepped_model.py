@@ -1,11 +1,14 @@
 """A keras.Model whose train step is written once, as plain stateful code, for all backends."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from magvit_keras.backend.replicas import chosen, draw_apart, even_arrays, mean_logs
+from magvit_keras.backend.input_check import InputCheck
+from magvit_keras.backend.replicas import chosen, draw_apart, mean_logs
+from magvit_keras.backend.saved_whole import SavedWhole
 
 if keras.config.backend() == "jax":
     from magvit_keras.backend.jax import StepMixin, apply_gradients, value_and_gradients
@@ -17,7 +20,7 @@ else:
 _SEED = "seed_state_"
 
 
-class SteppedModel(StepMixin, keras.Model):
+class SteppedModel(SavedWhole, StepMixin, keras.Model):
     """Base of the trainable models: a subclass says what its losses are, `fit` and `evaluate` do the rest.
 
     A subclass implements `losses_and_logs(data, training)` and lists in `log_names` the values it logs. A model
@@ -102,22 +105,63 @@ class SteppedModel(StepMixin, keras.Model):
         return list(self._trackers.values())
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """`keras.Model.fit`, after a look at the first batch, so that bad input fails before any long work.
+        """`keras.Model.fit`, which checks the data, so that bad input fails before any long work.
+
+        Arrays are checked as a whole, data sets batch by batch: the first one before the first step, the others
+        before their own (of PyTorch's and Grain's loaders the first alone). So are `validation_data`. An error, and
+        Ctrl-C, leave the model as after its last finished step.
 
         Raises:
             ValueError: the data does not fit the model, or examples or classes have weights, which no loss reads.
         """
-        self._refuse_weights(kwargs)
-        x, y = (None if a is None else even_arrays(a, "fit", repeat=False) for a in (self._checked(x, y), y))
+        given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kwargs).arguments
+        options = {name: value for name, value in given.items() if name not in ("self", "x", "y")}
+        self._refuse_weights(options)
+        if self.compiled and not self.trainable_variables:
+            raise ValueError(f"Nothing of this {type(self).__name__} trains: every layer is frozen (trainable=False).")
+        check = InputCheck(self)
+        x, y = check.data("fit", x, y, options.get("batch_size"))
+        held_out = options.get("validation_data")
+        if held_out is not None:
+            of_tuple = isinstance(held_out, tuple | list) and len(held_out) in (2, 3)
+            self._refuse_weights({"sample_weight": held_out[2] if of_tuple and len(held_out) == 3 else None})
+            x_, y_ = held_out[:2] if of_tuple else (held_out, None)
+            size = options.get("validation_batch_size", options.get("batch_size"))
+            options["validation_data"] = check.data("validation_data", x_, y_, size)
         draw_apart(self)
         chosen.synchronize([*self.variables, *(self.optimizer.variables if self.compiled else ())])
-        return super().fit(x, y, *args, **kwargs)
+        with check.said():
+            return super().fit(x, y, **options)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.evaluate`, after a look at the first batch; raises ValueError as `fit` does."""
+        """`keras.Model.evaluate`, which checks the data in the same way; raises ValueError as `fit` does."""
         self._refuse_weights(kwargs)
-        x, y = (None if a is None else even_arrays(a, "evaluate", repeat=True) for a in (self._checked(x, y), y))
-        return super().evaluate(x, y, *args, **kwargs)
+        check = InputCheck(self)
+        if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has looked
+            x, y = check.data("evaluate", x, y, kwargs.get("batch_size", args[0] if args else None))
+        with check.said():
+            return super().evaluate(x, y, *args, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.predict`, after a look at arrays."""
+        if hasattr(x, "shape"):
+            self.check_input(x)
+        return super().predict(x, *args, **kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """`keras.Model.predict_on_batch`, after a look at the batch."""
+        self.check_input(x)
+        return super().predict_on_batch(x)
+
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.train_on_batch`, after a look at the batch."""
+        x, y = InputCheck(self).data("train_on_batch", x, y)
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """`keras.Model.test_on_batch`, after a look at the batch."""
+        x, y = InputCheck(self).data("test_on_batch", x, y)
+        return super().test_on_batch(x, y, *args, **kwargs)
 
     def save_own_variables(self, store: Any) -> None:
         """Adds the states of the random seeds, which Keras leaves out: a resumed run draws what the run would have."""
@@ -145,35 +189,24 @@ class SteppedModel(StepMixin, keras.Model):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
-    def check_batch(self, batch: Any) -> None:
-        """Raises ValueError where a batch does not fit the model; called with the first one."""
+    def check_batch(self, batch: Any) -> Any:
+        """The batch as the losses read it: only what they read, names as numbers.
+
+        Raises:
+            ValueError: it does not fit the model.
+        """
+        return batch
+
+    def check_input(self, x: Any) -> None:
+        """Raises ValueError where `predict` would compute nonsense."""
+
+    def check_classes(self, names: Sequence[str] | None) -> None:
+        """Raises ValueError where the classes of a loader, in the order of their numbers, are not the model's."""
 
     def _refuse_weights(self, options: dict[str, Any]) -> None:
         given = [name for name in ("sample_weight", "class_weight") if options.get(name) is not None]
         if given:
             raise ValueError(f"{type(self).__name__} weighs all examples alike; leave {' and '.join(given)} off.")
-
-    def _check_first(self, batch: Any) -> None:
-        if isinstance(batch, tuple | list) and len(batch) > 2:
-            self._refuse_weights({"sample_weight": batch[2]})
-        self.check_batch(batch)
-
-    def _checked(self, x: Any, y: Any) -> Any:
-        if x is None:
-            raise ValueError(f"{type(self).__name__} needs data: arrays, a data set or a loader; received None.")
-        if y is not None:
-            self._check_first((x, y))
-        elif isinstance(x, keras.utils.PyDataset):
-            self._check_first(x[0])
-        elif hasattr(x, "__next__"):  # a generator can be read once only, so what was looked at is put back
-            first = next(x)
-            self._check_first(first)
-            return _chain(first, x)
-        elif isinstance(x, dict | tuple | list) or hasattr(x, "shape"):
-            self._check_first(x)
-        else:
-            self._check_first(next(iter(x)))
-        return x
 
 
 def neutral_config(config: Any) -> Any:
@@ -195,8 +228,3 @@ def _seed_states(layer: keras.Layer) -> list[keras.Variable]:
         if not isinstance(sublayer, SteppedModel):
             states += _seed_states(sublayer)
     return states
-
-
-def _chain(first: Any, rest: Any) -> Any:
-    yield first
-    yield from rest

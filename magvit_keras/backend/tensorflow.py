@@ -13,6 +13,7 @@ from keras import ops
 from magvit_keras.backend import plain
 from magvit_keras.backend.forms import winograd
 from magvit_keras.backend.tensorflow_distribution import all_sum, num_replicas, replica_count, take_summed_gradients
+from magvit_keras.backend.whole_steps import whole_step
 
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _ONE_PASS: dict[Callable, Callable] = {}
@@ -205,7 +206,7 @@ def apply_gradients(
 
 
 def forget_compiled() -> None:
-    """Compiles all programs of `run_compiled` anew: a model has other variables than before."""
+    """Makes all programs of `run_compiled` compile again: a model has other variables than before."""
     _COMPILED.clear()
 
 
@@ -224,10 +225,15 @@ def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> An
 class StepMixin:
     """Hands Keras' TensorFlow trainer the stateful steps of `SteppedModel`."""
 
-    def make_train_function(self, force: bool = False) -> Any:
-        """Keras' own, without XLA where the step runs on several devices side by side: XLA does not compile that."""
+    def make_train_function(self, force: bool = False) -> None:
+        """Keras' own, as steps that end whole.
+
+        Without XLA where they run on several devices side by side: XLA does not compile that.
+        """
         self.jit_compile = self.jit_compile and num_replicas() == 1
-        return super().make_train_function(force)
+        if self.train_function is None or force:
+            super().make_train_function(force)
+            self.train_function = whole_step(self, self.train_function)
 
     def make_test_function(self, force: bool = False) -> Any:
         """The same for `evaluate`."""

@@ -13,6 +13,7 @@ from keras import ops
 from magvit_keras.backend import plain
 from magvit_keras.backend.forms import winograd
 from magvit_keras.backend.torch_distribution import all_sum, replica_count
+from magvit_keras.backend.whole_steps import whole_step
 
 #: torch.compile does not differentiate twice (`torch.compile with aot_autograd does not support double backward`).
 SECOND_ORDER_COMPILES = False
@@ -238,6 +239,19 @@ def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> An
 
 class StepMixin:
     """Hands Keras' PyTorch trainer the stateful steps of `SteppedModel`."""
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Keras' own, as steps that end whole."""
+        if self.train_function is None or force:
+            super().make_train_function(force)
+            self.train_function = whole_step(self, self.train_function, random_state, set_random_state)
+
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Keras' own, after which PyTorch's modules are in the mode of evaluation, come what may."""
+        try:
+            return super().fit(*args, **kwargs)
+        finally:
+            self.eval()
 
     def train_step(self, data: Any) -> dict:
         """One call of `training_step`."""

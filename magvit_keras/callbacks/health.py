@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from magvit_keras.checks import to_numpy
 from magvit_keras.tokenizer.two_optimizers import batches_per_update
 
 #: Sums of the other losses: named last, since they cannot be the cause.
@@ -57,7 +58,7 @@ class CollapseWarning(keras.callbacks.Callback):
     """Warns when the tokenizer has come to use a small part of its codebook.
 
     Under `VQGAN` it counts the codes used at least once within the epoch; elsewhere it takes `codebook_usage` of the
-    logs, the mean share that a batch uses, which a small batch keeps low by itself.
+    logs, the mean share that a batch uses, which is low in small batches anyway.
 
     Args:
         threshold: share of the codes, 0 to 1, below which it warns.
@@ -137,7 +138,7 @@ class DiscriminatorWarning(keras.callbacks.Callback):
         steps, rest = getattr(self.model, "steps", None), getattr(self.model, "generator_only_steps", 0)
         if not rest:
             return False
-        return int(keras.ops.convert_to_numpy(steps)) // batches_per_update(self.model.optimizer) <= rest
+        return int(to_numpy(steps)) // batches_per_update(self.model.optimizer) <= rest
 
     def _count(self, what: str, holds: bool, real: Any, fake: Any, epoch: int) -> None:
         self._epochs[what] = self._epochs[what] + 1 if holds else 0

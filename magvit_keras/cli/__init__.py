@@ -6,7 +6,20 @@ import platform
 import typer
 
 from magvit_keras import __version__
-from magvit_keras.cli import compare, convert, demo, evaluate, generate, recipes, reproduce, tokenize, train
+from magvit_keras.cli import (
+    compare,
+    convert,
+    demo,
+    doctor,
+    evaluate,
+    generate,
+    presets,
+    recipes,
+    reproduce,
+    studio,
+    tokenize,
+    train,
+)
 from magvit_keras.devices.hardware import keep_memory
 from magvit_keras.files import version
 
@@ -46,5 +59,8 @@ app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(convert.convert)
 app.command()(demo.demo)
+app.command()(doctor.doctor)
+app.command()(presets.presets)
+app.command()(studio.studio)
 app.command()(recipes.recipes)
 app.command()(reproduce.reproduce)

@@ -19,3 +19,4 @@ def demo(
 
         page = run_demo(out, fast=fast, verbose=verbose)
         typer.echo(f"Open {page} in a browser.")
+        typer.echo("Then paint a hole into a clip yourself: `make studio` in a clone, or `magvit-keras studio --open`.")

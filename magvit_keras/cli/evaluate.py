@@ -15,6 +15,7 @@ from magvit_keras.cli.options import (
     errors_in_one_line,
     parse_size,
     reader_options,
+    set_precision,
     start_devices,
 )
 
@@ -73,11 +74,14 @@ def evaluate(
     with errors_in_one_line():
         if recipe is None and protocol is None:
             raise ValueError("Say --recipe, or --protocol; `magvit-keras evaluate --help` explains them.")
-        from magvit_keras.evaluation import evaluate, load_model, settle, to_markdown
+        set_precision(precision)
         from magvit_keras.presets.protocols import get_protocol
         from magvit_keras.presets.recipes import get_recipe
 
         trained = None if recipe is None else get_recipe(recipe)
+        base = get_protocol(protocol or trained.evaluation)  # names are looked up before Keras is loaded
+        from magvit_keras.evaluation import evaluate, load_model, settle, to_markdown
+
         changes = {
             "metrics": metric or None,
             "tasks": task or None,
@@ -96,7 +100,6 @@ def evaluate(
             "data_format": data_format,
             "reader": reader_options(reader) or None,
         }
-        base = get_protocol(protocol or trained.evaluation)
         if frames is not None or size is not None:
             height_width = parse_size(size) if size else base.video_shape[1:]
             changes["video_shape"] = (frames or base.video_shape[0], *height_width)

@@ -1,16 +1,20 @@
 """`magvit-keras generate`: clips from a trained model."""
 
 import dataclasses
+import json
+import os
 import pathlib
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from magvit_keras.cli.options import Precision, errors_in_one_line
+from magvit_keras.cli.options import Precision, errors_in_one_line, set_precision
+from magvit_keras.early_checks import check_positive, unknown
 
 
 def generate(
+    context: typer.Context,
     run: Annotated[str, typer.Option(help="Folder of a finished run, or a whole model: folder, name, hf://user/repo.")],
     out: Annotated[
         pathlib.Path, typer.Option(help="File to write: .mp4, .gif, .webm, .avi, .mov, .mkv, or .png for a strip.")
@@ -37,14 +41,28 @@ def generate(
     precision: Precision = None,
 ) -> None:
     """Make clips with the model of a run."""
-    with errors_in_one_line():
+    with errors_in_one_line(context):
+        from magvit_keras.presets.resolver import run_settings
+
+        writer = _writer(out)
+        counts = {"num_clips": num_clips, "num_steps": num_steps, "condition_frames": condition_frames}
+        check_positive(**{name: value for name, value in counts.items() if value is not None})
+        for name, value in {"temperature": temperature, "guidance_scale": guidance_scale, "fps": fps}.items():
+            if value is not None and not (0 <= value < float("inf") and (value or name != "fps")):
+                raise ValueError(
+                    f"`{name}` must be a number {'above' if name == 'fps' else 'from'} 0; received {value}."
+                )
+        names = _class_names(run)  # all of this before Keras is loaded
+        _check_task(task, video, label)
+        number = None if label is None else _label(label, *names)
+        settings = run_settings(run)
+        set_precision(precision)
         import numpy as np
 
         from magvit_keras.data import read_clip
-        from magvit_keras.training.train import load_run, run_settings
+        from magvit_keras.training.train import load_run
 
-        writer = _writer(out)
-        magvit, settings = load_run(run), run_settings(run)
+        magvit = load_run(run)
         asked = {"num_steps": num_steps, "temperature": temperature, "schedule": schedule}
         decoding = {**_decoding(settings), **{name: value for name, value in asked.items() if value is not None}}
         if num_revisions:
@@ -52,12 +70,14 @@ def generate(
         clip = None
         if video is not None:
             frames, height, width = magvit.video_shape
-            clip = read_clip(video, frames, (height, width), settings.get("frame_stride", 1), start)
+            clip = read_clip(
+                video, frames, (height, width), settings.get("frame_stride", 1), start, settings.get("fps")
+            )
             clip = np.repeat(clip[None], num_clips, axis=0)
         made = magvit.generate(
             task,
             video=clip,
-            label=None if label is None else _label(label, magvit),
+            label=number,
             num_clips=num_clips,
             **decoding,
             guidance_scale=guidance_scale,
@@ -73,18 +93,44 @@ def _decoding(settings: dict[str, Any]) -> dict[str, Any]:
     """How the recipe of a run decodes; the defaults where there is none."""
     from magvit_keras.presets.recipes import RECIPES, Decoding
 
-    recipe = RECIPES.get(settings.get("recipe", ""))
+    recipe = RECIPES.get(settings.get("recipe") or "")
     return dataclasses.asdict(recipe.decoding if recipe else Decoding())
 
 
-def _label(text: str, magvit: Any) -> int:
-    names, classes = magvit.class_names, magvit.transformer.num_classes
-    if names and text in names:
+def _check_task(task: str, video: pathlib.Path | None, label: str | None) -> None:
+    """Raises ValueError unless the task is known and has what it starts from."""
+    from magvit_keras.commit.tasks import TASKS
+
+    if task not in TASKS:
+        raise ValueError(unknown("task", task, TASKS))
+    if video is None and not TASKS[task].is_unconditional:
+        raise ValueError(f"--task {task} starts from a video: add --video FILE.")
+    if label is None and TASKS[task].needs_class:
+        raise ValueError(f"--task {task} makes clips of a class: add --label NAME.")
+    if video is not None and not video.is_file():
+        raise FileNotFoundError(f"--video: there is no file {video}.")
+
+
+def _class_names(run: str) -> tuple[list[str], int]:
+    """The names of a trained model's classes, as far as it has some, and their number."""
+    from magvit_keras.presets.resolver import TABLES, resolve
+
+    preset = resolve(run, "Magvit").preset
+    config = (
+        TABLES["Magvit"][preset]["config"]
+        if isinstance(preset, str)
+        else json.loads((preset / "config.json").read_text(encoding="utf-8"))["config"]
+    )
+    return list(config.get("class_names") or ()), config["transformer"]["config"].get("num_classes", 0)
+
+
+def _label(text: str, names: list[str], classes: int) -> int:
+    if text in names:
         return names.index(text)
-    if text.isdigit() and int(text) < (len(names) if names else classes):
+    if text.isdigit() and int(text) < (len(names) or classes):
         return int(text)
     if names:
-        raise ValueError(f"--label must be one of {', '.join(names)}, or its number from 0; received {text!r}.")
+        raise ValueError(f"--label must be a name, or its number from 0. {unknown('label', text, names)}")
     raise ValueError(f"The model names no classes: --label must be a number below {classes}; received {text!r}.")
 
 
@@ -105,4 +151,7 @@ def _writer(out: pathlib.Path) -> Callable[[pathlib.Path, Any, float], Any]:
     }
     if out.suffix.lower() not in kinds:
         raise ValueError(f"--out must end in one of {', '.join(kinds)}; received {out.name!r}.")
+    there = next(folder for folder in out.absolute().parents if folder.exists())
+    if out.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
+        raise ValueError(f"--out: {out} cannot be written.")
     return kinds[out.suffix.lower()]

@@ -21,30 +21,40 @@ Reader = Annotated[
     list[str] | None,
     typer.Option("--reader", help="An argument of the format's reader, as split=test; may be given several times."),
 ]
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+def set_precision(name: str | None) -> None:
+    """Sets Keras' precision; to be called before models are made."""
+    if name is not None:
+        import keras
+
+        keras.config.set_dtype_policy(_POLICIES[name])
+
+
+def _one_of(known: Iterable[str]) -> Any:
+    """A callback of an option that refuses other names, before Keras is loaded."""
+
+    def check(value: str | None) -> str | None:
+        if value is not None and value not in known:
+            raise typer.BadParameter(f"expected one of {', '.join(known)}; received {value!r}.")
+        return value
+
+    return check
+
+
 Distribution = Annotated[
     str,
     typer.Option(
         "--distribution",
+        callback=_one_of(("none", "data", "model")),
         help="Devices: none (one), data (all, each a part of a batch), model (JAX: shared weights too).",
     ),
 ]
-_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-
-
-def _set_precision(value: str | None) -> str | None:
-    if value is not None:
-        if value not in _POLICIES:
-            raise typer.BadParameter(f"expected one of {', '.join(_POLICIES)}; received {value!r}.")
-        import keras
-
-        keras.config.set_dtype_policy(_POLICIES[value])
-    return value
-
-
 Precision = Annotated[
     str | None,
     typer.Option(
-        callback=_set_precision,
+        callback=_one_of(_POLICIES),
         help="float32, or bfloat16: faster on TPUs and newer GPUs; weights, losses and softmax stay in float32.",
     ),
 ]
@@ -57,13 +67,19 @@ Recipe = Annotated[
 ]
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", help="With --recipe: another value, as filters=32; may be given several times."),
+    typer.Option(
+        "--set", help="Another value of the recipe, as filters=32 or transformer=base; may be given several times."
+    ),
 ]
 Size = Annotated[str, typer.Option(help="Height and width of the clips in pixels, as HxW or one number.")]
 
 
 class errors_in_one_line:
     """Bad input is answered in a line, not in a traceback; the library's own warnings come without source lines."""
+
+    def __init__(self, context: typer.Context | None = None):
+        parameters = context.command.params if context else ()
+        self._options = {parameter.name: parameter.opts[-1] for parameter in parameters}
 
     def __enter__(self) -> None:
         self._format = warnings.formatwarning
@@ -78,8 +94,15 @@ class errors_in_one_line:
         warnings.formatwarning = self._format
         # OSError: no such file, no access, a full disk, no answer of the hub.
         if isinstance(error, ValueError | OSError | ImportError):
-            typer.echo(f"magvit-keras: {_without_wrapping(str(error))}", err=True)
+            typer.echo(f"magvit-keras: {self._in_options(_without_wrapping(str(error)))}", err=True)
             raise typer.Exit(2)
+
+    def _in_options(self, message: str) -> str:
+        """The message with the arguments that it names, `data_format` or batch_size=3, as options."""
+        names = list(self._options) or ["^$"]
+        snakes = [name for name in names if "_" in name] or ["^$"]
+        named = rf"`({'|'.join(names)})`|(?<![\w.-])({'|'.join(snakes)})(?==| must be)"
+        return re.sub(named, lambda match: self._options[match[1] or match[2]], message)
 
 
 def _without_wrapping(message: str) -> str:

@@ -50,9 +50,13 @@ def tokenize(
     verbose: Annotated[int, typer.Option(help="1: a progress bar, 0: nothing.")] = 1,
 ) -> None:
     """Turn a data set into files of tokens, from which the transformer trains without the tokenizer."""
-    with errors_in_one_line():
+    with errors_in_one_line(context):
         from magvit_keras.commit.tasks import TASKS
-        from magvit_keras.training.recipe_data import load_tokenizer
+        from magvit_keras.presets.resolver import load_trained, resolve
+
+        options.set_precision(precision)
+        resolve(tokenizer, "VideoTokenizer")  # before Keras is loaded
+        from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
         from magvit_keras.training.tokens import write_tokens
 
         share = options.start_devices(distribution, process)
@@ -67,7 +71,7 @@ def tokenize(
             source = open_data(data_format, data, reader, frames, parse_size(size), stride, flip, seed)
         shards = write_tokens(
             source,
-            load_tokenizer(tokenizer),
+            load_trained(VideoTokenizer, tokenizer),
             tasks,
             out,
             passes=passes,
@@ -84,8 +88,8 @@ def tokenize(
 def _of_recipe(given: dict[str, str], values: dict[str, Any]) -> tuple[Any, list]:
     """The clips and the tasks of a transformer's recipe."""
     from magvit_keras.presets.recipes import get_recipe
+    from magvit_keras.training.data import open_clips
     from magvit_keras.training.recipe import changed_recipe
-    from magvit_keras.training.recipe_data import open_recipe_data
 
     changes = options.named_values("--set", values["changes"] or (), "video_shape=[8,64,64]")
     recipe = changed_recipe(get_recipe(values["recipe"]), changes).recipe
@@ -93,4 +97,4 @@ def _of_recipe(given: dict[str, str], values: dict[str, Any]) -> tuple[Any, list
         raise ValueError(f"{recipe.name} trains a tokenizer; --recipe must be that of a transformer.")
     data_format = values["data_format"] if "data_format" in given else None
     reader = options.reader_options(values["reader"])
-    return open_recipe_data(recipe, values["data"], data_format, reader, values["seed"]), recipe.trained_tasks
+    return open_clips(recipe, values["data"], data_format, reader, values["seed"]), recipe.trained_tasks

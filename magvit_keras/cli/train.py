@@ -1,181 +1,117 @@
 """`magvit-keras train`: from videos to a model."""
 
+import dataclasses
 import pathlib
 from typing import Annotated, Any
 
 import typer
 
 from magvit_keras.cli import options
-from magvit_keras.cli.options import (
-    Changes,
-    Distribution,
-    Format,
-    Precision,
-    Reader,
-    Recipe,
-    Size,
-    errors_in_one_line,
-    open_data,
-    parse_size,
-)
-
-_ONLY_RECIPE = {"max_steps", "changes", "tokens", "inflate_from"}
-_WITH_RECIPE = {
-    *("recipe", "data", "out", "data_format", "reader", "tokenizer", "steps_per_epoch", "batch_size", "seed"),
-    *("perceptual_weights", "workers", "remat", "accumulate", "distribution", "precision", "verbose", *_ONLY_RECIPE),
-}
+from magvit_keras.cli.options import Changes, Distribution, Format, Precision, Reader, Recipe, Size, errors_in_one_line
 
 
 def train(
     context: typer.Context,
+    folder: Annotated[pathlib.Path | None, typer.Argument(help="The same as --data.", show_default=False)] = None,
     data: Annotated[pathlib.Path | None, typer.Option(help="Folder of videos; a sub-folder is a class.")] = None,
     out: Annotated[
         pathlib.Path | None,
         typer.Option(help="Folder of the run. Started again, the run goes on from there. runs/RECIPE by default."),
     ] = None,
     recipe: Recipe = None,
-    data_format: Format = "folder",
-    reader: Reader = None,
-    frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 16,
-    size: Size = "64x64",
-    stride: Annotated[int, typer.Option(help="Take every so many-th frame of a video.")] = 1,
-    task: Annotated[
-        list[str] | None,
-        typer.Option(help="A task to train; may be given several times. With --from, all of the model's by default."),
-    ] = None,
-    tokenizer: Annotated[
-        str,
-        typer.Option(
-            help="A preset of VideoTokenizer (a name, a folder, hf://user/repo), a run's folder, or a JSON file of "
-            "arguments."
-        ),
-    ] = "3dvq_tiny",
-    transformer: Annotated[str, typer.Option(help="tiny, base, large or huge, or a JSON file of arguments.")] = "tiny",
     start_from: Annotated[
         str | None,
         typer.Option(
-            "--from",
-            help="A trained model to train further (a name, a folder, hf://user/repo), in place of --tokenizer and "
-            "--transformer.",
+            "--from", help="A trained model to train further: a name, a folder, hf://user/repo; or none: fresh weights."
         ),
     ] = None,
-    tokenizer_steps: Annotated[
-        int, typer.Option(help="Optimizer steps of the first stage; a run that goes on keeps its own.")
-    ] = 2000,
-    transformer_steps: Annotated[
-        int, typer.Option(help="Optimizer steps of the second stage; a run that goes on keeps its own.")
-    ] = 2000,
-    steps_per_epoch: Annotated[int, typer.Option(help="Steps between two checkpoints.")] = 50,
-    batch_size: Annotated[int, typer.Option(help="Clips in a step of the tokenizer.")] = 4,
-    transformer_batch_size: Annotated[int, typer.Option(help="Clips in a step of the transformer.")] = 16,
-    token_passes: Annotated[int, typer.Option(help="Random windows of each video tokenized for the second stage.")] = 4,
-    adversarial: Annotated[
-        bool, typer.Option(help="Train the tokenizer against a discriminator (VQGAN): sharper, and slower by far.")
-    ] = False,
-    perceptual_weights: Annotated[
-        pathlib.Path | None, typer.Option(help="ResNet-50 weights for the perceptual loss of --adversarial.")
+    data_format: Format = "folder",
+    reader: Reader = None,
+    num_frames: Annotated[int, typer.Option("--frames", help="Frames of a clip.")] = 16,
+    size: Size = "64x64",
+    frame_stride: Annotated[int, typer.Option("--stride", help="Take every so many-th frame of a video.")] = 1,
+    fps: Annotated[
+        float | None, typer.Option(help="Bring all videos to so many frames a second, before --stride counts.")
     ] = None,
-    flip: Annotated[bool, typer.Option(help="Mirror clips at random; leave off where left and right matter.")] = False,
-    workers: Annotated[int, typer.Option(help="Processes that decode videos.")] = 1,
-    remat: Annotated[
-        str,
-        typer.Option(help="Activations that are kept: none (all), blocks, full (the fewest): less memory, more time."),
-    ] = "none",
-    accumulate: Annotated[
-        int, typer.Option(help="Parts that a batch is split into, one after the other: less memory.")
-    ] = 1,
-    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
-    distribution: Distribution = "none",
-    precision: Precision = None,
-    verbose: Annotated[int, typer.Option(help="1: progress bars, 2: a line an epoch, 0: nothing.")] = 1,
-    max_steps: Annotated[int | None, typer.Option(help="With --recipe: end after so many steps.")] = None,
-    changes: Changes = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task", help="A task to train; may be given several times. With --from, all of the model's by default."
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            help="A preset of VideoTokenizer (a name, a folder, hf://user/repo), a run's folder, or a JSON file of "
+            "arguments; with --recipe the trained tokenizer of a transformer."
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Choose sizes and steps for this machine, so that it takes about so long.")
+    ] = None,
+    tokenizer_steps: Annotated[int, typer.Option(help="Optimizer steps of the first stage.")] = 2000,
+    transformer_steps: Annotated[int, typer.Option(help="Optimizer steps of the second stage.")] = 2000,
+    max_steps: Annotated[int | None, typer.Option(help="End each stage after so many steps, for a trial.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Clips in a step; 4, or the recipe's.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Its peak, in place of the recipe's.")] = None,
+    held_out: Annotated[float, typer.Option(help="Share, or number, of the videos that are not trained on.")] = 0.1,
     tokens: Annotated[
         pathlib.Path | None, typer.Option(help="With --recipe: tokens of the data, in place of --data.")
     ] = None,
     inflate_from: Annotated[
         str | None, typer.Option(help="With --recipe: run or preset of the 2D-VQ that a 3D-VQ starts from.")
     ] = None,
+    changes: Changes = None,
+    workers: Annotated[int, typer.Option(help="Processes that decode videos.")] = 1,
+    seed: Annotated[int, typer.Option(help="Other random weights, windows and orders with another number.")] = 0,
+    distribution: Distribution = "none",
+    precision: Precision = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Train nothing: print parameters, memory and hours.")
+    ] = False,
+    epochs: Annotated[float | None, typer.Option(hidden=True)] = None,
+    verbose: Annotated[int, typer.Option(help="1: progress bars, 2: a line an epoch, 0: nothing.")] = 1,
 ) -> None:
     """Train tokenizer and transformer on a folder of videos, or one model of the paper by its recipe."""
-    with errors_in_one_line():
-        given = options.given_options(context)
-        if recipe is not None:
-            options.refuse(given, _WITH_RECIPE, f"the recipe {recipe} says it; to change it, see --set")
-            _train_recipe(given, context.params)
-            return
-        options.refuse(given, set(context.params) - _ONLY_RECIPE, "for a training by --recipe")
-        missing = [option for option, value in (("--data", data), ("--out", out)) if value is None]
-        if missing:
-            raise ValueError(f"{' and '.join(missing)} must be given.")
-        if start_from is not None and given.keys() & {"tokenizer", "transformer"}:
-            raise ValueError("--from brings tokenizer and transformer; leave out --tokenizer and --transformer.")
+    with errors_in_one_line(context):
+        from magvit_keras.training.recipe import plan
+
+        if epochs is not None:
+            raise ValueError("Lengths are steps: --tokenizer-steps and --transformer-steps, or --minutes.")
+        if folder is not None and data is not None:
+            raise ValueError(f"--data says {data}, and {folder} stands beside it: give one of them.")
+        given = _settings(options.given_options(context), context.params)
+        out = plan(folder or data, out, given).out  # mistakes are answered before Keras is loaded
+        options.set_precision(precision)
         from magvit_keras.devices.distribution import start
-        from magvit_keras.training.steps import noted_settings
-        from magvit_keras.training.train import Settings, train_run
 
-        devices = start(distribution)
+        devices = start(distribution)  # before any model is made
+        from magvit_keras.training.train import train
 
-        height, width = parse_size(size)
-        lengths = {"tokenizer_steps": tokenizer_steps, "transformer_steps": transformer_steps}
-        noted = noted_settings(out) or {}  # a run that goes on keeps a length that is not given anew
-        lengths |= {name: noted[name] for name in lengths.keys() & noted.keys() - given.keys()}
-        settings = Settings(
-            num_frames=frames,
-            height=height,
-            width=width,
-            frame_stride=stride,
-            tasks=tuple(task or (() if start_from else Settings.tasks)),
-            tokenizer=options.name_or_json(tokenizer),
-            transformer=options.name_or_json(transformer),
-            start_from=start_from,
-            batch_size=batch_size,
-            transformer_batch_size=transformer_batch_size,
-            **lengths,
-            steps_per_epoch=steps_per_epoch,
-            token_passes=token_passes,
-            adversarial=adversarial,
-            perceptual_weights=None if perceptual_weights is None else str(perceptual_weights),
-            horizontal_flip=flip,
-            workers=workers,
-            remat=remat,
-            accumulate=accumulate,
-            seed=seed,
-        )
-        if data_format != "folder" or reader:
-            data = open_data(data_format, data, reader, frames, (height, width), stride, flip, seed)
-        train_run(data, out, settings, verbose=verbose if devices.is_main else 0)
+        try:
+            train(folder or data, out, verbose if devices.is_main else 0, dry_run, **given)
+        except KeyboardInterrupt as stopped:
+            typer.echo(f"{stopped or 'Stopped.'} This goes on from there: magvit-keras train --out {out}".lstrip())
+            raise typer.Exit(130) from None
 
 
-def _train_recipe(given: dict[str, str], values: dict[str, Any]) -> None:
-    from magvit_keras.devices.distribution import start
-    from magvit_keras.training.recipe_run import RecipeOptions, train_recipe
+def _settings(given: dict[str, str], values: dict[str, Any]) -> dict[str, Any]:
+    """What was given, as arguments of `train`; of --set the names that are such arguments are taken for them."""
+    from magvit_keras.training.recipe import Settings
 
-    devices = start(values["distribution"])
+    names = {field.name for field in dataclasses.fields(Settings)}
+    found = {name: values[name] for name in given if name in names - {"changes", "reader", "size"}}
+    found["workers"] = values["workers"]
+    if "size" in given:
+        found["size"] = options.parse_size(values["size"])
+    if values["reader"]:
+        found["reader"] = options.reader_options(values["reader"])
     changes = options.named_values("--set", values["changes"] or (), "filters=32")
-    if "batch_size" in given:
-        if "batch_size" in changes:
-            raise ValueError("--batch-size and --set batch_size say the same; give one of them.")
-        changes["batch_size"] = values["batch_size"]
-    name = values["recipe"]
-    train_recipe(
-        name,
-        values["data"],
-        values["out"] or pathlib.Path("runs", name),
-        RecipeOptions(
-            data_format=values["data_format"] if "data_format" in given else None,
-            reader=options.reader_options(values["reader"]),
-            tokenizer=values["tokenizer"] if "tokenizer" in given else None,
-            tokens=values["tokens"],
-            inflate_from=values["inflate_from"],
-            perceptual_weights=values["perceptual_weights"],
-            changes=changes,
-            max_steps=values["max_steps"],
-            checkpoint_steps=values["steps_per_epoch"] if "steps_per_epoch" in given else None,
-            workers=values["workers"],
-            remat=values["remat"],
-            accumulate=values["accumulate"],
-            seed=values["seed"],
-        ),
-        verbose=values["verbose"] if devices.is_main else 0,
-    )
+    for name in names & changes.keys():
+        if name in given:
+            raise ValueError(f"{given[name]} and --set {name} say the same; give one of them.")
+        found[name] = changes.pop(name)
+    for name in ("tokenizer", "transformer"):
+        if isinstance(found.get(name), str):
+            found[name] = options.name_or_json(found[name])
+    return found | ({"changes": changes} if changes else {})

@@ -61,7 +61,7 @@ def multivariate_mask(
         mask_id: row of `[MASK]`.
         condition_mode: one of `CONDITION_MODES`.
         loss_parts: names in `LOSS_PARTS` whose positions have weight 1 (Table 5 switches parts off).
-        limit: scalar or (B,) int, replace at most so many tokens; 0 replaces all, as the authors' code does.
+        limit: scalar or (B,) int, replace at most this many tokens; 0 replaces all, as the authors' code does.
 
     Returns:
         `MaskedTokens`.

@@ -6,6 +6,13 @@ from collections.abc import Iterable, Sequence
 
 # The region of the clip that a task talks about, in space. "all" is the whole frame.
 REGIONS = ("all", "central", "vertical", "horizontal", "moving_vertical", "moving_central")
+_IN_WORDS = {
+    "central": "a box in the middle",
+    "vertical": "an upright strip of half the width",
+    "horizontal": "a band of half the height",
+    "moving_vertical": "an upright strip that moves from left to right",
+    "moving_central": "a box that moves from left to right",
+}
 # How the pixels that are not given are filled before the condition clip is tokenized.
 PADDINGS = ("replicate", "interpolate", "edge", "zero")
 
@@ -58,6 +65,30 @@ class Task:
     def is_unconditional(self) -> bool:
         """True if no pixel is given: only the class, if any, steers the clip."""
         return self.region == "all" and self.num_condition_frames == 0 and self.num_final_frames == 0
+
+    def in_words(self, num_frames: int) -> str:
+        """What is given and what is made, for a clip of so many frames, in one sentence.
+
+        Example:
+            >>> from magvit_keras.commit.tasks import TASKS
+            >>> TASKS["frame_interpolation"].in_words(16)
+            'The first frame and the last frame are given, the other 14 frames are made.'
+        """
+        if self.region != "all":
+            where = _IN_WORDS[self.region]
+            if self.inside:
+                return f"{where[0].upper()}{where[1:]} is given, the rest is made."
+            return f"Everything is given but {where}, which is made."
+        frames = {"first": self.num_condition_frames, "last": self.num_final_frames}
+        given = ["the class"] * self.needs_class
+        given += [
+            f"the {name} {f'{count} frames' if count > 1 else 'frame'}" for name, count in frames.items() if count
+        ]
+        made = num_frames - sum(frames.values())
+        text = " and ".join(given) or "nothing"
+        verb = "are" if len(given) > 1 or frames["first"] > 1 else "is"
+        rest = f"all {made}" if made == num_frames else f"the other {made}"
+        return f"{text[0].upper()}{text[1:]} {verb} given, {rest} frames are made."
 
     def with_frames(self, num_condition_frames: int, num_final_frames: int | None = None) -> "Task":
         """The same task with another number of given frames (1 on BAIR, 5 on Kinetics-600).

@@ -20,8 +20,8 @@ def assign(network: str, variables: Mapping[str, keras.Variable], arrays: Mappin
     missing, extra = sorted(variables.keys() - arrays.keys()), sorted(arrays.keys() - variables.keys())
     if missing or extra:
         raise ValueError(
-            f"The weights are not those of this {network}: {len(missing)} missing {missing[:4]}, "
-            f"{len(extra)} unknown {extra[:4]}."
+            f"The weights do not fit this {network}: {len(missing)} missing {missing[:4]}, {len(extra)} unknown "
+            f"{extra[:4]}. Are they of this network, and of these sizes?"
         )
     for name, variable in variables.items():
         if tuple(arrays[name].shape) != tuple(variable.shape):

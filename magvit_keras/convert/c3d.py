@@ -30,13 +30,13 @@ def load_c3d(
             or an address, see `fetch`; None takes the environment variable MAGVIT_KERAS_C3D.
         mean: `mean2.npz`, the mean clip that Chainer's weights need beside them; None takes the environment variable
             MAGVIT_KERAS_C3D_MEAN. The authors' file holds it itself. From the web: `mean=fetch(url, sha256)`.
-        sha256: of the first file; needed with an address, and looked at with a path too.
+        sha256: of the first file; required with an address, verified with a path, too.
 
     Returns:
         A model (B, 16, H, W, 3) in [0, 1] -> (B, 101) logits. Its `weights_source` holds the checksums.
 
     Raises:
-        FileNotFoundError: no such file; the message says where the weights are to be had.
+        FileNotFoundError: no such file; the message says where to get the weights.
         ValueError: other weights, another checksum, or no mean clip.
 
     Example:

@@ -13,6 +13,7 @@ import numpy as np
 from magvit_keras.convert.files.flax_files import read_flax_checkpoint
 from magvit_keras.convert.flax import flatten, load_flax_params
 from magvit_keras.convert.maskgit import image_tokenizer_sizes
+from magvit_keras.convert.not_offered import refuse_not_offered
 from magvit_keras.convert.torch_vqgan import load_torch_vqgan
 from magvit_keras.model.magvit import Magvit
 from magvit_keras.tokenizer.discriminator import ImageDiscriminator, VideoDiscriminator
@@ -75,7 +76,7 @@ def _at(tree: Mapping[str, Any], place: str | None) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
-    """A model made of a checkpoint, and what is to be known of it.
+    """A model made of a checkpoint, and what to know of it.
 
     Args:
         model: with the weights.
@@ -115,7 +116,8 @@ def convert_checkpoint(
 
     Raises:
         FileNotFoundError: nothing is there.
-        ValueError: the file is of no known kind, or does not fit the preset; the message says what was found.
+        ValueError: the file is of no known kind, is of a network that is not offered here, or does not fit the preset;
+            the message says what was found.
 
     Example:
         >>> conversion = convert_checkpoint("vqgan/checkpoint_120000", preset="3dvq_base_ucf101")  # doctest: +SKIP
@@ -136,6 +138,7 @@ def convert_checkpoint(
     if part not in state.parts:
         raise ValueError(f"The checkpoint holds no part {part!r}; it is {state.what}, with {', '.join(state.parts)}.")
     flat = _numbers(state.parts[part], path)
+    refuse_not_offered(flat)
     guessed = _guess(flat)
     kind = kind or ("magvit" if guessed == "transformer" and tokenizer is not None else guessed)
     if kind is None:
@@ -163,8 +166,8 @@ def _numbers(part: Mapping[str, Any], path: str | os.PathLike) -> dict[str, np.n
         return flatten(part)
     except (TypeError, ValueError) as error:  # Flax's and Orbax's place holders are texts
         raise ValueError(
-            f"{path} names arrays that lie in other files ({error}). Restore it with the flax that wrote it, and write "
-            "it anew with flax.serialization.msgpack_serialize."
+            f"{path} names arrays that lie in other files ({error}). Restore it with the flax that wrote it, and "
+            "write it with flax.serialization.msgpack_serialize."
         ) from None
 
 
@@ -197,7 +200,7 @@ def _config(cls: type, preset: str | Mapping[str, Any] | None) -> dict[str, Any]
     if preset is None or isinstance(preset, Mapping):
         return None if preset is None else dict(preset)
     if preset not in cls._preset_table:
-        raise ValueError(f"{preset!r} is no preset of {cls.__name__}; known presets: {', '.join(cls.presets)}.")
+        raise ValueError(f"{preset!r} is not a preset of {cls.__name__}; known presets: {', '.join(cls.presets)}.")
     return dict(cls._preset_table[preset]["config"])
 
 
@@ -205,7 +208,7 @@ def _load(cls: type, config: Mapping[str, Any], flat: Mapping[str, np.ndarray]) 
     try:
         model = cls(**config)
     except TypeError as error:
-        raise ValueError(f"These are no arguments of {cls.__name__}: {error}") from None
+        raise ValueError(f"These are not arguments of {cls.__name__}: {error}") from None
     load_flax_params(model, flat)
     return model
 

@@ -22,7 +22,7 @@ def fetch(url: str, sha256: str) -> pathlib.Path:
 
     Args:
         url: https:// or file://; http:// on this machine only.
-        sha256: the SHA-256 of the file, 64 hexadecimal digits. It is asked for because scores depend on the weights,
+        sha256: the SHA-256 of the file, 64 hexadecimal digits. It is required because scores depend on the weights,
             and because the file may be changed on its way or at its source.
 
     Returns:
@@ -31,7 +31,7 @@ def fetch(url: str, sha256: str) -> pathlib.Path:
 
     Raises:
         ValueError: no such checksum, another kind of address, or a file with another checksum, which is not kept.
-        OSError: it cannot be had; nothing is left behind.
+        OSError: it cannot be fetched; nothing is left behind.
 
     Example:
         >>> path = mk.convert.fetch("https://HOST/i3d_k400.flax", sha256="9f86d0...")  # doctest: +SKIP
@@ -54,7 +54,7 @@ def fetch(url: str, sha256: str) -> pathlib.Path:
         try:
             found = pathlib.Path(keras.utils.get_file(name, url, cache_dir=beside, cache_subdir="."))
         except Exception as error:
-            raise OSError(f"{url} cannot be had: {error}") from error
+            raise OSError(f"{url} cannot be fetched: {error}") from error
         check_file(found, sha256, source=url)
         os.replace(found, path)
     return path

@@ -1,21 +1,15 @@
 """Weights of the official Flax models."""
 
-import importlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-#: Class of ours -> the function that names its variables as Flax does. By name, so that loading a discriminator
-#: does not import the transformer.
-_PATHS = {
-    "VideoTokenizer": "flax_tokenizer.tokenizer_paths",
-    "ImageTokenizer": "flax_tokenizer.tokenizer_paths",
-    "VideoDiscriminator": "flax_discriminator.discriminator_paths",
-    "ImageDiscriminator": "flax_discriminator.discriminator_paths",
-    "MaskedTransformer": "flax_transformer.transformer_paths",
-}
+from magvit_keras.convert.assign import assign
+from magvit_keras.convert.flax_names import flax_paths
+from magvit_keras.convert.not_offered import refuse_not_offered
 
 
 def load_flax_params(model: keras.Model, params: Mapping[str, Any]) -> None:
@@ -35,35 +29,14 @@ def load_flax_params(model: keras.Model, params: Mapping[str, Any]) -> None:
         >>> tokenizer = VideoTokenizer(padding="same")
         >>> load_flax_params(tokenizer, checkpoint["params"])  # doctest: +SKIP
     """
-    paths = flax_paths(model)
-    flat = flatten(params)
-    missing, extra = sorted(paths.keys() - flat.keys()), sorted(flat.keys() - paths.keys())
-    if missing or extra:
-        raise ValueError(
-            f"The parameters do not fit this {type(model).__name__}: {len(missing)} missing {missing[:5]}, "
-            f"{len(extra)} unknown {extra[:5]}. Are the sizes of the model those of the checkpoint?"
-        )
-    values = {}
-    for path, variable in paths.items():
+    paths, flat = flax_paths(model), flatten(params)
+    if paths.keys() != flat.keys():
+        refuse_not_offered(flat)
+    for path in paths.keys() & flat.keys():
         # Attention kernels are (hidden, heads, head size) there; ours may be flat with the same order of numbers.
-        if flat[path].size != np.prod(variable.shape, dtype=int):
-            raise ValueError(f"{path} has shape {flat[path].shape}; the model expects {tuple(variable.shape)}.")
-        values[path] = flat[path].reshape(variable.shape)
-    for path, variable in paths.items():
-        variable.assign(values[path])
-
-
-def flax_paths(model: keras.Model) -> dict[str, keras.Variable]:
-    """Flax path -> variable, for every variable of a model of this library.
-
-    Raises:
-        ValueError: the authors' code has no such model.
-    """
-    for cls in type(model).__mro__:
-        if cls.__name__ in _PATHS:
-            module, function = _PATHS[cls.__name__].split(".")
-            return getattr(importlib.import_module(f"magvit_keras.convert.{module}"), function)(model)
-    raise ValueError(f"No Flax names are known for a {type(model).__name__}; known classes: {', '.join(_PATHS)}.")
+        if flat[path].size == math.prod(paths[path].shape):
+            flat[path] = flat[path].reshape(paths[path].shape)
+    assign(type(model).__name__, paths, flat)
 
 
 def flatten(params: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -55,13 +55,13 @@ def load_i3d(
         resize_rule: "tf1" for scores like the paper's, "half_pixel" for those of TATS, VideoGPT and StyleGAN-V.
         crop: for frames that are not square: False squeezes them, as the paper, TATS and StyleGAN-V do; True takes the
             middle, as VideoGPT does.
-        sha256: of the file; needed with an address, and looked at with a path too.
+        sha256: of the file; required with an address, verified with a path, too.
 
     Returns:
         A model (B, T, H, W, 3) in [0, 1] -> (B, 400). Its `weights_source` holds the checksum of the file.
 
     Raises:
-        FileNotFoundError: no such file; the message says where the weights are to be had.
+        FileNotFoundError: no such file; the message says where to get the weights.
         ValueError: other weights, or another checksum.
 
     Example:

@@ -39,13 +39,13 @@ def load_lpips(
         heads: a file like the `lpips` package's vgg.pth or alex.pth; None takes MAGVIT_KERAS_LPIPS_VGG16_HEADS or
             MAGVIT_KERAS_LPIPS_ALEXNET_HEADS, else the package's own of version 0.1, which come with this library.
         trunk: "vgg16", which the paper reports, or "alexnet".
-        sha256: of the trunk's file; needed with an address, and looked at with a path too.
+        sha256: of the trunk's file; required with an address, verified with a path, too.
 
     Returns:
         A model of two batches of frames in [0, 1] -> one distance per frame. Its `weights_source` holds the checksums.
 
     Raises:
-        FileNotFoundError: no such file; the message says where the weights are to be had.
+        FileNotFoundError: no such file; the message says where to get the weights.
         ValueError: other weights, another checksum, or an unknown trunk.
 
     Example:

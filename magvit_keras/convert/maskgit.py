@@ -54,8 +54,9 @@ def image_tokenizer_sizes(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
     try:
         filters = flat["encoder/Conv_0/kernel"].shape[-1]
         levels = _count(flat, "decoder/Conv_") - 1  # one in, one out, one between two levels
-        blocks = _count(flat, "encoder/ResBlock_") // (levels + 1)  # in each level, and at the bottleneck
-        widths = [flat[f"encoder/ResBlock_{level * blocks}/Conv_0/kernel"].shape[-1] for level in range(levels)]
+        # In each level, and at the bottleneck.
+        blocks = tuple(_count(flat, f"{coder}/ResBlock_") // (levels + 1) for coder in ("encoder", "decoder"))
+        widths = [flat[f"encoder/ResBlock_{level * blocks[0]}/Conv_0/kernel"].shape[-1] for level in range(levels)]
         codebook_size, embedding_dim = flat["quantizer/codebook"].shape
     except (KeyError, IndexError, ValueError) as error:
         raise ValueError(
@@ -68,7 +69,7 @@ def image_tokenizer_sizes(flat: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {
         "filters": filters,
         "channel_multipliers": tuple(width // filters for width in widths),
-        "num_res_blocks": blocks,
+        "num_res_blocks": blocks[0] if blocks[0] == blocks[1] else blocks,
         "embedding_dim": embedding_dim,
         "codebook_size": codebook_size,
         "shortcut": "output" if shortcuts and all(a == b for a, b in shortcuts) else "input",

@@ -76,20 +76,16 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
     with path.open("rb") as file:
         first = file.read(1)
     if first and ((first[0] & 0xF0 == 0x80 and first[0] != 0x80) or first[0] in (0xDE, 0xDF)):
-        return _flat(read_msgpack(path), "/")
-    return _flat(read_state_dict(path), ".")
+        return flat_names(read_msgpack(path))
+    return flat_names(read_state_dict(path), ".")
 
 
-def flat_names(weights: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def flat_names(tree: Mapping[str, Any], join: str = "/") -> dict[str, np.ndarray]:
     """Nested or flat weights as {name: array}."""
-    return _flat(weights, "/")
-
-
-def _flat(tree: Mapping[str, Any], join: str) -> dict[str, np.ndarray]:
     flat = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            flat.update({f"{key}{join}{inner}": array for inner, array in _flat(value, join).items()})
+            flat.update({f"{key}{join}{inner}": array for inner, array in flat_names(value, join).items()})
         elif hasattr(value, "shape"):
             flat[str(key)] = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
     return flat

@@ -33,13 +33,13 @@ def load_resnet50(path: str | os.PathLike | None = None, sha256: str | None = No
             here it is read by an unpickler that admits dicts and NumPy arrays only and refuses a file with anything
             else before running it. Or an address, see `fetch`; None takes the environment variable
             MAGVIT_KERAS_RESNET50.
-        sha256: of the file; needed with an address, and looked at with a path too.
+        sha256: of the file; required with an address, verified with a path, too.
 
     Returns:
         A model (N, 224, 224, 3) in [0, 1] -> (N, 1000) logits.
 
     Raises:
-        FileNotFoundError: no such file; the message says where the weights are to be had.
+        FileNotFoundError: no such file; the message says where to get the weights.
         ValueError: the file holds something else than dicts of arrays, its arrays do not fit, or its checksum differs.
 
     Example:
@@ -74,7 +74,7 @@ def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
 def _read_npy(path: pathlib.Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file:
         if file.read(6) != b"\x93NUMPY":
-            raise ValueError(f"{path} is no .npy file; expected `params` and `batch_stats` of a ResNet-50.")
+            raise ValueError(f"{path} is not an .npy file; expected `params` and `batch_stats` of a ResNet-50.")
         file.seek(0)
         version = np.lib.format.read_magic(file)
         read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -116,7 +116,7 @@ def _paths(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def _frozen_dict(content: dict | None = None) -> dict:
-    """In the place of Flax's FrozenDict, which pickles as a call with its dict."""
+    """Stands for Flax's FrozenDict, which pickles as a call with its dict."""
     return dict(content or {})
 
 

@@ -15,7 +15,7 @@ from magvit_keras.tokenizer.inflation import tokenizer_parts
 
 @dataclasses.dataclass(frozen=True)
 class ConversionReport:
-    """What became of each parameter of a state dict.
+    """What happened to each parameter of a state dict.
 
     Attributes:
         copied: parameters of ours that are those of the source.

@@ -8,6 +8,7 @@ from magvit_keras._lazy import public_names
 
 _PUBLIC = {
     "MovingShapes": "magvit_keras.data.shapes.moving_shapes",
+    "MovingPhotos": "magvit_keras.data.photos.moving_photos",
     "VideoFolder": "magvit_keras.data.readers.video_folder",
     "ScanReport": "magvit_keras.data.readers.video_files",
     "UCF101": "magvit_keras.data.readers.ucf101",

@@ -3,6 +3,8 @@
 The conventions are those of the paper's evaluation protocol (App. B.3).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -29,6 +31,32 @@ def linspace_offsets(video_frames: int, num_frames: int, stride: int, windows: i
 def window(offset: int, video_frames: int, num_frames: int, stride: int = 1) -> list[int]:
     """The frames of a window; a video that is too short is tiled, that is, it starts again from its first frame."""
     return [(offset + step * stride) % video_frames for step in range(num_frames)]
+
+
+def resampled_length(times: Sequence[int], clock: float, fps: float) -> int:
+    """How many frames a video has at another rate.
+
+    Args:
+        times: of its frames, ascending, in units of `clock`.
+        clock: such a unit in seconds.
+        fps: the wanted frames per second.
+    """
+    steps = max(1, len(times) - 1)
+    return max(1, round((times[-1] - times[0]) * clock * (steps + 1) / steps * fps))
+
+
+def nearest_frames(times: Sequence[int], clock: float, fps: float, indices: Sequence[int]) -> list[int]:
+    """The frames nearest in time to those at another rate; arguments as for `resampled_length`.
+
+    Example:
+        >>> nearest_frames(range(0, 30), 1 / 30, 12, [0, 1, 2, 3, 4])  # at 0, 2.5, 5, 7.5 and 10 thirtieths
+        [0, 2, 5, 7, 10]
+    """
+    times = np.asarray(times)
+    wanted = times[0] + np.asarray(indices) / (fps * clock)
+    after = np.minimum(np.searchsorted(times, wanted), len(times) - 1)
+    before = np.maximum(after - 1, 0)
+    return np.where(times[after] - wanted < wanted - times[before] - 1e-6, after, before).tolist()
 
 
 def covering_size(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:

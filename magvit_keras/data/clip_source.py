@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from magvit_keras.data import clip_sampling
+from magvit_keras.data.arguments import check_choice, check_clip_shape, check_count
 from magvit_keras.data.files.decode import MAX_PIXELS
-from magvit_keras.data.source import ON_ERROR, Source, UnreadableVideo, _count, check_clip_shape
+from magvit_keras.data.source import ON_ERROR, Source, UnreadableVideo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,16 +91,13 @@ class ClipSource(Source):
         max_pixels: int = MAX_PIXELS,
     ):
         self.num_frames, self.size = check_clip_shape(num_frames, size)
-        self.frame_stride = _count("frame_stride", frame_stride)
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise ValueError(f"seed={seed!r}: expected a whole number, 0 or more")
-        if on_error not in ON_ERROR:
-            raise ValueError(f"on_error={on_error!r}: expected one of {', '.join(ON_ERROR)}")
+        self.frame_stride = check_count("frame_stride", frame_stride)
         for name, value in (("training", training), ("horizontal_flip", horizontal_flip)):
             # bool("false") is True
             if not isinstance(value, bool | np.bool_):
                 raise ValueError(f"{name}={value!r}: expected true or false")
-        self.seed, self.on_error, self.max_pixels = int(seed), on_error, _count("max_pixels", max_pixels)
+        self.seed, self.max_pixels = check_count("seed", seed, 0), check_count("max_pixels", max_pixels)
+        self.on_error = check_choice("on_error", on_error, ON_ERROR)
         self.training, self.horizontal_flip = bool(training), bool(horizontal_flip)
         self.windows, self.crops = "centre", 1
 
@@ -142,6 +140,10 @@ class ClipSource(Source):
 
     def __len__(self) -> int:
         return self.num_videos * self.clips_per_video
+
+    def settings(self) -> dict:
+        """Those of every source, and which windows and crops."""
+        return {**super().settings(), "windows": self.windows, "crops": self.crops}
 
     def name(self, index: int) -> str:
         """The name of the video, and which window and crop where there are several."""
@@ -196,11 +198,12 @@ class ClipSource(Source):
         if windows not in WINDOWS and (isinstance(windows, (str, bool)) or windows < 2):
             raise ValueError(f"windows={windows!r}: expected 'centre', 'first', or a number of 2 and more")
         other = copy.copy(self)
+        other.__dict__.pop("_visits", None)
         other.training = other.horizontal_flip = False
-        other.windows = windows if isinstance(windows, str) else _count("windows", windows)
-        other.crops = self.crops if crops is None else _count("crops", crops)
+        other.windows = windows if isinstance(windows, str) else check_count("windows", windows)
+        other.crops = self.crops if crops is None else check_count("crops", crops)
         before, now = self.clips_per_video, other.clips_per_video
-        bad = {index // before: reason for index, reason in self._failures.items()}
+        bad = {index // before: reason for index, reason in self.failures.items()}
         other._failures_by_index = {video * now + part: bad[video] for video in bad for part in range(now)}
         return other
 

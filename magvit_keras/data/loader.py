@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from magvit_keras.data.source import Source, _count
-from magvit_keras.data.workers import Batch, Pool
+from magvit_keras.data.arguments import check_count
+from magvit_keras.data.workers import Batch, Clips, Pool
 
 _PREFETCH = 2  # batches under way beyond the current one
 
@@ -46,7 +46,7 @@ class Loader(keras.utils.PyDataset):
 
     def __init__(
         self,
-        source: Source,
+        source: Clips,
         batch_size: int,
         shuffle: bool = True,
         seed: int = 0,
@@ -56,11 +56,10 @@ class Loader(keras.utils.PyDataset):
         process: tuple[int, int] = (0, 1),
     ):
         super().__init__(workers=1, use_multiprocessing=False)  # the processes are our own
-        self.source, self.batch_size = source, _count("batch_size", batch_size)
-        self.shuffle, self.seed, self.drop_remainder = bool(shuffle), seed, bool(drop_remainder)
-        self.steps_per_epoch = None if steps_per_epoch is None else _count("steps_per_epoch", steps_per_epoch)
-        if isinstance(workers, bool) or not isinstance(workers, (int, np.integer)) or workers < 0:
-            raise ValueError(f"workers={workers!r}: expected a number of processes, 0 or more")
+        self.source, self.batch_size = source, check_count("batch_size", batch_size)
+        self.shuffle, self.drop_remainder, self.seed = bool(shuffle), bool(drop_remainder), check_count("seed", seed, 0)
+        self.steps_per_epoch = None if steps_per_epoch is None else check_count("steps_per_epoch", steps_per_epoch)
+        workers = check_count("workers", workers, 0)
         if drop_remainder and steps_per_epoch is None and batch_size > len(source):
             raise ValueError(
                 f"batch_size={batch_size} exceeds the {len(source)} clips of the source; expected at most "
@@ -69,7 +68,7 @@ class Loader(keras.utils.PyDataset):
         self._part = part_of_batch(self.batch_size, process)
         if process[1] > 1 and not drop_remainder:
             raise ValueError("several processes cannot share the smaller last batch of drop_remainder=False")
-        self._pool = Pool(source, int(workers)) if workers else None
+        self._pool = Pool(source, workers) if workers else None
         self._lock = threading.RLock()  # TensorFlow asks from a thread of its own
         self._pending: dict[int, Batch] = {}  # by position
         self._found: dict[int, str] = {}
@@ -78,16 +77,19 @@ class Loader(keras.utils.PyDataset):
         self._epoch = self._first = 0
 
     @property
+    def class_names(self) -> list[str]:
+        """The classes of the source; a label is a position in this list. `fit` compares them with the model's."""
+        return list(self.source.class_names)
+
+    @property
     def epoch(self) -> int:
         """The epoch whose batches come next, from 0."""
         return self._epoch
 
     @epoch.setter
     def epoch(self, value: int) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-            raise ValueError(f"epoch={value!r}: expected a whole number, 0 or more")
         with self._lock:
-            self._epoch, self._first = int(value), 0
+            self._epoch, self._first = check_count("epoch", value, 0), 0
             self._steps_of = {} if self._in_epoch else None
 
     @property
@@ -101,10 +103,8 @@ class Loader(keras.utils.PyDataset):
 
     @position.setter
     def position(self, value: int) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-            raise ValueError(f"position={value!r}: expected a number of batches, 0 or more")
         with self._lock:
-            self.epoch, self._first = divmod(int(value), len(self))
+            self.epoch, self._first = divmod(check_count("position", value, 0), len(self))
 
     def __len__(self) -> int:
         if self.steps_per_epoch is not None:
@@ -171,7 +171,7 @@ class Loader(keras.utils.PyDataset):
         self._report()
 
     def _batch(self, step: int) -> dict[str, np.ndarray]:
-        known = {**self.source._failures, **self._found}
+        known = {**self.source.failures, **self._found}
         first = self.position
         items = self._items_at(first + step)
         if self._pool is None:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import abc
+import hashlib
+import inspect
+import sys
 import warnings
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from magvit_keras.data.arguments import NAMES_IN_A_MESSAGE, BadFile, check_count, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +20,11 @@ if TYPE_CHECKING:
     from magvit_keras.data.loader import Loader
 
 ON_ERROR = ("skip", "raise")
-_NAMES_IN_A_WARNING = 20
+# Arguments of readers that say where clips are and not what they are.
+_PLACES = ("root", "folder", "path", "on_error")
 
 
-class UnreadableVideo(ValueError):
+class UnreadableVideo(BadFile):
     """A video that cannot be decoded: broken, truncated, too large, or no video at all.
 
     Args:
@@ -25,12 +32,7 @@ class UnreadableVideo(ValueError):
         reason: what went wrong, in words.
     """
 
-    def __init__(self, path: str, reason: str):
-        super().__init__(f"cannot read the video {path}: {reason}")
-        self.path, self.reason = str(path), reason
-
-    def __reduce__(self):
-        return type(self), (self.path, self.reason)  # exceptions travel between processes
+    words = "cannot read the video {path}: {reason}"
 
 
 class UnreadableVideoWarning(UserWarning):
@@ -91,14 +93,64 @@ class Source(abc.ABC):
         return len(self.class_names)
 
     @property
+    def failures(self) -> dict[int, str]:
+        """The videos that are not tried again, `{index: reason}`."""
+        # Made on first use, so that a subclass need not call super().__init__().
+        return self.__dict__.setdefault("_failures_by_index", {})
+
+    @property
     def unreadable(self) -> dict[str, str]:
         """The videos found to be unreadable so far, `{name: reason}`."""
-        return {self.name(index): reason for index, reason in sorted(self._failures.items())}
+        return {self.name(index): reason for index, reason in sorted(self.failures.items())}
+
+    def known_labels(self) -> np.ndarray | None:
+        """The label of every clip, int64 (N,), where the reader knows them without reading any; otherwise None."""
+        known = np.asarray(getattr(self, "labels", ()))
+        if known.ndim != 1 or known.dtype.kind not in "iu" or not known.size or len(self) % known.size:
+            return None
+        return np.repeat(known.astype("int64"), len(self) // known.size)  # several clips of a video follow one another
+
+    def settings(self) -> dict[str, Any]:
+        """The kind of reader, and those of its arguments that it keeps as plain data under their own names.
+
+        A reader extends this by whatever else decides about its clips. A method `split` is here already, so that
+        readers keep an argument of this name as `split_name`.
+        """
+        names = {name for kind in type(self).__mro__ for name in inspect.signature(kind.__init__).parameters}
+        found = {"reader": type(self).__name__}
+        for name in sorted(names - {"self", "args", "kwargs", *_PLACES}):
+            value = getattr(self, "split_name" if name == "split" else name, Ellipsis)
+            if _is_plain(value):
+                found[name] = value
+        return found
+
+    def description(self) -> dict[str, Any]:
+        """What decides about the clips and their classes, as far as it can be told without reading any.
+
+        Returns:
+            Plain data: `settings`, and checksums of the names of the clips and, where they are known, of the labels.
+
+        Example:
+            >>> from magvit_keras.data import MovingShapes
+            >>> MovingShapes(8, num_frames=4, size=(16, 16)).description()["look"]
+            'textured'
+        """
+        names, labels = hashlib.sha256(), self.known_labels()
+        for index in range(len(self)):
+            names.update(self.name(index).encode("utf-8", "backslashreplace") + b"\0")
+        found = {**self.settings(), "names": names.hexdigest()}
+        return found if labels is None else {**found, "labels": hashlib.sha256(labels.tobytes()).hexdigest()}
 
     def __getitem__(self, index: int) -> dict:
+        """One clip; in training each time another window, crop and flip, so that any data loader sees them all.
+
+        Asked for the first time it is that of epoch 0; what comes when is the same in every run.
+        """
         if not -len(self) <= index < len(self):
             raise IndexError(f"clip {index} of {len(self)}")
-        sample, found = self.sample(index % len(self), epoch=0)
+        index, visits = int(index) % len(self), self.__dict__.setdefault("_visits", Counter())
+        sample, found = self.sample(index, epoch=visits[index] + _data_loader_seed())
+        visits[index] += 1
         self.report(found)
         return sample
 
@@ -116,7 +168,7 @@ class Source(abc.ABC):
         Returns:
             The clip, and `{index: reason}` of the unreadable videos met for the first time.
         """
-        known = self._failures if known is None else known
+        known = self.failures if known is None else known
         found: dict[int, str] = {}
         for candidate in ((index + step) % len(self) for step in range(len(self))):
             if candidate in known:
@@ -137,16 +189,14 @@ class Source(abc.ABC):
 
     def report(self, failures: Mapping[int, str]) -> None:
         """Remembers unreadable videos and warns about the new ones: one warning that counts and names them."""
-        new = {index: reason for index, reason in failures.items() if index not in self._failures}
+        new = {index: reason for index, reason in failures.items() if index not in self.failures}
         if not new:
             return
-        self._failures.update(new)
-        lines = [f"  {self.name(index)}: {reason}" for index, reason in list(new.items())[:_NAMES_IN_A_WARNING]]
-        if len(new) > _NAMES_IN_A_WARNING:
-            lines.append(f"  and {len(new) - _NAMES_IN_A_WARNING} more")
+        self.failures.update(new)
+        named = {self.name(index): reason for index, reason in new.items()}
         warnings.warn(
             f"{len(new)} of {len(self)} videos could not be read; the next readable one takes the place of each:\n"
-            + "\n".join(lines),
+            + listed(named),
             UnreadableVideoWarning,
             stacklevel=3,
         )
@@ -160,10 +210,10 @@ class Source(abc.ABC):
         Returns:
             `{"video": uint8 (N, T, H, W, 3), "label": int32 (N,)}`, which `model.fit` takes as it is.
         """
-        count = len(self) if limit is None else min(_count("limit", limit), len(self))
+        count = len(self) if limit is None else min(check_count("limit", limit), len(self))
         labels, videos, found = np.empty(count, np.int32), None, {}
         for index in range(count):
-            sample, new = self.sample(index, 0, {**self._failures, **found})
+            sample, new = self.sample(index, 0, {**self.failures, **found})
             found.update(new)
             if videos is None:  # filled in place: a list of clips would need the memory twice
                 videos = np.empty((count, *sample["video"].shape), np.uint8)
@@ -173,7 +223,7 @@ class Source(abc.ABC):
 
     def take(self, count: int) -> Subset:
         """The first `count` clips (all of them where there are fewer)."""
-        return Subset(self, range(min(_count("count", count), len(self))))
+        return Subset(self, range(min(check_count("count", count), len(self))))
 
     def split(self, fraction: float, seed: int = 0) -> tuple[Subset, Subset]:
         """Holds out clips for validation.
@@ -183,7 +233,8 @@ class Source(abc.ABC):
             seed: chooses which clips.
 
         Returns:
-            The clips to train on, and the held-out ones with `for_evaluation` applied. The two share no clip.
+            The clips to train on, and the held-out ones with `for_evaluation` applied. The two share no clip. A class
+            keeps at least one clip to train on, as far as the labels are known; a warning names classes without any.
 
         Raises:
             ValueError: `fraction` is not between 0 and 1, or there are fewer than two clips.
@@ -192,17 +243,33 @@ class Source(abc.ABC):
             raise ValueError(f"fraction={fraction!r}: expected a number between 0 and 1, for example 0.1")
         if len(self) < 2:
             raise ValueError(f"cannot split {len(self)} clip(s) in two: expected at least 2")
-        order = np.random.default_rng([seed, len(self)]).permutation(len(self))
+        order = np.random.default_rng([seed, len(self)]).permutation(len(self)).tolist()
         held = min(max(1, round(fraction * len(self))), len(self) - 1)
-        kept, out = sorted(order[held:].tolist()), sorted(order[:held].tolist())
-        return Subset(self, kept), Subset(self.for_evaluation(), out)
+        labels = self.known_labels()
+        if labels is not None:
+            left, last = Counter(labels.tolist()), set()
+            for index in order:
+                if left[labels[index]] == 1:
+                    last.add(index)
+                left[labels[index]] -= 1
+            order = [index for index in order if index not in last] + [index for index in order if index in last]
+            held = max(1, min(held, len(order) - len(last)))
+            trained = set(labels[order[held:]].tolist())
+            absent = [name for label, name in enumerate(self.class_names) if label not in trained]
+            if absent and max(trained) >= 0:
+                warnings.warn(
+                    f"{len(absent)} of {self.num_classes} classes have no clip to train on: "
+                    + ", ".join(absent[:NAMES_IN_A_MESSAGE]),
+                    stacklevel=2,
+                )
+        return Subset(self, sorted(order[held:])), Subset(self.for_evaluation(), sorted(order[:held]))
 
     def shard(self, index: int, count: int, drop_remainder: bool = True) -> Subset:
         """The clips of one process out of several: every `count`-th, so that sorted classes are spread evenly.
 
         Args:
             index: which process, from 0; for example `jax.process_index()`.
-            count: how many processes; for example `jax.process_count()`.
+            count: how many processes; for example `jax.processcheck_count()`.
             drop_remainder: leaves out the last clips so that all processes have equally many, which training in step
                 needs. `False` keeps them, for evaluation.
 
@@ -217,7 +284,7 @@ class Source(abc.ABC):
             >>> MovingShapes(7, num_frames=4, size=(16, 16)).shard(1, 3).indices
             [1, 4]
         """
-        count = _count("count", count)
+        count = check_count("count", count)
         if isinstance(index, bool) or not isinstance(index, (int, np.integer)) or not 0 <= index < count:
             raise ValueError(f"index={index!r}: expected 0 to {count - 1}, a process out of {count}")
         if len(self) < count:
@@ -239,11 +306,6 @@ class Source(abc.ABC):
         from magvit_keras.data.loader import Loader  # Keras is loaded here and not before
 
         return Loader(self, batch_size, shuffle, seed, workers, drop_remainder, steps_per_epoch, process)
-
-    @property
-    def _failures(self) -> dict[int, str]:
-        # Made on first use, so that a subclass need not call super().__init__().
-        return self.__dict__.setdefault("_failures_by_index", {})
 
 
 class Subset(Source):
@@ -268,8 +330,8 @@ class Subset(Source):
             raise ValueError(f"index {bad[0]} is outside a source of {len(source)} clips")
         if not self.indices:
             raise ValueError("a subset needs at least one clip; received no index")
-        known = source._failures
-        self._failures.update({place: known[index] for place, index in enumerate(self.indices) if index in known})
+        known = source.failures
+        self.failures.update({place: known[index] for place, index in enumerate(self.indices) if index in known})
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -278,6 +340,15 @@ class Subset(Source):
     def class_names(self) -> list[str]:
         """The classes of the whole source."""
         return self.source.class_names
+
+    def known_labels(self) -> np.ndarray | None:
+        """Those of the underlying source."""
+        known = self.source.known_labels()
+        return None if known is None else known[self.indices]
+
+    def settings(self) -> dict[str, Any]:
+        """Those of the underlying source."""
+        return self.source.settings()
 
     def read(self, index: int, epoch: int) -> dict:
         """Reads the clip of the underlying source."""
@@ -292,19 +363,16 @@ class Subset(Source):
         return Subset(self.source.for_evaluation(), self.indices)
 
 
-def _count(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name}={value!r}: expected a whole number, 1 or more")
-    return int(value)
+def _is_plain(value: Any) -> bool:
+    return all(isinstance(part, bool | int | float | str | None) for part in _parts(value))
 
 
-def check_clip_shape(num_frames: int, size: tuple[int, int], smallest: int = 8) -> tuple[int, tuple[int, int]]:
-    """Validates the length and size of clips, `(frames, (height, width))`."""
-    if isinstance(size, (int, np.integer)) and not isinstance(size, bool):
-        size = (size, size)
-    if not isinstance(size, (tuple, list)) or len(size) != 2:
-        raise ValueError(f"size={size!r}: expected (height, width) in pixels, for example (64, 64)")
-    height, width = _count("height", size[0]), _count("width", size[1])
-    if min(height, width) < smallest:
-        raise ValueError(f"size={tuple(size)}: expected at least {smallest} x {smallest} pixels")
-    return _count("num_frames", num_frames), (height, width)
+def _parts(value: Any) -> Sequence:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _data_loader_seed() -> int:
+    """In a worker process of a PyTorch DataLoader, which begins every epoch with a fresh copy: that epoch's seed."""
+    loading = sys.modules.get("torch.utils.data")
+    worker = loading.get_worker_info() if loading is not None else None
+    return 0 if worker is None else worker.seed - worker.id

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from magvit_keras.data.arguments import BadFile
 from magvit_keras.files import atomic_path, sha256, write_text
 
 DESCRIPTION_FILE = "cache.json"
@@ -26,7 +27,7 @@ FORMAT = 1
 _NAME = re.compile(r"pass-\d{5}-\d{6}")
 
 
-class DamagedShard(ValueError):
+class DamagedShard(BadFile):
     """A shard that is cut off, changed, or has no checksum.
 
     Args:
@@ -34,12 +35,20 @@ class DamagedShard(ValueError):
         reason: what is wrong, in words.
     """
 
-    def __init__(self, path: str | os.PathLike, reason: str):
-        super().__init__(f"the shard {path} is damaged: {reason}; start the same command again to make it anew")
-        self.path, self.reason = str(path), reason
+    words = "the shard {path} is damaged: {reason}; start the same command again to make it anew"
 
-    def __reduce__(self):
-        return type(self), (self.path, self.reason)
+
+class Tokens(dict):
+    """Arrays by name that know which tokenizer they are of, so that `fit` refuses those of another one.
+
+    Args:
+        arrays: "tokens", "condition_tokens", "label".
+        tokenizer: its fingerprint; None where it is not known.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], tokenizer: str | None = None):
+        super().__init__(arrays)
+        self.tokenizer = tokenizer
 
 
 class TokenShards:
@@ -173,7 +182,8 @@ class TokenShards:
         for item, shard in zip(items, shards, strict=True):
             if shard.keys() != names or len({len(array) for array in shard.values()}) != 1:
                 raise DamagedShard(self._path(*item), f"its arrays are {', '.join(shard)}; expected {', '.join(names)}")
-        return {name: np.concatenate([shard.pop(name) for shard in shards]) for name in list(names)}
+        joined = {name: np.concatenate([shard.pop(name) for shard in shards]) for name in list(names)}
+        return Tokens(joined, description.get("tokenizer"))
 
     def _columns(self, tasks: list[str]) -> list[int]:
         held = self.description().get("tasks", [])

@@ -7,16 +7,30 @@ import os
 import pickle
 import warnings
 import weakref
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
-    from magvit_keras.data.source import Source
+
+class Clips(Protocol):
+    """What loaders and workers ask of a source; see `magvit_keras.data.Source`."""
+
+    class_names: Sequence[str]
+    failures: dict[int, str]
+
+    def __len__(self) -> int: ...
+
+    def sample(self, index: int, epoch: int, known: Mapping[int, str] | None) -> tuple[dict, dict[int, str]]:
+        """A clip, or the next readable one, and the unreadable ones met on the way."""
+
+    def report(self, failures: Mapping[int, str]) -> None:
+        """Remembers unreadable clips, and warns."""
+
 
 _IDLE_SECONDS = 120  # workers whose parent was killed end themselves after this time without work
-_source: Source | None = None  # in a worker: what it reads from
+_source: Clips | None = None  # in a worker: what it reads from
 
 
 def _start(pickled: bytes) -> None:
@@ -51,7 +65,7 @@ class Pool:
         workers: the number of processes.
     """
 
-    def __init__(self, source: Source, workers: int):
+    def __init__(self, source: Clips, workers: int):
         try:
             import loky  # noqa: F401
         except ImportError as error:
@@ -130,7 +144,7 @@ class Pool:
         return sample, {**found, **new}
 
 
-def _executor(source: Source, workers: int):
+def _executor(source: Clips, workers: int):
     import loky  # needs no `if __name__ == "__main__"` in the user's script, unlike multiprocessing
 
     return loky.ProcessPoolExecutor(
@@ -138,7 +152,7 @@ def _executor(source: Source, workers: int):
     )
 
 
-def _pickled(source: Source) -> bytes:
+def _pickled(source: Clips) -> bytes:
     import cloudpickle  # a dependency of loky; also takes sources defined in a notebook
 
     return cloudpickle.dumps(source)

@@ -60,6 +60,7 @@ def decode(
     order: Any = None,
     codebook_factors: Sequence[int] | None = None,
     return_steps: bool = False,
+    at: tuple[Any, Any, Any] | None = None,
 ) -> Any:
     """Non-autoregressive decoding by COMMIT (Algorithm 1).
 
@@ -93,6 +94,8 @@ def decode(
             `halton.halton_order`.
         codebook_factors: of a factored codebook, see `magvit_keras.layers.factors`; V is then their sum.
         return_steps: whether to return every step.
+        at: (step, ids, unknown) does this one step, an int32 scalar, and returns (ids, unknown) for the next: (B,N)
+            int32 and bool, which at step 0 may be anything. For programs that show each step as it is made.
 
     Returns:
         (B,N) int32 tokens in [0,V), or `DecodingSteps`.
@@ -189,7 +192,7 @@ def decode(
         still_unknown = ops.logical_and(lowest_scores(score, count), may_change)
         if num_revisions:
             still_unknown = ops.where(step + 1 < num_steps, still_unknown, to_revise(step + 1))
-        if return_steps:
+        if history:
             now = step_numbers == step
             made = (inputs, ids, unknown, confidence)
             history = tuple(ops.where(now, new[None], old) for new, old in zip(made, history, strict=True))
@@ -197,6 +200,10 @@ def decode(
 
     ids = ops.where(may_change, 0, condition_ids)
     history = ()
+    if at is not None:
+        step, *before = at
+        state = [ops.where(step == 0, first, given) for first, given in zip((ids, may_change), before, strict=True)]
+        return one_step(step, (*state, ()))[:2]
     if return_steps:
         steps = (all_steps, batch, length)
         history = tuple(ops.zeros(steps, dtype) for dtype in ("int32", "int32", "bool", "float32"))

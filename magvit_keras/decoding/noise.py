@@ -69,7 +69,7 @@ def seed_from(seed: int, first: int) -> int:
 
     Args:
         seed: any int.
-        first: number of the clip that shall be the first one.
+        first: number of the first clip.
 
     Returns:
         An int of 32 bits.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from magvit_keras.layers.factors import join_ids, split_ids, split_logits
@@ -38,21 +39,26 @@ def filter_logits(
     logits = ops.convert_to_tensor(logits)
     if factors is not None and len(factors) > 1:
         return ops.concatenate([filter_logits(part, top_k, top_p) for part in split_logits(logits, factors)], axis=-1)
+    check_filters(top_k, top_p)
     if top_k is not None:
-        if top_k < 1:
-            raise ValueError(f"Expected top_k of at least 1, received {top_k}.")
         k = min(int(top_k), logits.shape[-1])
         descending = -ops.sort(-logits, axis=-1)
         logits = ops.where(logits >= descending[..., k - 1 : k], logits, EXCLUDED)
     if top_p is not None:
-        if not 0 < top_p <= 1:
-            raise ValueError(f"Expected top_p in (0, 1], received {top_p}.")
         descending = -ops.sort(-logits, axis=-1)
         mass = ops.cumsum(ops.softmax(descending, axis=-1), axis=-1)
         last = ops.sum(ops.cast(mass < top_p, "int32"), axis=-1, keepdims=True)
         last = ops.minimum(last, logits.shape[-1] - 1)
         logits = ops.where(logits >= ops.take_along_axis(descending, last, axis=-1), logits, EXCLUDED)
     return logits
+
+
+def check_filters(top_k: int | None, top_p: float | None) -> None:
+    """Raises ValueError unless top_k is a whole number of at least 1, and top_p in (0,1]; None is neither."""
+    if top_k is not None and not (isinstance(top_k, int | np.integer) and top_k >= 1):
+        raise ValueError(f"Expected top_k of at least 1, a whole number; received {top_k!r}.")
+    if top_p is not None and not (isinstance(top_p, int | float | np.floating) and 0 < top_p <= 1):
+        raise ValueError(f"Expected top_p in (0, 1], received {top_p!r}.")
 
 
 def sample_tokens(logits: Any, temperature: Any, noise: Any, factors: Sequence[int] | None = None) -> Any:

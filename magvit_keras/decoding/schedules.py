@@ -127,29 +127,3 @@ def mask_ratios(num_steps: int, total: int, schedule: str = "cosine") -> np.ndar
 def decoding_progress(num_steps: int) -> np.ndarray:
     """(t+1)/K of each step t, (K,) float32."""
     return np.arange(1, num_steps + 1, dtype="float32") / np.float32(num_steps)
-
-
-def num_masked(step: int, num_steps: int, total: int, schedule: str = "cosine") -> int:
-    """Tokens that stay masked after a step: max(1, floor(gamma((step+1)/num_steps) total)), in float32.
-
-    Args:
-        step: t, from 0.
-        num_steps: K.
-        total: number of tokens N.
-        schedule: a name, see `get_schedule`.
-
-    Returns:
-        int.
-
-    Raises:
-        ValueError: unknown schedule.
-
-    Example:
-        >>> from magvit_keras.decoding.schedules import num_masked
-        >>> num_masked(step=7, num_steps=12, total=1024)  # not 512: cos(pi/3) is 0.49999997 in float32
-        511
-
-    Reference: Algorithm 1 of the MAGVIT paper (there with a ceiling; the authors' code takes the floor).
-    """
-    ratio = mask_ratios(num_steps, total, schedule)[step]
-    return max(1, int(np.floor(ratio * np.float32(total))))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from magvit_keras import backend
-from magvit_keras.checks import check_positive
+from magvit_keras.early_checks import check_positive
 
 #: kind -> what it does
 KINDS = {

@@ -81,7 +81,7 @@ def keep_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    # One arena for all threads: those of the others are too small for large arrays, which would be mapped anew.
+    # One arena for all threads: those of the others are too small for large arrays, which would be mapped each time.
     wanted = {_M_ARENA_MAX: 1, _M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 2**26}
     return all([mallopt(parameter, value) == 1 for parameter, value in wanted.items()])
 

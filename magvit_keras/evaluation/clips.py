@@ -14,7 +14,7 @@ from magvit_keras.data import open_source
 from magvit_keras.data.readers.formats import FORMATS, make_shapes
 from magvit_keras.data.source import Source
 from magvit_keras.presets.protocols import Protocol, RealClips
-from magvit_keras.training.tokens import describe_source, read_ahead
+from magvit_keras.training.tokens import read_ahead
 
 
 def open_clips(protocol: Protocol, clips: RealClips, root: str | os.PathLike | None, seed: int = 0) -> Source:
@@ -55,7 +55,7 @@ def has_split(data_format: str) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """Which real clip each sample is made from: all in turn, in an order drawn anew for each turn.
+    """Which real clip each sample is made from: all in turn, in a new order each turn.
 
     Args:
         clips: number of real clips D.
@@ -103,7 +103,7 @@ class Draws:
 
 
 class Clips(NamedTuple):
-    """Real clips: uint8 (n, T, H, W, 3) or None where nobody looks at them, their classes (n,), and bool (n,).
+    """Real clips: uint8 (n, T, H, W, 3) or None where they are not needed, their classes (n,), and bool (n,).
 
     The last says where an unreadable clip was replaced by another one.
     """
@@ -118,7 +118,7 @@ def read_clips(source: Source, lists: Sequence[np.ndarray], workers: int = 0) ->
     items = [[(int(index), int(epoch)) for epoch, index in pairs] for pairs in lists]
     for pairs, samples in zip(items, read_ahead(source, items, workers), strict=True):
         labels = np.array([sample["label"] for sample in samples], "int32")
-        replaced = np.array([index in source._failures for index, _ in pairs])
+        replaced = np.array([index in source.failures for index, _ in pairs])
         yield Clips(np.stack([sample["video"] for sample in samples]), labels, replaced)
 
 
@@ -135,6 +135,6 @@ def read_labels(source: Source, lists: Sequence[np.ndarray]) -> Iterator[Clips]:
 
 def describe_clips(source: Source) -> dict[str, Any]:
     """What decides about the clips, without the seed, which is no choice of the protocol."""
-    described = describe_source(source)
+    described = source.description()
     described.pop("seed", None)
     return {**described, "clips": len(source), "videos": getattr(source, "num_videos", len(source))}

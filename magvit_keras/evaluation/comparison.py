@@ -35,7 +35,7 @@ def compare(reports: Sequence[dict[str, Any]], names: Sequence[str], vary: Seque
     Args:
         reports: as `read_report` gives them, two or more.
         names: what the table calls them.
-        vary: choices whose effect is what is looked at, as "decoding.num_steps" or "decoding"; they become columns.
+        vary: choices whose effect is in question, as "decoding.num_steps" or "decoding"; they become columns.
 
     Returns:
         Markdown.

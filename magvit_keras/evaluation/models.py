@@ -1,18 +1,15 @@
 """The model that is measured: out of a run, out of a preset, and what a report says of it."""
 
-import json
 import os
-import pathlib
 from typing import Any
 
-from magvit_keras.checks import check_divides
+from magvit_keras.early_checks import check_divides
 from magvit_keras.model.magvit import Magvit
-from magvit_keras.presets.hub import local_folder
 from magvit_keras.presets.protocols import Protocol
+from magvit_keras.presets.resolver import resolve
 from magvit_keras.tokenizer.image_tokenizer import ImageTokenizer
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 from magvit_keras.training.tokens import fingerprint
-from magvit_keras.training.train import SETTINGS_FILE, load_run, run_settings
 
 _CLASSES = {cls.__name__: cls for cls in (Magvit, VideoTokenizer, ImageTokenizer)}
 
@@ -28,23 +25,9 @@ def load_model(run: str | os.PathLike, protocol: Protocol) -> Any:
     Raises:
         ValueError: there is no such model.
     """
-    folder = local_folder(run)
-    parts = ("tokenizer", "magvit") if protocol.kind == "reconstruction" else ("magvit",)
-    for name, cls in ((str(run), cls) for cls in _CLASSES.values()):
-        if cls._preset_table.get(name, {}).get("shipped"):
-            return _fitting(cls.from_preset(name), protocol, name)
-    if (folder / "config.json").is_file():
-        return _fitting(_from_folder(folder), protocol, str(run))
-    for part in parts:
-        if (folder / part / "config.json").is_file():
-            model = _fitting(_from_folder(folder / part), protocol, str(folder))
-            if getattr(model, "class_names", None) is None:  # a run of an older version
-                model.class_names = run_settings(folder).get("class_names")
-            return model
-    if (folder / SETTINGS_FILE).is_file() and protocol.kind == "generation":
-        return load_run(folder)  # says how far the training is
-    expected = " or ".join(f"{part}/config.json" for part in parts)
-    raise ValueError(f"{folder} is no run with {expected}, no folder of a preset, and no preset that has weights.")
+    kinds = ("VideoTokenizer", "ImageTokenizer", "Magvit") if protocol.kind == "reconstruction" else ("Magvit",)
+    place = resolve(run, *kinds)
+    return _fitting(_CLASSES[place.kind].from_preset(place.preset), protocol, str(run))
 
 
 def measured_part(model: Any, protocol: Protocol) -> Any:
@@ -81,10 +64,3 @@ def _fitting(model: Any, protocol: Protocol, name: str) -> Any:
     if protocol.kind == "generation" and not hasattr(model, "generate"):
         raise ValueError(f"The protocol {protocol.name!r} generates: it needs a Magvit; {name} is a tokenizer.")
     return model.tokenizer if protocol.kind == "reconstruction" and hasattr(model, "tokenizer") else model
-
-
-def _from_folder(folder: pathlib.Path) -> Any:
-    kind = json.loads((folder / "config.json").read_text()).get("class")
-    if kind not in _CLASSES:
-        raise ValueError(f"{folder} holds a {kind}; expected one of {', '.join(_CLASSES)}.")
-    return _CLASSES[kind].from_preset(folder)

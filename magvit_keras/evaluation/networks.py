@@ -74,7 +74,7 @@ def load_networks(
         given: models to take instead, by the names of `Networks`.
 
     Raises:
-        FileNotFoundError: weights are not there; the message says where they are to be had, and how to go without.
+        FileNotFoundError: weights are not there; the message says where to get them, and how to do without.
         ValueError: other weights, or a rule for a network that has none.
     """
     files, given = dict(files or {}), dict(given or {})

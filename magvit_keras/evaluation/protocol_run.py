@@ -10,11 +10,11 @@ import keras
 import numpy as np
 
 from magvit_keras import backend
-from magvit_keras.checks import check_positive
 from magvit_keras.commit.tasks import get_task
 from magvit_keras.data.source import Source
 from magvit_keras.data.token_shards import TokenShards
 from magvit_keras.devices import distribution
+from magvit_keras.early_checks import check_positive
 from magvit_keras.evaluation.clips import Draws, describe_clips, open_clips, read_clips, read_labels
 from magvit_keras.evaluation.measure import (
     MEASURED_RULE,
@@ -33,7 +33,6 @@ from magvit_keras.evaluation.report import make_report, write_report
 from magvit_keras.evaluation.scores import Group, replaced_clips, scores_of
 from magvit_keras.evaluation.settings import plain, settle, tasks_of_clips
 from magvit_keras.presets.protocols import Protocol
-from magvit_keras.training.tokens import describe_source
 
 
 class _Part(NamedTuple):
@@ -91,7 +90,7 @@ def evaluate(
         model_from: what the report says the model is from.
         command: what the report says it was made by.
         verbose: 1 shows a progress bar, 0 nothing.
-        **changes: what shall be otherwise than in the protocol, see `settle`. The report names each.
+        **changes: what to change in the protocol, see `settle`. The report names each.
 
     Returns:
         The report, or None while other processes still have work, and in all but the first that `distribution.start`
@@ -189,7 +188,7 @@ def _part(
     samples = len(source) if settled.samples is None else settled.samples
     draws = Draws(len(source), samples, settled.folds, seed, clips.windows == "random")
     shared = {
-        "source": {**describe_source(source), **describe_clips(source)},
+        "source": {**source.description(), **describe_clips(source)},
         "class_names": list(source.class_names),
         "draws": draws.description(),
         "measured_size": settled.measured_size,

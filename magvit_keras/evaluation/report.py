@@ -83,7 +83,7 @@ def read_report(path: str | os.PathLike) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: the file is no such report, or one of another version.
+        ValueError: the file is not such a report, or one of another version.
     """
     path = pathlib.Path(path)
     path = path / JSON_FILE if path.is_dir() else path
@@ -92,10 +92,12 @@ def read_report(path: str | os.PathLike) -> dict[str, Any]:
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no report {path}.") from None
     except (ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no report: {error}") from None
+        raise ValueError(f"{path} is not a report: {error}") from None
     missing = [key for key in _KEYS if not isinstance(report, dict) or key not in report]
     if missing or report.get("format") != FORMAT:
-        raise ValueError(f"{path} is no report of version {FORMAT}; it lacks {', '.join(missing) or 'that version'}.")
+        raise ValueError(
+            f"{path} is not a report of version {FORMAT}; it lacks {', '.join(missing) or 'that version'}."
+        )
     return report
 
 

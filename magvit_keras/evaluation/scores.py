@@ -55,7 +55,7 @@ def scores_of(groups: list[Group], metrics: tuple[str, ...], tries: int, codeboo
     Args:
         groups: with no shard missing.
         metrics: names in `METRICS`.
-        tries: of PSNR, SSIM and LPIPS the best of so many samples of a real clip counts.
+        tries: of PSNR, SSIM and LPIPS the best of this many samples of a real clip counts.
         codebook_size: number of codes.
 
     Returns:
@@ -99,7 +99,7 @@ def scores_of(groups: list[Group], metrics: tuple[str, ...], tries: int, codeboo
 
 
 def best_of_tries(rows: np.ndarray, values: np.ndarray, tries: int, largest: bool) -> np.ndarray:
-    """The best value of each real clip among its first so many samples.
+    """The best value of each real clip among its first `tries` samples.
 
     Args:
         rows: (N,), the real clip of each sample.

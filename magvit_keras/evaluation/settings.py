@@ -5,11 +5,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from magvit_keras.checks import check_positive
 from magvit_keras.commit.tasks import get_task
 from magvit_keras.data.readers.formats import merged_options
 from magvit_keras.data.token_shards import flat_entries
 from magvit_keras.decoding.schedules import get_schedule
+from magvit_keras.early_checks import check_positive
 from magvit_keras.evaluation.clips import has_split
 from magvit_keras.evaluation.scores import METRICS
 from magvit_keras.model.generation import DECODERS
@@ -75,9 +75,7 @@ def settle(protocol: str | Protocol, **changes: Any) -> Protocol:
     _check_reader(reader, data_format)
     cut = [name for name in ("windows", "crops", "frame_stride") if name in changes]
     if cut and data_format == "moving_shapes":
-        raise ValueError(
-            f"Clips of Moving Shapes are made in the size that is asked for: they have no {', '.join(cut)}."
-        )
+        raise ValueError(f"Clips of Moving Shapes are made to size: they have no {', '.join(cut)}.")
     if "split" in reader and has_split(data_format):
         split = reader["split"]
         if changes.setdefault("split", split) != split:
@@ -92,7 +90,7 @@ def settle(protocol: str | Protocol, **changes: Any) -> Protocol:
 
 
 def deviations(settled: Protocol) -> list[str]:
-    """What a settled protocol does otherwise than the published one of its name, in words.
+    """How a settled protocol departs from the published one of its name, in words.
 
     Example:
         >>> deviations(settle("ucf101_cg", samples=64, folds=1))
@@ -103,7 +101,7 @@ def deviations(settled: Protocol) -> list[str]:
     old, new = (flat_entries(plain(protocol)) for protocol in (PROTOCOLS[settled.name], settled))
     # Other measures do not change those that are there; where the paper's count of videos is known, it is data.
     names = [name for name in new if old.get(name, _NONE) != new[name] and name not in ("metrics", "extractor")]
-    # What the protocol leaves to the user, such as the name of a list of files, is no deviation.
+    # What the protocol leaves to the user, such as the name of a list of files, is not a deviation.
     names = [name for name in names if not (name.startswith("reader.") and name not in old)]
     return [f"{_word(name)} {_text(new[name])} instead of {_instead(name, old[name])}" for name in names]
 
@@ -112,7 +110,7 @@ _NONE = object()
 
 
 def plain(protocol: Protocol) -> dict[str, Any]:
-    """A protocol as JSON has it: lists in the place of tuples."""
+    """A protocol as JSON has it: lists instead of tuples."""
     return json.loads(json.dumps(dataclasses.asdict(protocol)))
 
 

@@ -1,6 +1,7 @@
 """Token, position and segment embeddings, and the output that shares the token table (BERT)."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -48,7 +49,7 @@ class TokenEmbedding(keras.layers.Layer):
         num_segments: int = 0,
         dropout: float = 0.0,
         codebook_factors: tuple[int, ...] | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.vocabulary_size = vocabulary_size
@@ -61,16 +62,16 @@ class TokenEmbedding(keras.layers.Layer):
         self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
 
     @property
-    def rows(self):
+    def rows(self) -> int:
         """Rows of the token table: one for each token, or for each value of a digit and each token that is no code."""
         if self.codebook_factors is None:
             return self.vocabulary_size
         return self.vocabulary_size - math.prod(self.codebook_factors) + sum(self.codebook_factors)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Creates the tables."""
 
-        def table(name, rows):
+        def table(name: str, rows: int) -> keras.Variable:
             return self.add_weight(shape=(rows, self.hidden_size), initializer=bert_initializer(), name=name)
 
         self.tokens = table("tokens", self.rows)
@@ -79,7 +80,7 @@ class TokenEmbedding(keras.layers.Layer):
         self.norm.build((*input_shape, self.hidden_size))
         self.built = True
 
-    def call(self, token_ids, segment_ids=None, training=None):
+    def call(self, token_ids: Any, segment_ids: Any = None, training: bool | None = None) -> Any:
         """Embeds tokens.
 
         Args:
@@ -93,12 +94,12 @@ class TokenEmbedding(keras.layers.Layer):
         positions = ops.convert_to_tensor(self.positions)[: token_ids.shape[1]]
         return self._embed(token_ids, positions, segment_ids, training)
 
-    def step(self, token_ids, position):
+    def step(self, token_ids: Any, position: Any) -> Any:
         """Embeds the token (B,1) at a position, an int32 scalar tensor; without dropout, in segment 0."""
         positions = ops.take(ops.convert_to_tensor(self.positions), ops.reshape(position, (1,)), axis=0)
         return self._embed(token_ids, positions, None, False)
 
-    def _embed(self, token_ids, positions, segment_ids, training):
+    def _embed(self, token_ids: Any, positions: Any, segment_ids: Any, training: bool | None) -> Any:
         token_ids = ops.cast(token_ids, "int32")
         token_ids = ops.where(token_ids < 0, token_ids + self.vocabulary_size, token_ids)
         x = self._token_rows(token_ids) + positions
@@ -107,7 +108,7 @@ class TokenEmbedding(keras.layers.Layer):
             x = x + lookup(self.segments, segment_ids)
         return self.dropout(ops.cast(self.norm(x), self.compute_dtype), training=training)
 
-    def _token_rows(self, token_ids):
+    def _token_rows(self, token_ids: Any) -> Any:
         if self.codebook_factors is None:
             return lookup(self.tokens, token_ids)
         codes, start, x = math.prod(self.codebook_factors), 0, 0.0
@@ -121,11 +122,11 @@ class TokenEmbedding(keras.layers.Layer):
         others = lookup(self.tokens, ops.maximum(token_ids - codes, 0) + start)
         return ops.where(is_code, x, others)
 
-    def compute_output_shape(self, input_shape, *args, **kwargs):
+    def compute_output_shape(self, input_shape: Any, *args: Any, **kwargs: Any) -> tuple:
         """(B,N) -> (B,N,D)."""
         return (*input_shape, self.hidden_size)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Every constructor argument."""
         return {
             **super().get_config(),
@@ -150,7 +151,7 @@ class TokenOutput(keras.layers.Layer):
     Reference: App. A.2 of the MAGVIT paper; BERT's masked language model head.
     """
 
-    def __init__(self, vocabulary_size: int, hidden_size: int, **kwargs):
+    def __init__(self, vocabulary_size: int, hidden_size: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.vocabulary_size = vocabulary_size
         self.hidden_size = hidden_size
@@ -159,14 +160,14 @@ class TokenOutput(keras.layers.Layer):
         )
         self.norm = layer_norm("norm")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Creates the dense layer and the bias; the table belongs to the embedding."""
         self.dense.build(input_shape)
         self.norm.build(input_shape)
         self.bias = self.add_weight(shape=(self.vocabulary_size,), initializer="zeros", name="bias")
         self.built = True
 
-    def call(self, x, table, columns=None):
+    def call(self, x: Any, table: Any, columns: int | None = None) -> Any:
         """Computes logits.
 
         Args:
@@ -182,11 +183,13 @@ class TokenOutput(keras.layers.Layer):
         bias = ops.cast(ops.convert_to_tensor(self.bias), "float32")[:columns]
         return ops.cast(ops.matmul(x, ops.transpose(table)), "float32") + bias
 
-    def compute_output_shape(self, input_shape, table=None, columns=None, **kwargs):
+    def compute_output_shape(
+        self, input_shape: Any, table: Any = None, columns: int | None = None, **kwargs: Any
+    ) -> tuple:
         """(B,N,D) -> (B,N,V)."""
         return (*input_shape[:-1], columns or self.vocabulary_size)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Every constructor argument."""
         return {
             **super().get_config(),
@@ -195,7 +198,7 @@ class TokenOutput(keras.layers.Layer):
         }
 
 
-def lookup(table, ids):
+def lookup(table: Any, ids: Any) -> Any:
     """Rows of a table, with a gradient in which repeated ids add up on every backend.
 
     `[MASK]` stands in a batch hundreds of times. TensorFlow's gradient of a plain lookup is a list of rows,

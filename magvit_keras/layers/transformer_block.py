@@ -1,5 +1,7 @@
 """The BERT layer: self-attention and MLP, each followed by a residual sum and LayerNorm."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -26,21 +28,21 @@ class SelfAttention(keras.layers.Layer):
     Reference: App. A.2 of the MAGVIT paper.
     """
 
-    def __init__(self, num_heads: int, dropout: float = 0.0, causal: bool = False, **kwargs):
+    def __init__(self, num_heads: int, dropout: float = 0.0, causal: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.dropout_rate = dropout
         self.causal = causal
         self.dropout = keras.layers.Dropout(dropout, noise_shape=(1, 1, None, None), dtype="float32", name="dropout")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Creates the projections; kernels (D, heads, head_dim), of the output (heads, head_dim, D)."""
         width = input_shape[-1]
         if width % self.num_heads:
             raise ValueError(f"A width of {width} does not divide into {self.num_heads} heads.")
         self.head_dim = width // self.num_heads
 
-        def projection(name, equation, output_shape, bias_axes):
+        def projection(name: str, equation: str, output_shape: Any, bias_axes: str) -> keras.layers.EinsumDense:
             layer = keras.layers.EinsumDense(
                 equation,
                 output_shape=output_shape,
@@ -61,7 +63,7 @@ class SelfAttention(keras.layers.Layer):
         self.out.build((*input_shape[:-1], self.num_heads, self.head_dim))
         self.built = True
 
-    def call(self, x, training=None):
+    def call(self, x: Any, training: bool | None = None) -> Any:
         """(B,N,D) -> (B,N,D)."""
         key, value = dense(self.key, x), dense(self.value, x)  # (B,N,h,k)
         if not (training and self.dropout_rate):
@@ -71,7 +73,7 @@ class SelfAttention(keras.layers.Layer):
         seen = np.tri(x.shape[1], dtype=bool) if self.causal else None  # (N,N)
         return self._attend(x, key, value, seen, training)
 
-    def step(self, x, cache, position):
+    def step(self, x: Any, cache: Any, position: Any) -> tuple[Any, tuple]:
         """One token after those in the cache.
 
         Args:
@@ -87,7 +89,7 @@ class SelfAttention(keras.layers.Layer):
         cache = tuple(ops.where(here, new, old) for new, old in zip((self.key(x), self.value(x)), cache, strict=True))
         return self._attend(x, *cache, place[None] <= position, False), cache
 
-    def weights_of(self, x, position):
+    def weights_of(self, x: Any, position: Any) -> Any:
         """The attention weights of one token, to look at; without dropout.
 
         Args:
@@ -102,25 +104,25 @@ class SelfAttention(keras.layers.Layer):
         looking = ops.take(x, ops.reshape(position, (1,)), axis=1)  # (B,1,D)
         return self._weights(looking, self.key(x), seen)[:, :, 0]
 
-    def _query(self, x):
+    def _query(self, x: Any) -> Any:
         return dense(self.query, x) * self.head_dim**-0.5  # (B,N,h,k)
 
-    def _weights(self, x, key, seen):
+    def _weights(self, x: Any, key: Any, seen: Any) -> Any:
         affinity = ops.cast(ops.einsum("bqhk,bmhk->bhqm", self._query(x), key), "float32")
         if seen is not None:
             affinity = ops.where(seen, affinity, -1e30)
         return ops.softmax(affinity, axis=-1)  # (B,h,N,N)
 
-    def _attend(self, x, key, value, seen, training):
+    def _attend(self, x: Any, key: Any, value: Any, seen: Any, training: bool | None) -> Any:
         weights = self._weights(x, key, seen)
         weights = ops.cast(self.dropout(weights, training=training), self.compute_dtype)
         return dense(self.out, ops.einsum("bhqm,bmhk->bqhk", weights, value), axes=2)
 
-    def compute_output_shape(self, input_shape, *args, **kwargs):
+    def compute_output_shape(self, input_shape: Any, *args: Any, **kwargs: Any) -> tuple:
         """The shape stays."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Every constructor argument."""
         return {
             **super().get_config(),
@@ -159,7 +161,7 @@ class TransformerBlock(keras.layers.Layer):
         dropout: float = 0.0,
         attention_dropout: float = 0.0,
         causal: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.num_heads = num_heads
@@ -176,7 +178,7 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="mlp_dropout")
         self.mlp_norm = layer_norm("mlp_norm")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Creates the weights."""
         self.attention.build(input_shape)
         self.attention_norm.build(input_shape)
@@ -188,27 +190,27 @@ class TransformerBlock(keras.layers.Layer):
         self.mlp_norm.build(input_shape)
         self.built = True
 
-    def call(self, x, training=None):
+    def call(self, x: Any, training: bool | None = None) -> Any:
         """(B,N,D) -> (B,N,D)."""
         return self._after_attention(x, self.attention(x, training=training), training)
 
-    def step(self, x, cache, position):
+    def step(self, x: Any, cache: Any, position: Any) -> tuple[Any, tuple]:
         """One token (B,1,D) after those in the cache, see `SelfAttention.step`; without dropout."""
         attended, cache = self.attention.step(x, cache, position)
         return self._after_attention(x, attended, False), cache
 
-    def _after_attention(self, x, attended, training):
+    def _after_attention(self, x: Any, attended: Any, training: bool | None) -> Any:
         attended = self.attention_dropout(attended, training=training)
         x = normalized_sum(self.attention_norm, x, attended)
         hidden = dense(self.mlp_in, x, gelu=True)  # (B,N,mlp_dim)
         hidden = self.mlp_dropout(dense(self.mlp_out, hidden), training=training)
         return normalized_sum(self.mlp_norm, x, hidden)
 
-    def compute_output_shape(self, input_shape, *args, **kwargs):
+    def compute_output_shape(self, input_shape: Any, *args: Any, **kwargs: Any) -> tuple:
         """The shape stays."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Every constructor argument."""
         return {
             **super().get_config(),

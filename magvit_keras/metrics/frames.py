@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from magvit_keras import backend
-from magvit_keras.checks import check_range, range_or_nan, to_float
+from magvit_keras.checks import EXCURSION, check_range, range_or_nan, to_float, to_numpy
 
 _GRAY = (0.2125, 0.7154, 0.0721)
 _WINDOW, _SIGMA = 11, 1.5
@@ -29,7 +29,7 @@ def psnr(real: Any, generated: Any) -> Any:
 
     Example:
         >>> clips = np.full((2, 3, 16, 16, 3), 0.5, "float32")
-        >>> ops.convert_to_numpy(psnr(clips, clips + 0.1)).round(2).tolist()
+        >>> to_numpy(psnr(clips, clips + 0.1)).round(2).tolist()
         [[20.0, 20.0, 20.0], [20.0, 20.0, 20.0]]
 
     Reference:
@@ -58,7 +58,7 @@ def ssim(real: Any, generated: Any) -> Any:
 
     Example:
         >>> clip = np.random.default_rng(0).random((3, 16, 16, 3), "float32")
-        >>> ops.convert_to_numpy(ssim(clip, clip)).round(4).tolist()
+        >>> to_numpy(ssim(clip, clip)).round(4).tolist()
         [1.0, 1.0, 1.0]
 
     Reference:
@@ -121,7 +121,7 @@ def interframe(metric: Callable[[Any, Any], Any], video: Any) -> Any:
 
     Example:
         >>> still = np.full((1, 4, 16, 16, 3), 0.5, "float32")
-        >>> ops.convert_to_numpy(interframe(ssim, still)).round(4).tolist()
+        >>> to_numpy(interframe(ssim, still)).round(4).tolist()
         [[1.0, 1.0, 1.0]]
     """
     if len(video.shape) != 5 or video.shape[1] < 2:
@@ -161,7 +161,7 @@ def best_of(
     """
     best, count = None, 0
     for generated in tries:
-        values = np.asarray(ops.convert_to_numpy(metric(real, generated)), "float64")
+        values = np.asarray(to_numpy(metric(real, generated)), "float64")
         values = values.reshape(len(values), -1).mean(axis=1)
         best = values if best is None else (np.maximum if largest else np.minimum)(best, values)
         count += 1
@@ -171,10 +171,10 @@ def best_of(
 
 
 def pair(real: Any, generated: Any) -> tuple[Any, Any]:
-    """Both as float32 tensors in [0, 1].
+    """Both as float32 tensors in [0, 1]; what a decoder puts a little outside is clipped.
 
     Raises:
-        ValueError: shapes that differ, and, where values are known, values outside [0, 1] or not finite; inside a
+        ValueError: shapes that differ, and, where values are known, values further outside or not finite; inside a
             compiled step such values become NaN.
     """
     shapes = [tuple(x.shape) for x in (real, generated)]
@@ -183,18 +183,19 @@ def pair(real: Any, generated: Any) -> tuple[Any, Any]:
             f"real and generated must have one shape (..., height, width, channels); received {shapes[0]} and "
             f"{shapes[1]}."
         )
-    return to_float(checked(real, "real")), to_float(checked(generated, "generated"))
+    named = ((real, "real"), (generated, "generated"))
+    return tuple(ops.clip(to_float(checked(pixels, name)), 0.0, 1.0) for pixels, name in named)
 
 
 def checked(pixels: Any, name: str) -> Any:
-    """The pixels, if they are finite and in [0, 1]; inside a compiled step NaN if they are not.
+    """The pixels, if they are finite and in [0, 1] or a little outside; inside a compiled step NaN if they are not.
 
     Raises:
         ValueError: they are known and do not fit.
     """
     if backend.is_traced(pixels):
-        return range_or_nan(pixels)
-    check_range(pixels, name)
+        return range_or_nan(pixels, EXCURSION)
+    check_range(pixels, name, EXCURSION)
     return pixels
 
 

@@ -23,8 +23,8 @@ _SMALLEST = 8  # frames and pixels
 class ShapesFeatures(keras.Model):
     """Features of Moving Shapes clips: convolutions of frames and of time in turns, then one Dense layer.
 
-    Frames are resized to 64 x 64 (bilinear, half-pixel centres), so all sizes are taken; a frame that is no square is
-    stretched. Features are the mean and the maximum over all places and times, made smaller by the Dense layer.
+    Frames are resized to 64 x 64 (bilinear, half-pixel centres), so all sizes are taken; frames that are not square
+    are stretched. Features are the mean and the maximum over all places and times, made smaller by the Dense layer.
 
     Args:
         filters: channels of the four blocks; each convolves within frames, then over time.
@@ -228,7 +228,7 @@ def shapes_classifier() -> ShapesClassifier:
     Example:
         >>> network = shapes_classifier()
         >>> clips = mk.data.MovingShapes(4, split="test").arrays()
-        >>> logits = ops.convert_to_numpy(network(clips["video"]))
+        >>> logits = to_numpy(network(clips["video"]))
         >>> bool((logits.argmax(axis=1) == clips["label"]).mean() > 0.5)
         True
     """

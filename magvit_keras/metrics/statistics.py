@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from magvit_keras.checks import to_numpy
 from magvit_keras.files import atomic_path
 
 
@@ -97,14 +98,14 @@ class FeatureStatistics:
         """What `save` wrote.
 
         Raises:
-            ValueError: another file, or numbers that are no statistics.
+            ValueError: another file, or numbers that are not statistics.
         """
         loaded = cls()
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 held = dict(arrays)
         except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is no file that FeatureStatistics.save wrote: {error}") from None
+            raise ValueError(f"{path} is not a file that FeatureStatistics.save wrote: {error}") from None
         if set(held) != {"count", "mean", "scatter"}:
             raise ValueError(f"{path} holds {sorted(held)}; expected count, mean and scatter.")
         d = held["mean"].size
@@ -125,9 +126,7 @@ def feature_rows(features: Any, name: str = "features") -> np.ndarray:
         ValueError: another shape, or values that are not finite.
     """
     if not isinstance(features, np.ndarray | list):
-        from keras import ops
-
-        features = ops.convert_to_numpy(features)
+        features = to_numpy(features)
     rows = np.asarray(features, dtype="float64")
     if rows.ndim != 2 or 0 in rows.shape:
         raise ValueError(f"{name} must be (samples, dimensions), neither 0; received the shape {rows.shape}.")

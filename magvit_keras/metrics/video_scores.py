@@ -7,10 +7,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from magvit_keras import backend
-from magvit_keras.checks import check_positive, check_range, video_of
+from magvit_keras.checks import EXCURSION, check_positive, check_range, to_numpy, video_of
 from magvit_keras.files import version
 from magvit_keras.metrics.descriptions import distance_name, input_settings
 from magvit_keras.metrics.folds import over_folds
@@ -51,8 +50,9 @@ def fvd(real: Any, generated: Any, network: keras.Model, batch_size: int = 16, f
     """Frechet video distance: that of the features which a network gives two sets of clips.
 
     Args:
-        real: clips (N, time, height, width, 3) in [0, 1] or uint8; or an iterable of batches of such clips (arrays, or
-            dicts with "video"); or `FeatureStatistics` of earlier ones, for one fold.
+        real: clips (N, time, height, width, 3) in [0, 1] or uint8 (what a decoder puts a little outside is clipped); or
+            an iterable of batches of such clips (arrays, or dicts with "video"); or `FeatureStatistics` of earlier
+            ones, for one fold.
         generated: the same, with clips of the same shape.
         network: any model of clips (batch, time, height, width, 3) in [0, 1] -> features (batch, D). For numbers like
             published ones `convert.load_i3d()`.
@@ -181,8 +181,8 @@ def clip_features(
     for batch in _batches(clips, batch_size):
         _check_clips(batch, f"{name}, from clip {done}", shape)
         shape, n = tuple(batch.shape[1:]), len(batch)
-        batch = batch.astype("float32") / 255 if batch.dtype == np.uint8 else batch.astype("float32")
-        # A smaller last batch would be compiled anew; it is filled up with copies, whose features are dropped.
+        batch = batch.astype("float32") / 255 if batch.dtype == np.uint8 else batch.astype("float32").clip(0, 1)
+        # A smaller last batch would compile again; it is filled up with copies, whose features are dropped.
         largest = max(largest, n)
         batch = np.concatenate([batch, np.repeat(batch[-1:], largest - n, axis=0)])
         with backend.full_precision():
@@ -264,7 +264,7 @@ def _batches(clips: Any, batch_size: int) -> Iterator[np.ndarray]:
         )
     for batch in batches:
         video = video_of(batch)
-        yield video if isinstance(video, np.ndarray) else ops.convert_to_numpy(video)
+        yield video if isinstance(video, np.ndarray) else to_numpy(video)
 
 
 def _check_network(network: Any) -> None:
@@ -282,4 +282,4 @@ def _check_clips(batch: np.ndarray, name: str, shape: tuple | None) -> None:
         )
     if shape is not None and tuple(batch.shape[1:]) != tuple(shape):
         raise ValueError(f"{name}: clips are {batch.shape[1:]}, but those before them {tuple(shape)}.")
-    check_range(batch, name)
+    check_range(batch, name, EXCURSION)

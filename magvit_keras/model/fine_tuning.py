@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-import keras
-
+from magvit_keras.checks import to_numpy
 from magvit_keras.data import Source
 from magvit_keras.model.magvit import Magvit
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
@@ -93,7 +92,7 @@ def with_other_classes(
     # Two weights have a row for each token: the table, and the bias of the output.
     by_token = {id(learned.embedding.tokens), id(learned.output_head.bias)}
     for new, old in zip(made.weights, learned.weights, strict=True):
-        value = keras.ops.convert_to_numpy(old)
+        value = to_numpy(old)
         new.assign(value[rows] if id(old) in by_token else value)
     return made
 

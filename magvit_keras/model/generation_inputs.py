@@ -1,14 +1,14 @@
-"""What `generation.generate` is given, checked and as arrays; before anything is compiled."""
+"""What `generate` is given, checked and as arrays; before anything is compiled."""
 
 import warnings
 from typing import Any
 
 import numpy as np
-from keras import ops
 
-from magvit_keras.checks import check_positive, check_range, to_float
+from magvit_keras.checks import check_array, check_positive, check_range, to_float, to_numpy
 from magvit_keras.commit.conditions import ConditionPlan, condition_plan, drawn_region_plan
 from magvit_keras.commit.tasks import Task, get_task
+from magvit_keras.model.labels import class_numbers
 
 
 def task_and_plan(
@@ -66,6 +66,16 @@ def number_of_clips(video: Any, label: Any, num_clips: int | None, condition_mas
     return next(iter(sizes.values()), 1)
 
 
+def as_clips(video: Any) -> Any:
+    """Clips (B, T, H, W, 3): an array or a tensor, or a list of clips of one size."""
+    if isinstance(video, list | tuple) and len({np.shape(clip) for clip in video}) == 1:
+        video = np.stack([to_numpy(clip) for clip in video])
+    check_array(video)
+    if len(video.shape) != 5 or video.shape[-1] != 3:
+        raise ValueError(f"video must be (batch, time, height, width, 3); received the shape {tuple(video.shape)}.")
+    return video
+
+
 def given_clips(magvit: Any, task: Task, video: Any, drawn: bool) -> np.ndarray:
     """The clips as floats of the model's shape.
 
@@ -73,9 +83,7 @@ def given_clips(magvit: Any, task: Task, video: Any, drawn: bool) -> np.ndarray:
     """
     if video is None:
         raise ValueError(f"The task {task.name!r} continues a clip: give video=(B, T, H, W, 3).")
-    shape = tuple(np.shape(video))
-    if len(shape) != 5 or shape[-1] != 3:
-        raise ValueError(f"video must be (batch, time, height, width, 3); received the shape {shape}.")
+    shape = tuple(video.shape)
     check_range(video)
     frames, *space = magvit.video_shape
     prefix_only = task.num_condition_frames and not task.num_final_frames and not drawn
@@ -86,35 +94,21 @@ def given_clips(magvit: Any, task: Task, video: Any, drawn: bool) -> np.ndarray:
             f"The task {task.name!r} of this model needs {needed} frames of {space[0]}x{space[1]}; "
             f"received {shape[1]} frames of {shape[2]}x{shape[3]}."
         )
-    clips = ops.convert_to_numpy(to_float(video))
+    clips = to_numpy(to_float(video))
     return np.concatenate([clips, np.repeat(clips[:, -1:], frames - shape[1], axis=1)], axis=1)
 
 
 def class_rows(magvit: Any, task: Task, label: Any, size: int) -> np.ndarray:
     """(size,) int32 rows of the vocabulary: of the classes, or of "no class" for a task without."""
+    vocabulary = magvit.vocabulary
     if not task.needs_class:
-        return np.full(size, magvit.vocabulary.no_class_id, "int32")
+        return np.full(size, vocabulary.no_class_id, "int32")
     if label is None:
         raise ValueError(
-            f"The task {task.name!r} needs label=, one of the {magvit.transformer.num_classes} classes for each clip."
+            f"The task {task.name!r} needs label=, one of the {vocabulary.num_classes} classes for each clip."
         )
-    labels = np.broadcast_to(np.asarray(_class_numbers(label, magvit.class_names)), (size,))
-    if labels.min() < 0:
-        raise ValueError(f"label must be in [0, {magvit.transformer.num_classes}); received {labels.min()}.")
-    return ops.convert_to_numpy(magvit.vocabulary.class_ids(labels))
-
-
-def _class_numbers(label: Any, names: list[str] | None) -> Any:
-    """Labels with names replaced by their numbers."""
-    if isinstance(label, str):
-        if names is None or label not in names:
-            known = f"one of {', '.join(names)}, or its number" if names else "a number: this model names no classes"
-            raise ValueError(f"label must be {known}; received {label!r}.")
-        return names.index(label)
-    kind = getattr(getattr(label, "dtype", None), "kind", None)  # of NumPy's arrays, and of pandas' columns
-    if isinstance(label, list | tuple) or (kind in ("U", "O") and np.ndim(label)):
-        return [_class_numbers(entry, names) for entry in label]
-    return label
+    numbers = class_numbers(label, vocabulary.num_classes, magvit.class_names, none=False)
+    return to_numpy(vocabulary.class_ids(np.broadcast_to(numbers, (size,))))
 
 
 def check_guidance(magvit: Any, task: Task, guidance_scale: float) -> None:

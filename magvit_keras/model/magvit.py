@@ -15,16 +15,26 @@ import numpy as np
 from keras import ops
 
 from magvit_keras import backend
-from magvit_keras.checks import batch_of, check_video, to_float
+from magvit_keras.checks import (
+    batch_of,
+    check_array,
+    check_numbers,
+    check_positive,
+    check_video,
+    described,
+    to_float,
+    to_numpy,
+)
 from magvit_keras.commit.conditions import apply_plan, condition_plan, stack_plans, take_plan
 from magvit_keras.commit.losses import commit_loss
 from magvit_keras.commit.masking import MaskedTokens, multivariate_mask
 from magvit_keras.commit.tasks import TASKS, Task, check_task_weights, named_tasks
 from magvit_keras.commit.vocabulary import Vocabulary
 from magvit_keras.decoding.schedules import get_schedule, mask_ratio
-from magvit_keras.model import longer
-from magvit_keras.model.generation import Generation, generate
-from magvit_keras.model.tokenizing import tokenize
+from magvit_keras.model.generation import Generates
+from magvit_keras.model.labels import class_numbers
+from magvit_keras.model.longer import Lengthens
+from magvit_keras.model.tokenizing import fingerprint, tokenize
 from magvit_keras.presets.preset_mixin import PresetMixin
 from magvit_keras.presets.transformers import MAGVITS
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
@@ -34,7 +44,7 @@ _PARTS = ("refine", "mask", "reconstruct")
 
 
 @keras.saving.register_keras_serializable("magvit_keras")
-class Magvit(PresetMixin, backend.SteppedModel):
+class Magvit(Generates, Lengthens, PresetMixin, backend.SteppedModel):
     """Masked generative video transformer: `fit` trains the transformer, `generate` makes clips.
 
     The tokenizer is frozen: train it first. Batches are dicts: "video" (B, T, H, W, 3), uint8 or floats in [0, 1],
@@ -106,6 +116,7 @@ class Magvit(PresetMixin, backend.SteppedModel):
                 'condition_mode="autoregressive" and a transformer with causal=True belong together; '
                 f"received {condition_mode!r} and causal={transformer.causal}."
             )
+        check_numbers(0, 1, label_smoothing=label_smoothing)
         if not 0 <= class_dropout < 1:
             raise ValueError(f"class_dropout must be in [0, 1); received {class_dropout}.")
         self.tokenizer = tokenizer
@@ -165,6 +176,17 @@ class Magvit(PresetMixin, backend.SteppedModel):
     def trainable_variables(self) -> list[keras.Variable]:
         """Those of the transformer: the tokenizer is frozen here, and can still be trained by its own `fit`."""
         return self.transformer.trainable_variables if self.trainable else []
+
+    @property
+    def trainable_weights(self) -> list[keras.Variable]:
+        """The same, for `summary`."""
+        return self.trainable_variables
+
+    @property
+    def non_trainable_weights(self) -> list[keras.Variable]:
+        """All other weights."""
+        trained = {id(v) for v in self.trainable_variables}
+        return [v for v in self.weights if id(v) not in trained]
 
     @property
     def non_trainable_variables(self) -> list[keras.Variable]:
@@ -276,45 +298,78 @@ class Magvit(PresetMixin, backend.SteppedModel):
         Returns:
             "tokens" (N, t, h, w) int32, "condition_tokens" (N, tasks, t, h, w) int32, and "label" if given.
         """
+        check_positive(batch_size=batch_size)
         batch = batch_of(data)
+        if "video" not in batch:
+            raise ValueError(f"tokenize reads clips; received {described(data)}.")
         self._check_clips(batch["video"])
+        label = batch.get("label")
+        if label is not None and self.transformer.num_classes:
+            label = self._class_numbers(label, len(batch["video"]))
         result = tokenize(self.tokenizer, self.tasks, batch["video"], batch_size, verbose)
-        return {**result, "label": np.asarray(batch["label"])} if "label" in batch else result
-
-    def generate(self, task: str | Task | None = None, **options: Any) -> np.ndarray | Generation:
-        """Makes clips by Algorithm 1; see `magvit_keras.model.generation.generate` for the options."""
-        return generate(self, task, **options)
-
-    def continue_video(self, video: Any, num_frames: int, **options: Any) -> np.ndarray:
-        """A clip longer than the model's, by sliding frame prediction; see `model/longer.py`."""
-        return longer.continue_video(self, video, num_frames, **options)
-
-    def outpaint(self, video: Any, width: int, **options: Any) -> np.ndarray:
-        """Clips wider than the model's, by repeated outpainting; see `magvit_keras.model.longer.outpaint`."""
-        return longer.outpaint(self, video, width, **options)
+        return result if label is None else {**result, "label": np.asarray(label)}
 
     def quantize(self, *args: Any, **kwargs: Any) -> None:
         """Gives the transformer 8-bit weights, see `MaskedTransformer.quantize`; the tokenizer stays as it is."""
         self.transformer.quantize(*args, **kwargs)
 
-    def check_batch(self, batch: Any) -> None:
-        """The first batch must hold clips of `video_shape`, or tokens of `latent_shape`, and the labels needed."""
+    def check_batch(self, batch: Any) -> dict[str, Any]:
+        """What `fit` reads of a batch: clips of `video_shape`, or tokens of `latent_shape`, and the labels needed."""
+        made_by = getattr(batch, "tokenizer", None)
+        if isinstance(made_by, str) and made_by != fingerprint(self.tokenizer):
+            raise ValueError(
+                "These tokens are of another tokenizer than this model's: another architecture, or other weights. Make "
+                "them with this one, `tokenize` or magvit-keras tokenize."
+            )
         batch = batch_of(batch)
         if "tokens" in batch:
+            read = {name: batch[name] for name in ("tokens", "condition_tokens") if name in batch}
             expected = (len(self.tasks), *self.latent_shape)
+            for name, ids in read.items():
+                check_array(ids, name, "token ids, as `tokenize` makes them")
             shape = tuple(batch["condition_tokens"].shape[1:]) if "condition_tokens" in batch else None
             if tuple(batch["tokens"].shape[1:]) != self.latent_shape or shape != expected:
                 raise ValueError(
                     f'"tokens" must be (batch, {self.latent_shape}) and "condition_tokens" (batch, {expected}); '
                     f"received {tuple(batch['tokens'].shape)} and {shape}. Made by `tokenize` of this model?"
                 )
+            for name, ids in read.items():
+                self._check_ids(ids, name)
         else:
+            read = {"video": batch["video"]}
             self._check_clips(batch["video"])
         if self.needs_labels:
             if "label" not in batch:
                 needing = [task.name for task in self.tasks.values() if task.needs_class]
                 raise ValueError(f'The tasks {", ".join(needing)} need labels: give a dict with "video" and "label".')
-            self.vocabulary.class_ids(ops.convert_to_numpy(batch["label"]))
+            count = next(iter(read.values())).shape[0]
+            read["label"] = self._class_numbers(batch["label"], count)
+        return read
+
+    def check_classes(self, names: Sequence[str] | None) -> None:
+        """Raises ValueError where a loader's number of a class is another class here."""
+        if names is None or self.class_names is None or not self.needs_labels:
+            return
+        wrong = [pair for pair in zip(names, self.class_names, strict=False) if pair[0] != pair[1]]
+        if wrong:
+            there, here = wrong[0]
+            raise ValueError(
+                f"The loader's classes are {', '.join(names)}, the model's {', '.join(self.class_names)}: {there!r} "
+                f"would be trained as {here!r}. Give the source the model's class_names, or make a model for its."
+            )
+
+    def _class_numbers(self, label: Any, count: int) -> np.ndarray:
+        return class_numbers(label, self.transformer.num_classes, self.class_names, count)
+
+    def _check_ids(self, ids: Any, name: str) -> None:
+        ids, size = to_numpy(ids), self.tokenizer.codebook_size
+        if ids.dtype.kind not in "iu":
+            raise ValueError(f"{name} must be integers; received {ids.dtype}.")
+        if ids.size and not 0 <= ids.min() <= ids.max() < size:
+            raise ValueError(
+                f"{name} must be in [0, {size}), the tokenizer's codebook; received {ids.min()} to {ids.max()}. "
+                "Made by `tokenize` of this model?"
+            )
 
     def _check_clips(self, video: Any) -> None:
         check_video(video, self.tokenizer.downsampling)

@@ -6,8 +6,6 @@ import pathlib
 import re
 from typing import Any
 
-from magvit_keras.presets.untrusted import check_checksum, read_config, stored_shapes
-
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.weights.h5"
 CARD_FILE = "README.md"
@@ -38,7 +36,7 @@ class HubUri:
         """The parts of a URI.
 
         Raises:
-            ValueError: the text is no such URI, or its folder leads out of the repository.
+            ValueError: the text is not such a URI, or its folder leads out of the repository.
 
         Example:
             >>> HubUri.parse("hf://user/repo@v1/tokenizer")
@@ -85,7 +83,7 @@ def fetch_preset(uri: str) -> pathlib.Path:
             f"{uri}: no such repository or revision, or it is private: log in with `hf auth login`. {error}"
         ) from None
     except hub.errors.HFValidationError as error:
-        raise ValueError(f"{uri} is no repository of the hub: {error}") from None
+        raise ValueError(f"{uri} is not a repository of the hub: {error}") from None
     except hub.errors.LocalEntryNotFoundError as error:
         raise FileNotFoundError(f"{uri} is not in the cache and the hub cannot be reached. {error}") from None
     folder = pathlib.Path(root, *parts.folder.split("/"))
@@ -105,7 +103,7 @@ def upload_preset(uri: str, folder: str | os.PathLike, private: bool = False, me
     The repository is made where it does not exist. Only the preset's own files are sent: config, weights and card.
 
     Args:
-        uri: `hf://user/repo`, with a folder where the repository shall hold several presets.
+        uri: `hf://user/repo`, with a folder where the repository holds several presets.
         folder: the preset.
         private: whether a new repository is private.
         message: of the commit.
@@ -121,10 +119,12 @@ def upload_preset(uri: str, folder: str | os.PathLike, private: bool = False, me
         >>> magvit.save_to_preset("my_model", card={"licence": "apache-2.0"})  # doctest: +SKIP
         >>> upload_preset("hf://me/my_model", "my_model")  # doctest: +SKIP
     """
+    from magvit_keras.presets.untrusted import check_checksum, read_config, stored_shapes  # which load Keras
+
     parts, folder, hub = HubUri.parse(uri), pathlib.Path(folder), _hub()
     absent = [name for name in PRESET_FILES if not (folder / name).is_file()]
     if absent:
-        raise ValueError(f"{folder} is no whole preset, it lacks {', '.join(absent)}. Write it with save_to_preset.")
+        raise ValueError(f"{folder} is not a whole preset, it lacks {', '.join(absent)}. Write it with save_to_preset.")
     check_checksum(folder / WEIGHTS_FILE, read_config(folder / CONFIG_FILE))
     stored_shapes(folder / WEIGHTS_FILE)
     hub.create_repo(parts.repo, exist_ok=True, private=private)

@@ -1,7 +1,7 @@
 """Model cards: the README.md of a preset, which says what a model was made of and how good it is.
 
-What is not known is said to be "not stated". A card that a person has written in stays: only the part between the two
-marks is written anew.
+What is unknown is "not stated". A card that a person has written in stays: only the part between the two
+marks is replaced.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ _PACKAGES = {"jax": "jax", "tensorflow": "tensorflow", "torch": "torch"}
 
 @dataclasses.dataclass(frozen=True)
 class ModelCard:
-    """What is known of a model; all that is None is said to be "not stated".
+    """What is known of a model; whatever is None is "not stated".
 
     Args:
         description: a sentence or a few.
@@ -38,7 +38,7 @@ class ModelCard:
         scores: name of each score, with its protocol, -> value.
         licence: of the weights, best as the hub writes it: "apache-2.0", "cc-by-nc-4.0", ...
         command: that made the model.
-        seed: of everything random.
+        seed: of all random numbers.
         backend: "jax", "tensorflow" or "torch".
         versions: package -> version.
         date: of the training, year-month-day.
@@ -206,8 +206,8 @@ def _describe(data: Any, held_out: Any, settings: Mapping[str, Any]) -> str:
     count, source = len(data), data
     while hasattr(source, "source"):  # a part of another source
         source = source.source
-    sizes = [settings.get(name) for name in ("num_frames", "height", "width")]
-    clips = f" of {'x'.join(map(str, sizes))}" if None not in sizes else ""
+    sizes = settings.get("video_shape")
+    clips = f" of {'x'.join(map(str, sizes))}" if sizes else ""
     held = f", {len(held_out)} held out" if held_out is not None else ""
     return f"{type(source).__name__}, {count} clips{clips} to train on{held}"
 

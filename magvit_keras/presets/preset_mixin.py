@@ -1,12 +1,13 @@
 """`from_preset` and `save_to_preset`: a preset is an architecture by name, or a folder with its weights."""
 
 import dataclasses
+import inspect
 import json
-import math
 import os
 import pathlib
 import shutil
 import tempfile
+import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -14,17 +15,17 @@ import h5py
 import keras
 
 from magvit_keras.files import atomic_path, sha256
-from magvit_keras.presets.hub import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, local_folder
-from magvit_keras.presets.least_parameters import least_parameters
+from magvit_keras.presets.hub import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from magvit_keras.presets.model_card import ModelCard
+from magvit_keras.presets.resolver import resolve
 from magvit_keras.presets.shipped import shipped_weights
 from magvit_keras.presets.untrusted import (
     check_checksum,
     check_shapes,
-    model_shapes,
     plain_config,
     read_config,
     stored_shapes,
+    weights_within,
 )
 
 
@@ -34,6 +35,8 @@ class PresetMixin:
     #: name -> one line of description
     presets: ClassVar[dict[str, str]] = {}
     _preset_table: ClassVar[dict[str, dict[str, Any]]] = {}
+    #: Whether fresh weights are worth a warning; a discriminator always starts from them.
+    _used_trained: ClassVar[bool] = True
 
     @classmethod
     def from_preset(cls, preset: str | os.PathLike, load_weights: bool = True, **overrides: Any) -> Any:
@@ -44,9 +47,9 @@ class PresetMixin:
         The precision is that of `keras.config.dtype_policy()`, whatever the preset was saved with.
 
         Args:
-            preset: a name in `presets`, the path of a folder, or `hf://user/repo`, `hf://user/repo@revision`,
-                `hf://user/repo/folder`. A few names come with trained weights, as their descriptions say; the others
-                give an architecture with fresh weights.
+            preset: a name in `presets`, the folder of a preset or of a run, or `hf://user/repo`,
+                `hf://user/repo@revision`, `hf://user/repo/folder`. A few names come with trained weights, as their
+                descriptions say; the others give an architecture with fresh weights.
             load_weights: False leaves the weights unread.
             **overrides: constructor arguments that replace those of the preset; `dtype` is that of its parts, too.
 
@@ -56,24 +59,26 @@ class PresetMixin:
             FileNotFoundError: the weights are missing, or the hub cannot be reached.
             ImportError: `hf://` without huggingface_hub.
         """
-        if isinstance(preset, str) and preset in cls._preset_table:
-            entry = cls._preset_table[preset]
-            model = cls.from_config({**_in_precision(entry["config"], overrides.get("dtype")), **overrides})
+        if not isinstance(preset, str | os.PathLike):
+            raise ValueError(f"from_preset takes a name, a folder or hf://user/repo; received {preset!r}.")
+        place = resolve(preset, cls.__name__, weights=False, tables={cls.__name__: cls._preset_table}).preset
+        if isinstance(place, str):
+            entry = cls._preset_table[place]
+            model = _made(cls, entry["config"], overrides)
             if load_weights and entry.get("shipped"):
-                model.load_weights(shipped_weights(preset))
+                model.load_weights(shipped_weights(place))
+            elif load_weights and cls._used_trained:
+                warnings.warn(
+                    f"{preset!r} comes without trained weights: this {cls.__name__} starts from random ones. Train it, "
+                    "or say load_weights=False.",
+                    stacklevel=2,
+                )
             return model
-        folder = local_folder(preset)
-        if not (folder / CONFIG_FILE).is_file():
-            raise ValueError(
-                f"{str(preset)!r} is neither a preset of {cls.__name__} nor a folder with a {CONFIG_FILE}. "
-                f"Known presets: {', '.join(sorted(cls.presets)) or 'none'}."
-            )
-        saved = read_config(folder / CONFIG_FILE)
-        if saved.get("class") != cls.__name__:
-            raise ValueError(f"{folder} holds a {saved.get('class')}, not a {cls.__name__}.")
-        stored = _looked_at(cls, folder, saved) if load_weights else None
+        folder, saved = place, read_config(place / CONFIG_FILE)
+        stored = _stored(folder, saved) if load_weights else None
         try:
-            model = cls.from_config({**_in_precision(saved["config"], overrides.get("dtype")), **overrides})
+            with weights_within(stored):
+                model = _made(cls, saved["config"], overrides)
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(f"{folder / CONFIG_FILE} does not describe a {cls.__name__}: {error}") from None
         if load_weights:
@@ -84,7 +89,7 @@ class PresetMixin:
     def save_to_preset(self, folder: str | os.PathLike, card: ModelCard | Mapping[str, Any] | None = None) -> None:
         """Writes architecture (JSON), weights (HDF5) and a model card to a folder; any backend can load it.
 
-        The optimizer's state is no part of it. An existing preset in that folder is replaced: the config, which knows
+        It does not hold the optimizer's state. An existing preset in that folder is replaced: the config, which knows
         the checksum of its weights, goes last, so that no reader takes one half of each for a model.
 
         Args:
@@ -120,6 +125,15 @@ class PresetMixin:
             shutil.rmtree(beside, ignore_errors=True)
 
 
+def _made(cls: type, config: Mapping[str, Any], overrides: dict[str, Any]) -> Any:
+    """A model of a config with some arguments replaced."""
+    known = {name for kind in cls.__mro__ for name in inspect.signature(kind.__init__).parameters} | {"dtype", "name"}
+    unknown = [name for name in overrides if name not in known]
+    if unknown:
+        raise ValueError(f"A {cls.__name__} has no argument {unknown[0]!r}; it has {', '.join(config)}.")
+    return cls.from_config({**_in_precision(config, overrides.get("dtype")), **overrides})
+
+
 def _in_precision(config: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
     """The config of a model without the precisions that it and its parts were saved with, or with another one."""
     parts = {name: value for name, value in config.items() if name != "dtype"}
@@ -130,24 +144,17 @@ def _in_precision(config: Mapping[str, Any], dtype: Any) -> dict[str, Any]:
     return parts
 
 
-def _looked_at(cls: type, folder: pathlib.Path, saved: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+def _stored(folder: pathlib.Path, saved: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """The shapes in the weight file, after all that can be checked before there is a model."""
     path = folder / WEIGHTS_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{folder} has no {WEIGHTS_FILE}; load_weights=False gives the architecture alone.")
     check_checksum(path, saved)
-    stored = stored_shapes(path)
-    asked, held = least_parameters(cls, saved["config"]), sum(math.prod(shape) for shape in model_shapes(stored))
-    if asked > held:
-        raise ValueError(
-            f"{folder / CONFIG_FILE} describes a {cls.__name__} of at least {asked:,} parameters; "
-            f"{WEIGHTS_FILE} holds {held:,}."
-        )
-    return stored
+    return stored_shapes(path)
 
 
 def _drop_optimizers(path: pathlib.Path) -> None:
-    """Writes the file anew without the state of optimizers, which Keras saves with a compiled model."""
+    """Removes the state of optimizers, which Keras saves with a compiled model, from a file."""
     if not any("optimizer" in name.split("/") for name in stored_shapes(path)):
         return
     with atomic_path(path) as smaller, h5py.File(path, "r") as source, h5py.File(smaller, "w") as target:

@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from magvit_keras.commit.tasks import TASKS
 from magvit_keras.presets.recipes import RECIPES, Decoding
 
 #: Windows that have a name; any others are a number of them.
@@ -20,7 +19,7 @@ class RealClips:
 
     Args:
         split: of the reader; None where it has none.
-        windows: "random" (drawn anew for every sample, as in training), "first", "centre", or how many are spread
+        windows: "random" (another one for every sample, as in training), "first", "centre", or how many are spread
             evenly over a video.
         crops: 1 for the centre, or how many are spread along the longer side; random windows have random crops.
     """
@@ -46,7 +45,7 @@ class Protocol:
         guidance_scale: classifier-free guidance.
         decoder: one of `generation.DECODERS` (Table 6); None for the one that the model was trained for.
         num_condition_frames: given frames of frame prediction; None for the task's own number.
-        tries: PSNR, SSIM and LPIPS are those of the best of so many samples for each real clip.
+        tries: PSNR, SSIM and LPIPS are those of the best of this many samples for each real clip.
         video_shape: (T, H, W) that the model makes.
         measured_size: (height, width) to which clips are resized before they are measured; None as they are.
         frame_stride: every how many frames of a video one is taken.
@@ -100,95 +99,68 @@ class Protocol:
 
 
 _RECONSTRUCTION = ("fvd", "psnr", "ssim", "lpips", "codebook_use", "perplexity")
-_EIGHT = tuple(task.name for task in TASKS.values() if not task.needs_class)
-_CG, _FP, _FI = ("class_conditional_generation",), ("frame_prediction",), ("frame_interpolation",)
-_64 = (16, 64, 64)
 _50K = 50_000
 # Table 1, beside the FVD that the recipes hold.
 _INCEPTION = {"ucf101-cg-base": 83.55, "ucf101-cg-large": 89.27}
 
-_UCF101 = {
-    "data_format": "ucf101",
-    "clips": RealClips("train", "random"),
-    "reader": {"fold": 1},
-    "videos": 9_537,
-    "folds": 4,
-}
-_BAIR = {"data_format": "bair", "video_shape": _64, "reader": {"camera": "image_aux1"}, "videos": 256}
-_ALL_OF_BAIR = {**_BAIR, "clips": RealClips("test", 15)}
-_K600 = {"data_format": "kinetics600", "clips": RealClips("validation", 2, 3)}
-_SSV2 = {"data_format": "ssv2", "clips": RealClips("validation", 2)}
-_NUSCENES = {
-    "data_format": "nuscenes",
-    "clips": RealClips("validation", 16, 3),
-    "reader": {"video_frames": 32},
-}
-_OBJECTRON = {"data_format": "objectron", "clips": RealClips("test", 5)}
+_UCF101 = {"clips": RealClips("train", "random"), "reader": {"fold": 1}, "videos": 9_537, "folds": 4}
+_BAIR = {"clips": RealClips("test", 15), "reader": {"camera": "image_aux1"}, "videos": 256}
+_K600 = {"clips": RealClips("validation", 2, 3), "samples": _50K}
+_SSV2 = {"clips": RealClips("validation", 2), "samples": _50K}
+_NUSCENES = {"clips": RealClips("validation", 16, 3), "reader": {"video_frames": 32}}
+_OBJECTRON = {"clips": RealClips("test", 5)}
 # The list of the videos held out is the user's own: `--reader table=...`.
-_WEB = {"data_format": "web", "clips": RealClips(None)}
-
-_SHAPES_RECIPE = RECIPES["moving-shapes-mt10-tiny"]
+_WEB = {"clips": RealClips(None), "samples": _50K}
 _SHAPES_VIDEOS = 1024
-_MOVING_SHAPES = {
-    "data_format": "moving_shapes",
+_SHAPES = {
     "clips": RealClips("test"),
-    "video_shape": _SHAPES_RECIPE.video_shape,
     "videos": _SHAPES_VIDEOS,
-    "reader": {**_SHAPES_RECIPE.reader, "num_clips": _SHAPES_VIDEOS},
+    "reader": {**RECIPES["moving-shapes-mt10-tiny"].reader, "num_clips": _SHAPES_VIDEOS},
     "extractor": "shapes",
 }
 
 
-def _reconstruction(key: str, about: dict, samples: int | None = None, **other: Any) -> Protocol:
-    given = {"folds": 1, "metrics": _RECONSTRUCTION, "samples": samples, **about, **other}
-    return Protocol(name=f"{key}_reconstruction", **given)
-
-
-def _generation(name: str, about: dict, samples: int, folds: int, tasks: tuple[str, ...], **other: Any) -> Protocol:
-    given = {"metrics": ("fvd",), "decoding": Decoding(), **about, "samples": samples, "folds": folds, "tasks": tasks}
-    return Protocol(name=name, **{**given, **other})
+def _protocol(name: str, about: Mapping[str, Any], like: str | None = None, **other: Any) -> Protocol:
+    """The protocol of the recipes that name it, or another one, as theirs: what they say is not said again."""
+    recipe = next(recipe for recipe in RECIPES.values() if recipe.evaluation == (like or name))
+    shared = ("data_format", "tasks", "decoding", "num_condition_frames", "video_shape", "frame_stride")
+    given = {field: getattr(recipe, field) for field in shared}
+    given |= {"samples": None, "folds": 1, "metrics": ("fvd",) if recipe.tasks else _RECONSTRUCTION}
+    return Protocol(name=name, **{**given, **about, **other})
 
 
 _ROWS = (
-    _reconstruction("ucf101", _UCF101),
-    _reconstruction("bair", _ALL_OF_BAIR),
-    _reconstruction("k600", _K600, _50K),
-    _reconstruction("ssv2", _SSV2, _50K),
-    _reconstruction("nuscenes", _NUSCENES),
-    _reconstruction("objectron", _OBJECTRON),
-    _reconstruction("web", _WEB, _50K),
-    _reconstruction(
-        "moving_shapes", _MOVING_SHAPES, metrics=("fvd", "psnr", "ssim", "accuracy", "codebook_use", "perplexity")
+    _protocol("ucf101_reconstruction", _UCF101),
+    _protocol("bair_reconstruction", _BAIR),
+    _protocol("k600_reconstruction", _K600),
+    _protocol("ssv2_reconstruction", _SSV2),
+    _protocol("nuscenes_reconstruction", _NUSCENES),
+    _protocol("objectron_reconstruction", _OBJECTRON),
+    _protocol("web_reconstruction", _WEB),
+    _protocol(
+        "moving_shapes_reconstruction",
+        _SHAPES,
+        metrics=("fvd", "psnr", "ssim", "accuracy", "codebook_use", "perplexity"),
     ),
-    _generation("ucf101_cg", _UCF101, 10_000, 4, _CG, metrics=("fvd", "is")),
-    _generation(
+    _protocol("ucf101_cg", _UCF101, samples=10_000, metrics=("fvd", "is")),
+    _protocol(
         "bair_fp",
-        {**_BAIR, "clips": RealClips("test", "first")},
-        25_600,
-        4,
-        _FP,
+        _BAIR,
+        clips=RealClips("test", "first"),
+        samples=25_600,
+        folds=4,
         num_condition_frames=1,
-        decoding=Decoding(schedule="exp", temperature=400.0),
         metrics=("fvd", "psnr", "ssim", "lpips"),
         tries=100,
     ),
-    _generation("bair_fp_debiased", _ALL_OF_BAIR, 3_840, 1, _FP, num_condition_frames=1),
-    _generation(
-        "k600_fp",
-        _K600,
-        _50K,
-        4,
-        _FP,
-        num_condition_frames=5,
-        decoding=Decoding(schedule="uniform", temperature=7.5),
-        measured_size=(64, 64),
-    ),
-    _generation("bair_mt8", _ALL_OF_BAIR, 25_600, 1, _EIGHT),
-    _generation("ssv2_mt10", _SSV2, _50K, 4, tuple(TASKS), class_clips=RealClips("train", "random")),
-    _generation("nuscenes_fp", _NUSCENES, _50K, 4, _FP),
-    _generation("objectron_fi", _OBJECTRON, _50K, 4, _FI),
-    _generation("web_mt8", _WEB, _50K, 1, _EIGHT),
-    _generation("moving_shapes_mt10", _MOVING_SHAPES, _SHAPES_VIDEOS, 1, tuple(TASKS), metrics=("fvd", "accuracy")),
+    _protocol("bair_fp_debiased", _BAIR, like="bair_fp", samples=3_840, num_condition_frames=1, decoding=Decoding()),
+    _protocol("k600_fp", _K600, folds=4, measured_size=(64, 64)),
+    _protocol("bair_mt8", _BAIR, samples=25_600),
+    _protocol("ssv2_mt10", _SSV2, folds=4, class_clips=RealClips("train", "random")),
+    _protocol("nuscenes_fp", _NUSCENES, samples=_50K, folds=4),
+    _protocol("objectron_fi", _OBJECTRON, samples=_50K, folds=4),
+    _protocol("web_mt8", _WEB),
+    _protocol("moving_shapes_mt10", _SHAPES, samples=_SHAPES_VIDEOS, metrics=("fvd", "accuracy")),
 )
 
 #: name -> protocol

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from magvit_keras.commit.tasks import Task, get_task
+from magvit_keras.early_checks import unknown
 from magvit_keras.presets.tokenizers import DATA_SETS
 from magvit_keras.presets.transformers import MAGVITS, NUM_CLASSES
 
@@ -65,6 +66,7 @@ class Recipe:
         decoding: how a transformer's tokens are decoded.
         score: metric -> the paper's value.
         score_source: where the paper has it.
+        steps: length of the training in steps, in place of epochs.
 
     Example:
         >>> recipe = get_recipe("ucf101-3dvq-base")
@@ -105,6 +107,7 @@ class Recipe:
     decoding: Decoding | None = None
     score: Mapping[str, float] = dataclasses.field(default_factory=dict)
     score_source: str | None = None
+    steps: int | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -114,7 +117,7 @@ class Recipe:
     @property
     def total_steps(self) -> int:
         """Optimizer steps of the whole training."""
-        return self.epochs * self.steps_per_epoch
+        return self.steps or self.epochs * self.steps_per_epoch
 
     @property
     def warmup(self) -> int:
@@ -329,5 +332,5 @@ def get_recipe(name: str) -> Recipe:
         5
     """
     if name not in RECIPES:
-        raise ValueError(f"Unknown recipe {name!r}; known recipes: {', '.join(RECIPES)}.")
+        raise ValueError(unknown("recipe", name, RECIPES))
     return RECIPES[name]

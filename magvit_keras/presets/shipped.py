@@ -33,7 +33,7 @@ def write_shipped(model: Any, name: str) -> pathlib.Path:
 
 
 def shipped_weights(name: str) -> pathlib.Path:
-    """The weight file of a shipped preset, after a look at its checksum.
+    """The weight file of a shipped preset, its checksum verified.
 
     Raises:
         ValueError: the file is missing, or not the one that was shipped.
@@ -43,7 +43,7 @@ def shipped_weights(name: str) -> pathlib.Path:
         raise ValueError(f"{path} or its checksum is missing: this installation has no weights of {name!r}.")
     expected, found = (SHIPPED / name / CHECKSUM_FILE).read_text().strip(), sha256(path)
     if found != expected:
-        raise ValueError(f"{path} is damaged: its SHA-256 is {found}, expected {expected}. Install the package anew.")
+        raise ValueError(f"{path} is damaged: its SHA-256 is {found}, expected {expected}. Reinstall the package.")
     return path
 
 

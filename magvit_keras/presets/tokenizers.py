@@ -43,6 +43,28 @@ TINY_MOVING_SHAPES: dict[str, Any] = {
     "norm_groups": 1,
 }
 
+#: Tokenizers that fold pixels before they convolve: what 2D-VQ and 3D-VQ have in common.
+FAST: dict[str, Any] = {
+    "filters": 128,
+    "channel_multipliers": (1,),
+    "num_res_blocks": 1,
+    "embedding_dim": 16,
+    "codebook_size": 4096,
+    "padding": "same",
+    "commitment_cost": 0.02,
+    "entropy_loss_weight": 0.0,
+    "quantizer": "vq_ema",
+    "norm_groups": 8,
+}
+
+#: The shipped pair for real videos: small enough to be trained further on a laptop.
+NATURAL: dict[str, Any] = {
+    **FAST,
+    "padding": "same",
+    # Latents that are free to move tell more; a larger cost draws them together and leaves codes unused.
+    "commitment_cost": 0.02,
+}
+
 VIDEO_TOKENIZERS: dict[str, dict[str, Any]] = {
     f"3dvq_{size}_{name}": {
         "description": f"3D-VQ {letter}, 16x{pixels}x{pixels}, {title}.",
@@ -62,6 +84,14 @@ VIDEO_TOKENIZERS: dict[str, dict[str, Any]] = {
             padding="same",
             norm_groups=1,
         ),
+    },
+    "3dvq_fast_tiny": {
+        "description": "Learns fast: a wavelet, and residual blocks at 4x8x8 pixels a token; 1024 codes.",
+        "config": {**FAST, "codebook_size": 1024, "wavelet": (4, 8, 8)},
+    },
+    "3dvq_fast_natural": {
+        "description": "A wavelet, and residual blocks at 4x8x8 pixels a token, for real videos; 4096 codes.",
+        "config": {**NATURAL, "wavelet": (4, 8, 8)},
     },
     "3dvq_moving_shapes": {
         "description": "With weights: a very small 3D-VQ trained on Moving Shapes; 2x4x4 pixels a token, 512 codes.",

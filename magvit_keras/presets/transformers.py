@@ -89,6 +89,14 @@ def _shapes(tokenizer: str) -> dict[str, Any]:
     }
 
 
+def _natural(tokenizer: str) -> dict[str, Any]:
+    sizes = {"codebook_size": VIDEO_TOKENIZERS[tokenizer]["config"]["codebook_size"], "latent_shape": (4, 8, 8)}
+    return {
+        **_magvit(tokenizer, {**TINY_TRANSFORMER, **sizes, "num_classes": 1}, [_FIVE_FRAMES, *list(TASKS)[1:]]),
+        "class_names": ["video"],
+    }
+
+
 MAGVITS: dict[str, dict[str, Any]] = {
     f"magvit_{size}_{name}_{what}": {
         "description": f"MAGVIT {_LETTERS[size]}, {DATA_SETS[name][0]}, {in_words}.",
@@ -112,5 +120,9 @@ MAGVITS: dict[str, dict[str, Any]] = {
         "description": "With weights: a MAGVIT for Moving Shapes' grid look, all ten tasks, 16x64x64, 36 classes.",
         "shipped": True,
         "config": _shapes("3dvq_grid_shapes"),
+    },
+    "magvit_tiny_natural": {
+        "description": "A small MAGVIT for real videos, all ten tasks, 16x64x64, one class.",
+        "config": _natural("3dvq_fast_natural"),
     },
 }

@@ -5,11 +5,13 @@ leads out of the weight file, and no memory is taken for sizes that the file doe
 """
 
 import collections
+import contextlib
 import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import h5py
@@ -19,6 +21,7 @@ from magvit_keras.files import sha256
 
 _MAX_CONFIG_BYTES = 2**20
 _MAX_DEPTH = 64
+_LOCK = threading.RLock()
 _OBJECT_KEYS = {"class_name", "module", "registered_name"}
 #: What Keras itself writes into the config of a model of this library.
 _DTYPE_POLICIES = ("DTypePolicy", "DTypePolicyMap", "FloatDTypePolicy", "QuantizedDTypePolicy")
@@ -35,7 +38,7 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON: {error}") from None
+        raise ValueError(f"{path} is not JSON: {error}") from None
     if not isinstance(saved, dict) or not isinstance(saved.get("config"), dict):
         raise ValueError(f'{path} is not the config of a preset: expected the keys "class" and "config".')
     try:
@@ -45,7 +48,7 @@ def read_config(path: pathlib.Path) -> dict[str, Any]:
 
 
 def plain_config(value: Any, where: str = "config", depth: int = 0) -> Any:
-    """A copy of plain data in which objects are none but models of this library and dtype policies.
+    """A copy of plain data whose only objects are models of this library and dtype policies.
 
     How a model was compiled is left out: a preset is architecture and weights.
 
@@ -97,15 +100,15 @@ def stored_shapes(path: str | os.PathLike) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every array in an HDF5 file of weights, without reading one.
 
     Raises:
-        ValueError: the file is no HDF5 file, refers to other files or to itself, holds something else than numbers, or
-            claims more numbers than its bytes can be.
+        ValueError: the file is not an HDF5 file, refers to other files or itself, holds other things than numbers, or
+            claims more numbers than it has bytes for.
     """
     try:
         with h5py.File(path, "r") as file:
             shapes: dict[str, tuple[int, ...]] = {}
             claimed = _walk(file, "", shapes, {h5py.h5o.get_info(file.id).addr})
     except (OSError, RuntimeError) as error:
-        raise ValueError(f"{path} is no readable HDF5 file: {error}") from None
+        raise ValueError(f"{path} is not a readable HDF5 file: {error}") from None
     except ValueError as error:
         raise ValueError(f"{path} is refused: {error}") from None
     if claimed > os.path.getsize(path):
@@ -131,7 +134,7 @@ def _walk(group: h5py.Group, prefix: str, shapes: dict[str, tuple[int, ...]], se
             claimed += _walk(item, f"{name}/", shapes, seen)
             continue
         if not isinstance(item, h5py.Dataset) or item.shape is None:
-            raise ValueError(f"{name} is no array.")
+            raise ValueError(f"{name} is not an array.")
         if item.is_virtual or item.external:
             raise ValueError(f"{name} lies in another file.")
         # bfloat16, which NumPy does not know, is stored as two bytes of no kind
@@ -140,6 +143,47 @@ def _walk(group: h5py.Group, prefix: str, shapes: dict[str, tuple[int, ...]], se
         claimed += math.prod(item.shape) * item.dtype.itemsize
         shapes[name] = tuple(item.shape)
     return claimed
+
+
+@contextlib.contextmanager
+def weights_within(stored: Mapping[str, tuple[int, ...]] | None) -> Iterator[None]:
+    """Inside, a model of more weights, or of many more layers, than a file holds is refused before it takes memory.
+
+    Args:
+        stored: what `stored_shapes` found; None sets no limit.
+
+    Raises:
+        ValueError: a layer would exceed the sum of all sizes in the file, or ten times the number of its arrays.
+    """
+    if stored is None:
+        yield
+        return
+    shapes, owner = model_shapes(stored), threading.get_ident()
+    held = sum(math.prod(shape) for shape in shapes)
+    made = {"weights": 0, "layers": 0}
+
+    def add_weight(layer: keras.Layer, shape: Any = None, *args: Any, **kwargs: Any) -> Any:
+        count("weights", math.prod((shape,) if isinstance(shape, int) else shape or ()), held)
+        return plain[1](layer, shape, *args, **kwargs)
+
+    def init(layer: keras.Layer, *args: Any, **kwargs: Any) -> None:
+        count("layers", 1, 100 + 10 * len(shapes))
+        plain[0](layer, *args, **kwargs)
+
+    def count(what: str, number: int, most: int) -> None:
+        made[what] += number if threading.get_ident() == owner else 0
+        if made[what] > most:
+            raise ValueError(
+                f"it wants more {what} than the {held:,} weights in {len(shapes)} arrays of its file allow"
+            )
+
+    with _LOCK:  # Keras has no other place where all layers and all their weights pass
+        plain = keras.Layer.__init__, keras.Layer.add_weight
+        keras.Layer.__init__, keras.Layer.add_weight = init, add_weight
+        try:
+            yield
+        finally:
+            keras.Layer.__init__, keras.Layer.add_weight = plain
 
 
 def model_shapes(stored: Mapping[str, tuple[int, ...]]) -> list[tuple[int, ...]]:

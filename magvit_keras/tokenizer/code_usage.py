@@ -1,4 +1,4 @@
-"""Which codes a training run uses, and new ones in the place of those it does not."""
+"""Which codes a training run uses, and new ones for those it does not."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from magvit_keras import backend
-from magvit_keras.checks import check_positive
+from magvit_keras.checks import check_positive, to_numpy
 
 
 @keras.saving.register_keras_serializable("magvit_keras")
@@ -63,7 +63,7 @@ class CodeUsage(keras.layers.Layer):
 
     def share_used_within(self, steps: int) -> float:
         """Share of the codes that were used at least once in the last `steps` steps, 0 to 1."""
-        return float((ops.convert_to_numpy(self.unused_steps) < steps).mean())
+        return float((to_numpy(self.unused_steps) < steps).mean())
 
     def get_config(self) -> dict:
         """Every constructor argument."""

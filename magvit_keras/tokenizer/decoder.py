@@ -1,73 +1,47 @@
 """The decoder of the 3D-VQ and of the 2D-VQ (Sec. 3.1, Fig. 8)."""
 
 import functools
+import math
 from typing import Any
 
 import keras
 
 from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.group_norm import GroupNorm
-from magvit_keras.layers.rematerialized import check_remat, run_block, run_level
-from magvit_keras.layers.residual_block import ResidualBlock, check_shortcut, normalized_convolution
-from magvit_keras.tokenizer.encoder import halved_axes
+from magvit_keras.layers.rematerialized import run_block, run_level
+from magvit_keras.layers.residual_block import ResidualBlock, normalized_convolution
+from magvit_keras.layers.wavelet import unfold
+from magvit_keras.tokenizer.encoder import Coder, halved_axes
 
 
 @keras.saving.register_keras_serializable("magvit_keras")
-class Decoder(keras.layers.Layer):
+class Decoder(Coder):
     """Latents to pixels: the levels of the encoder in reverse, nearest upsampling and a convolution between them.
 
+    With a wavelet, the latent of a block of pixels also reaches it by one matrix, as in the encoder.
+
     Args:
-        filters: base width.
-        channel_multipliers: as in the encoder, shallowest level first.
-        temporal_downsample: as in the encoder.
-        num_res_blocks: residual blocks at the bottleneck, and in each level.
-        rank: 3 for clips, 2 for frames.
-        padding: of the convolutions.
         channels: of the output.
-        shortcut: of the residual blocks, "input" or "output".
-        norm_groups: groups of the normalizations.
-        remat: one of `layers.rematerialized.REMATS`.
+        **options: of `Coder`.
     """
 
-    def __init__(
-        self,
-        filters: int = 64,
-        channel_multipliers: tuple[int, ...] = (1, 2, 2, 4),
-        temporal_downsample: tuple[bool, ...] = (True, True, False),
-        num_res_blocks: int = 2,
-        rank: int = 3,
-        padding: str = "reflect",
-        channels: int = 3,
-        shortcut: str = "input",
-        norm_groups: int = 32,
-        remat: str = "none",
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.filters = filters
-        self.channel_multipliers = tuple(channel_multipliers)
-        self.temporal_downsample = tuple(temporal_downsample)
-        self.num_res_blocks = num_res_blocks
-        self.rank = rank
-        self.padding = padding
-        self.shortcut = check_shortcut(shortcut)
-        self.norm_groups = norm_groups
-        self.remat = check_remat(remat)
+    def __init__(self, channels: int = 3, **options: Any):
+        super().__init__(**options)
         self.channels = channels
-        options = {"rank": rank, "padding": padding, "dtype": self.dtype_policy}
-        block_options = {**options, "shortcut": shortcut, "norm_groups": norm_groups}
-        width = filters * self.channel_multipliers[-1]
-        self.conv_in = Convolution(width, 3, name="conv_in", **options)
-        self.bottleneck = [ResidualBlock(width, name=f"bottleneck_{i}", **block_options) for i in range(num_res_blocks)]
+        width = self.filters * self.channel_multipliers[-1]
+        self.conv_in = Convolution(width, 3, name="conv_in", **self._options)
+        self.bottleneck = self.res_blocks("bottleneck", width)
         self.levels, self.conv_up = [], []  # deepest level first; conv_up[i] follows levels[i]
         for level in reversed(range(len(self.channel_multipliers))):
-            width = filters * self.channel_multipliers[level]
-            names = [f"level_{level}_block_{i}" for i in range(num_res_blocks)]
-            self.levels.append([ResidualBlock(width, name=name, **block_options) for name in names])
+            width = self.filters * self.channel_multipliers[level]
+            self.levels.append(self.res_blocks(f"level_{level}_block", width))
             if level > 0:
-                self.conv_up.append(Convolution(width, 3, name=f"conv_up_{level}", **options))
-        self.norm_out = GroupNorm(norm_groups, dtype=self.dtype_policy, name="norm_out")
-        self.conv_out = Convolution(channels, 3, name="conv_out", **options)
+                self.conv_up.append(Convolution(width, 3, name=f"conv_up_{level}", **self._options))
+        self.norm_out = GroupNorm(self.norm_groups, dtype=self.dtype_policy, name="norm_out")
+        size, kernels = (3, "lecun_normal") if self.wavelet is None else (1, "zeros")
+        folded = channels * math.prod(self.wavelet or (1,))
+        self.conv_out = Convolution(folded, size, kernel_initializer=kernels, name="conv_out", **self._options)
+        self.shortcut_conv = self.linear(channels * math.prod(self.block))
 
     @property
     def blocks(self) -> list[ResidualBlock]:
@@ -86,9 +60,16 @@ class Decoder(keras.layers.Layer):
             conv.build((*shape, conv.filters))
         self.norm_out.build((*shape, width))
         self.conv_out.build((*shape, width))
+        if self.shortcut_conv is not None:
+            self.shortcut_conv.build((*shape, input_shape[-1]))
 
     def call(self, x: Any) -> Any:
         """Latents (B, t, h, w, D) -> pixels (B, T, H, W, 3), not clipped; without t and T at rank 2."""
+        if self.wavelet is None:
+            return self._levels(x)
+        return unfold(self._levels(x), self.wavelet) + unfold(self.shortcut_conv(x), self.block) + 0.5
+
+    def _levels(self, x: Any) -> Any:
         last = len(self.levels) - 1
         for i, blocks in enumerate(self.levels):
             first_layers = [self.conv_in, *self.bottleneck] if i == 0 else []
@@ -112,24 +93,9 @@ class Decoder(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Each halving of the encoder is undone."""
-        sizes = list(input_shape[1:-1])
-        for level in range(len(self.channel_multipliers) - 1):
-            double = halved_axes(level, self.rank, self.temporal_downsample)
-            sizes = [s if s is None or not d else 2 * s for s, d in zip(sizes, double, strict=True)]
+        sizes = [n if n is None else n * by for n, by in zip(input_shape[1:-1], self.block, strict=True)]
         return (input_shape[0], *sizes, self.channels)
 
     def get_config(self) -> dict:
         """Every constructor argument."""
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "channel_multipliers": list(self.channel_multipliers),
-            "temporal_downsample": list(self.temporal_downsample),
-            "num_res_blocks": self.num_res_blocks,
-            "rank": self.rank,
-            "padding": self.padding,
-            "shortcut": self.shortcut,
-            "norm_groups": self.norm_groups,
-            "remat": self.remat,
-            "channels": self.channels,
-        }
+        return {**super().get_config(), "channels": self.channels}

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from magvit_keras.backend import SavedWhole
 from magvit_keras.checks import check_positive
 from magvit_keras.layers.blur_pool import blur_pool
 from magvit_keras.layers.convolution import Convolution
@@ -77,10 +78,12 @@ class DiscriminatorBlock(keras.layers.Layer):
         }
 
 
-class StyleGANDiscriminator(PresetMixin, keras.Model):
+class StyleGANDiscriminator(PresetMixin, SavedWhole, keras.Model):
     """What `VideoDiscriminator` and `ImageDiscriminator` share; `rank` tells them apart."""
 
     rank: int
+
+    _used_trained: ClassVar = False
 
     def __init__(
         self,

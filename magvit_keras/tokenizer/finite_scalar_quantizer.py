@@ -17,7 +17,7 @@ _SLACK = 1e-3
 class FiniteScalarQuantizer(keras.layers.Layer):
     """Bounds each latent value by tanh and rounds it to one of its levels; the id counts the grid points.
 
-    There is no codebook and no auxiliary loss; the losses are nought, so that the trainer needs no exception.
+    There is no codebook and no auxiliary loss; the losses are 0, so that the trainer needs no special case.
     Computes in float32 under every precision policy.
 
     The codes lie in [-1, 1] and are what the decoder reads; `ids` reads what the encoder writes, before tanh. The two
@@ -85,12 +85,12 @@ class FiniteScalarQuantizer(keras.layers.Layer):
         digits = (ops.cast(ops.expand_dims(ids, -1), "int32") // _tensor(self._place)) % levels
         return (ops.cast(digits, "float32") - _tensor(self._half)) / _tensor(self._half)
 
-    def call(self, x: Any) -> tuple[Any, Any, dict[str, Any]]:
+    def call(self, x: Any, training: bool = False) -> tuple[Any, Any, dict[str, Any]]:
         """Quantizes latents (B, ..., d).
 
         Returns:
             The codes (B, ..., d) with the gradient of the rounding passed straight through, their ids (B, ...) int32,
-            and the losses `commitment`, `codebook` and `entropy`, all nought.
+            and the losses `commitment`, `codebook` and `entropy`, all 0.
         """
         bounded = self.bound(x)
         rounded = bounded + ops.stop_gradient(ops.round(bounded) - bounded)

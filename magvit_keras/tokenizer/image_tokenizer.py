@@ -19,7 +19,8 @@ class ImageTokenizer(BaseTokenizer):
     Args:
         filters: base width, a multiple of `norm_groups`.
         channel_multipliers: width of each level in units of `filters`; height and width are halved between levels.
-        num_res_blocks: residual blocks a level in encoder and decoder, and as many at the bottleneck.
+        num_res_blocks: residual blocks a level in encoder and decoder, and as many at the bottleneck; a pair
+            (encoder, decoder) where they differ.
         embedding_dim: width of a code; None is 256 for "vq", and what the codebook implies for the other quantizers.
         codebook_size: number of codes; None is 1024, and the product of the levels for "fsq".
         padding: "reflect" (the paper) or "same" (zeros, the authors' released configurations), "edge",
@@ -35,6 +36,8 @@ class ImageTokenizer(BaseTokenizer):
             1 it learns the detail of a clip more slowly.
         remat: activations that training keeps: "none" keeps all; "blocks" computes those within the residual blocks
             again for the gradients, "full" those of whole levels: less memory, more time, the same numbers.
+        wavelet: (height, width), powers of two: a Haar wavelet folds blocks of so many pixels into channels before
+            anything is convolved, and unfolds them at the end, as in `VideoTokenizer`; None is the paper's.
 
     Raises:
         ValueError: an argument, an image or a clip does not fit.
@@ -55,43 +58,6 @@ class ImageTokenizer(BaseTokenizer):
     presets: ClassVar = {name: entry["description"] for name, entry in IMAGE_TOKENIZERS.items()}
     _preset_table: ClassVar = IMAGE_TOKENIZERS
 
-    def __init__(
-        self,
-        filters: int = 64,
-        channel_multipliers: tuple[int, ...] = (1, 2, 2, 4),
-        num_res_blocks: int = 2,
-        embedding_dim: int | None = None,
-        codebook_size: int | None = None,
-        padding: str = "reflect",
-        commitment_cost: float = 0.25,
-        entropy_loss_weight: float = 0.1,
-        entropy_temperature: float = 0.01,
-        quantizer: str = "vq",
-        fsq_levels: tuple[int, ...] | None = None,
-        shortcut: str = "input",
-        norm_groups: int = 32,
-        remat: str = "none",
-        **kwargs: Any,
-    ):
-        super().__init__(
-            filters=filters,
-            channel_multipliers=channel_multipliers,
-            temporal_downsample=(),
-            num_res_blocks=num_res_blocks,
-            embedding_dim=embedding_dim,
-            codebook_size=codebook_size,
-            padding=padding,
-            commitment_cost=commitment_cost,
-            entropy_loss_weight=entropy_loss_weight,
-            entropy_temperature=entropy_temperature,
-            quantizer=quantizer,
-            fsq_levels=fsq_levels,
-            shortcut=shortcut,
-            norm_groups=norm_groups,
-            remat=remat,
-            **kwargs,
-        )
-
     def latent_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Tokens (h, w) of an image of that (H, W), or (T, h, w) of a clip of that (T, H, W)."""
         return tuple(size // by for size, by in zip(shape, self.downsampling[-len(shape) :], strict=True))
@@ -109,7 +75,7 @@ class ImageTokenizer(BaseTokenizer):
 
         Args:
             video: (B, H, W, 3) or (B, T, H, W, 3), uint8 or floats in [0, 1].
-            check: False spares a look at the values, which brings them from the device to the host.
+            check: False skips the check of the values, which copies them from the device to the host.
 
         Returns:
             (B, h, w) or (B, T, h, w) int32 in [0, codebook_size).
@@ -119,24 +85,25 @@ class ImageTokenizer(BaseTokenizer):
         """
         return super().encode(video, check)
 
-    def decode(self, ids: Any, check: bool = True) -> Any:
+    def decode(self, ids: Any, check: bool = True, clip: bool = True) -> Any:
         """Images or clips of tokens.
 
         Args:
             ids: (B, h, w) or (B, T, h, w) int32 in [0, codebook_size).
-            check: False spares a look at the values, which brings them from the device to the host.
+            check: False skips the check of the values, which copies them from the device to the host.
+            clip: False gives what the decoder puts out, a little of which lies outside of [0, 1].
 
         Returns:
-            (B, H, W, 3) or (B, T, H, W, 3) float32, not clipped.
+            (B, H, W, 3) or (B, T, H, W, 3) float32 in [0, 1].
 
         Raises:
             ValueError: ids of the wrong rank or outside the codebook.
         """
-        return super().decode(ids, check)
+        return super().decode(ids, check, clip)
 
     def check_pixels(self, video: Any) -> None:
         """Raises ValueError unless these are images or clips, divisible by `downsampling`, in [0, 1] or uint8."""
-        shape = tuple(video.shape)
+        shape = tuple(getattr(video, "shape", ()))
         if len(shape) != 4:
             check_video(video, self.downsampling)
             return
@@ -147,6 +114,10 @@ class ImageTokenizer(BaseTokenizer):
                 f"{shape}."
             )
         check_range(video, "images")
+
+    def get_config(self) -> dict:
+        """Every constructor argument; frames have no time to halve."""
+        return {name: value for name, value in super().get_config().items() if name != "temporal_downsample"}
 
 
 def _frame_by_frame(coder: Any, x: Any) -> Any:

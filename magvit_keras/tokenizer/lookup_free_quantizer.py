@@ -84,12 +84,12 @@ class LookupFreeQuantizer(keras.layers.Layer):
         bits = (ops.cast(ops.expand_dims(ids, -1), "int32") // self._place()) % 2
         return 2.0 * ops.cast(bits, "float32") - 1.0
 
-    def call(self, x: Any) -> tuple[Any, Any, dict[str, Any]]:
+    def call(self, x: Any, training: bool = False) -> tuple[Any, Any, dict[str, Any]]:
         """Quantizes latents (B, ..., d).
 
         Returns:
             The signs with the gradient passed straight through (B, ..., d), their ids (B, ...) int32, and the
-            losses `commitment`, `codebook` (nought: there is none) and `entropy`, weighted.
+            losses `commitment`, `codebook` (0: there is none) and `entropy`, weighted.
         """
         quantized = ops.where(x > 0, 1.0, -1.0)
         losses = {

@@ -9,6 +9,11 @@ from magvit_keras import backend
 from magvit_keras.checks import check_positive
 from magvit_keras.layers.initial_values import drawn_by_numpy
 
+#: Steps over which moving codes are means.
+MEMORY = 100.0
+#: A moving code that is chosen less than this share of how often codes are chosen on average is replaced.
+UNUSED = 0.03
+
 
 @keras.saving.register_keras_serializable("magvit_keras")
 class VectorQuantizer(keras.layers.Layer):
@@ -22,6 +27,9 @@ class VectorQuantizer(keras.layers.Layer):
         commitment_cost: weight of pulling the latents towards their codes.
         entropy_loss_weight: weight of the entropy loss, which spreads the use of the codes; 0 leaves it out.
         entropy_temperature: temperature of the soft assignment in the entropy loss.
+        moving: codes are no trained weights but the running means of the latents that choose them, over some
+            `MEMORY` steps; a code that hardly any latent chooses is replaced by a random latent of the batch. Codes
+            begin as latents of the first batch.
 
     Example:
         >>> quantized, ids, losses = VectorQuantizer(16, 8)(np.zeros((1, 2, 4, 4, 8), "float32"))
@@ -29,7 +37,8 @@ class VectorQuantizer(keras.layers.Layer):
         (1, 2, 4, 4)
 
     Reference:
-        MAGVIT, Sec. 3.1; the entropy loss as in MaskGIT (CVPR 2022).
+        MAGVIT, Sec. 3.1; the entropy loss as in MaskGIT (CVPR 2022); moving codes as in VQ-VAE (arXiv 1711.00937),
+        appendix A.1, and Jukebox (arXiv 2005.00341), Sec. 3.1.
     """
 
     def __init__(
@@ -39,6 +48,7 @@ class VectorQuantizer(keras.layers.Layer):
         commitment_cost: float = 0.25,
         entropy_loss_weight: float = 0.1,
         entropy_temperature: float = 0.01,
+        moving: bool = False,
         **kwargs: Any,
     ):
         check_positive(codebook_size=codebook_size, embedding_dim=embedding_dim)
@@ -48,6 +58,8 @@ class VectorQuantizer(keras.layers.Layer):
         self.commitment_cost = commitment_cost
         self.entropy_loss_weight = entropy_loss_weight
         self.entropy_temperature = entropy_temperature
+        self.moving = moving
+        self.seed_generator = keras.random.SeedGenerator(0) if moving else None
 
     def build(self, input_shape: tuple) -> None:
         """Makes the codebook (K, D)."""
@@ -55,8 +67,14 @@ class VectorQuantizer(keras.layers.Layer):
         self.codebook = self.add_weight(
             shape=(self.codebook_size, self.embedding_dim),
             initializer=drawn_by_numpy(keras.initializers.RandomUniform(-bound, bound)),
+            trainable=not self.moving,
             name="codebook",
         )
+        if self.moving:
+            # How many latents of a batch choose each code, as a running mean.
+            self.counts = self.add_weight(
+                shape=(self.codebook_size,), initializer="zeros", trainable=False, name="counts"
+            )
 
     def distances(self, x: Any) -> Any:
         """Squared Euclidean distances (B, ..., K) of latents (B, ..., D) to all codes."""
@@ -76,7 +94,7 @@ class VectorQuantizer(keras.layers.Layer):
         # On TensorFlow the gradient of a lookup in the variable itself is sparse; a lookup in a product is dense.
         return ops.take(self.codebook * 1.0, ids, axis=0)
 
-    def call(self, x: Any) -> tuple[Any, Any, dict[str, Any]]:
+    def call(self, x: Any, training: bool = False) -> tuple[Any, Any, dict[str, Any]]:
         """Quantizes latents (B, ..., D).
 
         Returns:
@@ -93,7 +111,28 @@ class VectorQuantizer(keras.layers.Layer):
         }
         if self.entropy_loss_weight:
             losses["entropy"] = self.entropy_loss_weight * entropy_loss(distances, self.entropy_temperature)
+        if self.moving:
+            losses["codebook"] = ops.zeros(())
+            if training:
+                self._move(ops.stop_gradient(x), ids)
         return x + ops.stop_gradient(quantized - x), ids, losses
+
+    def _move(self, x: Any, ids: Any) -> None:
+        """Moves the codes towards the means of the latents (B, ..., D) that chose them, and replaces unused ones."""
+        rows, flat = ops.reshape(x, (-1, self.embedding_dim)), ops.reshape(ids, (-1,))
+        ones = ops.ones_like(rows[:, :1])
+        # One sum for both: how many latents chose each code, and what they add up to.
+        sums = ops.segment_sum(ops.concatenate([ones, rows], axis=1), flat, num_segments=self.codebook_size)
+        sums = backend.replica_sum(sums) / MEMORY  # (K, 1 + D)
+        before = self.counts * (1 - 1 / MEMORY)
+        counts = before + sums[:, 0]
+        codes = (before[:, None] * self.codebook + sums[:, 1:]) / ops.maximum(counts, 1e-8)[:, None]
+        usual = ops.mean(counts)
+        unused = counts < UNUSED * usual
+        draws = keras.random.uniform((self.codebook_size,), dtype="float32", seed=self.seed_generator)
+        fresh = backend.choose_rows(rows, draws)  # (K, D)
+        self.codebook.assign(ops.where(unused[:, None], fresh, codes))
+        self.counts.assign(ops.where(unused, usual, counts))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Shapes of the codes, the ids and the three losses."""
@@ -108,6 +147,7 @@ class VectorQuantizer(keras.layers.Layer):
             "commitment_cost": self.commitment_cost,
             "entropy_loss_weight": self.entropy_loss_weight,
             "entropy_temperature": self.entropy_temperature,
+            "moving": self.moving,
         }
 
 

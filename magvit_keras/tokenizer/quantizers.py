@@ -8,8 +8,9 @@ from magvit_keras.tokenizer.finite_scalar_quantizer import FiniteScalarQuantizer
 from magvit_keras.tokenizer.lookup_free_quantizer import LookupFreeQuantizer
 from magvit_keras.tokenizer.quantizer import VectorQuantizer
 
-#: "vq": learned codes (MAGVIT); "lfq": signs (MAGVIT-v2); "fsq": rounding to levels.
-QUANTIZERS = ("vq", "lfq", "fsq")
+#: "vq": codes learned by gradients (MAGVIT); "vq_ema": codes that are running means of their latents; "lfq": signs
+#: (MAGVIT-v2); "fsq": rounding to levels.
+QUANTIZERS = ("vq", "vq_ema", "lfq", "fsq")
 
 
 def make_quantizer(
@@ -24,7 +25,7 @@ def make_quantizer(
     Args:
         quantizer: one of `QUANTIZERS`.
         codebook_size: by default 1024; the product of the levels for "fsq".
-        embedding_dim: by default 256 for "vq", the number of bits for "lfq" and of levels for "fsq".
+        embedding_dim: by default 256 for learned codes, the number of bits for "lfq" and of levels for "fsq".
         fsq_levels: by default (8, 5, 5, 5); for "fsq" alone.
         **losses: commitment_cost, entropy_loss_weight, entropy_temperature.
 
@@ -35,9 +36,9 @@ def make_quantizer(
         raise ValueError(f"Unknown quantizer {quantizer!r}; expected one of {', '.join(QUANTIZERS)}.")
     if fsq_levels is not None and quantizer != "fsq":
         raise ValueError(f'fsq_levels is for quantizer="fsq"; received {tuple(fsq_levels)} with {quantizer!r}.')
-    if quantizer == "vq":
+    if quantizer in ("vq", "vq_ema"):
         size, dim = codebook_size or 1024, embedding_dim or 256
-        return VectorQuantizer(size, dim, name="quantizer", **losses)
+        return VectorQuantizer(size, dim, moving=quantizer == "vq_ema", name="quantizer", **losses)
     if quantizer == "lfq":
         made = LookupFreeQuantizer(codebook_size or 1024, name="quantizer", **losses)
     else:

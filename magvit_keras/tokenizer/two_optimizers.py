@@ -1,4 +1,4 @@
-"""Two optimizers in the place of one: what lets `model.fit` train generator and discriminator."""
+"""Two optimizers as one: what lets `model.fit` train generator and discriminator."""
 
 from collections.abc import Sequence
 from typing import Any

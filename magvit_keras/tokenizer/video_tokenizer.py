@@ -20,7 +20,8 @@ class VideoTokenizer(BaseTokenizer):
         filters: base width, a multiple of `norm_groups`.
         channel_multipliers: width of each level in units of `filters`; height and width are halved between levels.
         temporal_downsample: whether time is halved after each level; entries past the last but one are not used.
-        num_res_blocks: residual blocks a level in encoder and decoder, and as many at the bottleneck.
+        num_res_blocks: residual blocks a level in encoder and decoder, and as many at the bottleneck; a pair
+            (encoder, decoder) where they differ.
         embedding_dim: width of a code; None is 256 for "vq", and what the codebook implies for the other quantizers.
         codebook_size: number of codes; None is 1024, and the product of the levels for "fsq".
         padding: "reflect" (the paper) or "same" (zeros, the authors' released configurations), "edge",
@@ -36,6 +37,9 @@ class VideoTokenizer(BaseTokenizer):
             1 it learns the detail of a clip more slowly.
         remat: activations that training keeps: "none" keeps all; "blocks" computes those within the residual blocks
             again for the gradients, "full" those of whole levels: less memory, more time, the same numbers.
+        wavelet: (time, height, width), powers of two: a Haar wavelet folds blocks of so many pixels into channels
+            before anything is convolved, and unfolds them at the end; the levels begin at the grid of the blocks, and a
+            matrix leads past them. It learns many times as fast as the paper's, which has None; call `adapt` first.
 
     Raises:
         ValueError: an argument, or a clip, does not fit; the message says what was received and expected.
@@ -58,50 +62,6 @@ class VideoTokenizer(BaseTokenizer):
     presets: ClassVar = {name: entry["description"] for name, entry in VIDEO_TOKENIZERS.items()}
     _preset_table: ClassVar = VIDEO_TOKENIZERS
 
-    def __init__(
-        self,
-        filters: int = 64,
-        channel_multipliers: tuple[int, ...] = (1, 2, 2, 4),
-        temporal_downsample: tuple[bool, ...] = (True, True, False),
-        num_res_blocks: int = 2,
-        embedding_dim: int | None = None,
-        codebook_size: int | None = None,
-        padding: str = "reflect",
-        commitment_cost: float = 0.25,
-        entropy_loss_weight: float = 0.1,
-        entropy_temperature: float = 0.01,
-        quantizer: str = "vq",
-        fsq_levels: tuple[int, ...] | None = None,
-        shortcut: str = "input",
-        norm_groups: int = 32,
-        remat: str = "none",
-        **kwargs: Any,
-    ):
-        levels = len(channel_multipliers)
-        if len(temporal_downsample) < levels - 1:
-            raise ValueError(
-                "temporal_downsample needs an entry for each level but the last; received "
-                f"{len(temporal_downsample)} entries for {levels} channel_multipliers."
-            )
-        super().__init__(
-            filters=filters,
-            channel_multipliers=channel_multipliers,
-            temporal_downsample=temporal_downsample,
-            num_res_blocks=num_res_blocks,
-            embedding_dim=embedding_dim,
-            codebook_size=codebook_size,
-            padding=padding,
-            commitment_cost=commitment_cost,
-            entropy_loss_weight=entropy_loss_weight,
-            entropy_temperature=entropy_temperature,
-            quantizer=quantizer,
-            fsq_levels=fsq_levels,
-            shortcut=shortcut,
-            norm_groups=norm_groups,
-            remat=remat,
-            **kwargs,
-        )
-
     def latent_shape(self, video_shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Tokens (t, h, w) of a clip of that (T, H, W)."""
         return tuple(size // by for size, by in zip(video_shape, self.downsampling, strict=True))
@@ -109,7 +69,3 @@ class VideoTokenizer(BaseTokenizer):
     def check_pixels(self, video: Any) -> None:
         """Raises ValueError unless `video` is (B, T, H, W, 3), divisible by `downsampling`, in [0, 1] or uint8."""
         check_video(video, self.downsampling)
-
-    def get_config(self) -> dict:
-        """Every constructor argument."""
-        return {**super().get_config(), "temporal_downsample": list(self.temporal_downsample)}

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from magvit_keras import backend
-from magvit_keras.checks import to_float, video_of
+from magvit_keras.checks import check_numbers, to_float, to_numpy, video_of
 from magvit_keras.tokenizer import losses
 from magvit_keras.tokenizer.base_tokenizer import codebook_statistics
 from magvit_keras.tokenizer.code_usage import CodeUsage
@@ -56,7 +56,7 @@ class VQGAN(backend.SteppedModel):
         ...                            temporal_downsample=(True,), embedding_dim=8, codebook_size=64)
         >>> discriminator = VideoDiscriminator(filters=8, channel_multipliers=(2,), video_shape=(2, 8, 8))
         >>> vqgan = VQGAN(tokenizer, discriminator, perceptual_loss=None)
-        >>> vqgan.compile(generator_optimizer=keras.optimizers.Adam(1e-4, beta_1=0.0, beta_2=0.99))
+        >>> vqgan.compile()
         >>> clips = np.random.default_rng(0).integers(0, 256, (2, 2, 8, 8, 3), "uint8")
         >>> history = vqgan.fit(clips, batch_size=2, verbose=0)
         >>> vqgan.ema_tokenizer.encode(clips).shape
@@ -89,6 +89,14 @@ class VQGAN(backend.SteppedModel):
         if perceptual_loss is REQUIRED:
             raise ValueError(perceptual_choices("VQGAN"))
         losses.gan_losses(gan_loss)
+        check_numbers(
+            0,
+            reconstruction_weight=reconstruction_weight,
+            adversarial_weight=adversarial_weight,
+            perceptual_weight=perceptual_weight,
+            r1_weight=r1_weight,
+            lecam_weight=lecam_weight,
+        )
         if not 0 <= ema_decay < 1:
             raise ValueError(f"ema_decay must be in [0, 1); received {ema_decay}.")
         if generator_only_steps < 0:
@@ -119,7 +127,7 @@ class VQGAN(backend.SteppedModel):
         config = {**tokenizer.get_config(), "name": f"{tokenizer.name}_ema"}
         self.ema_tokenizer = type(tokenizer).from_config(config)
         self.ema_tokenizer.trainable = False
-        self.ema_tokenizer.set_weights(tokenizer.get_weights())
+        self._average_from_here()
         self.code_usage = CodeUsage(tokenizer.codebook_size, restart_codes_after, seed, name="code_usage")
         state = {"trainable": False, "initializer": "zeros", "shape": ()}
         self.steps = self.add_weight(dtype="int32", name="steps", **state)
@@ -147,8 +155,8 @@ class VQGAN(backend.SteppedModel):
         """Sets the two optimizers.
 
         Args:
-            generator_optimizer: of the tokenizer; the paper's Adam(1e-4, beta_1=0, beta_2=0.99) if None. Under a
-                float16 policy it is wrapped in a `LossScaleOptimizer`.
+            generator_optimizer: of the tokenizer; the paper's Adam(1e-4, beta_1=0, beta_2=0.99) in optax's form if
+                None. Under a float16 policy it is wrapped in a `LossScaleOptimizer`.
             discriminator_optimizer: of the discriminator; the same default.
                 Both may have `gradient_accumulation_steps`, the same number: the averaged weights then move with each
                 update. LeCam and the entropy loss, which are no means over examples, see the batches one by one.
@@ -157,7 +165,7 @@ class VQGAN(backend.SteppedModel):
         optimizers = []
         for optimizer, model in ((generator_optimizer, self.tokenizer), (discriminator_optimizer, self.discriminator)):
             if optimizer is None:
-                optimizer = keras.optimizers.Adam(1e-4, beta_1=0.0, beta_2=0.99)
+                optimizer = backend.OptaxAdam(1e-4, beta_1=0.0, beta_2=0.99)
             optimizer = keras.optimizers.get(optimizer)
             if model.compute_dtype == "float16" and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -186,10 +194,14 @@ class VQGAN(backend.SteppedModel):
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """`keras.Model.fit` on clips: arrays, tf.data, PyDataset, Grain, torch DataLoader, generators."""
-        if int(ops.convert_to_numpy(self.steps)) == 0:
+        if int(to_numpy(self.steps)) == 0:
             # The tokenizer may have been loaded or inflated since this object was made.
-            self.ema_tokenizer.set_weights(self.tokenizer.get_weights())
+            self._average_from_here()
         return super().fit(x, *args, **kwargs)
+
+    def _average_from_here(self) -> None:
+        for average, weight in zip(self.ema_tokenizer.weights, self.tokenizer.weights, strict=True):
+            average.assign(to_numpy(weight))
 
     def call(self, video: Any, training: bool = False) -> Any:
         """Reconstruction by the current weights."""
@@ -207,7 +219,7 @@ class VQGAN(backend.SteppedModel):
         adversarial = 1.0 if active is None else ops.cast(active, "float32")
 
         def generator_loss() -> tuple[Any, Any]:
-            loss, *rest = self._generator_loss(video, adversarial)
+            loss, *rest = self._generator_loss(video, adversarial, training=True)
             return loss * scale_g, rest
 
         _, (logs, fake, latents, ids), gradients_g = backend.value_and_gradients(
@@ -232,13 +244,15 @@ class VQGAN(backend.SteppedModel):
     def evaluation_step(self, data: Any) -> dict[str, Any]:
         """The logs, without R1 and without a step."""
         video = to_float(video_of(data))
-        _, logs, fake, _, _ = self._generator_loss(video, 1.0)
+        _, logs, fake, _, _ = self._generator_loss(video, 1.0, training=False)
         logs.update(self._discriminator_loss(video, fake, r1=False)[1])
         return self.track(logs, data)
 
-    def _generator_loss(self, video: Any, adversarial: Any) -> tuple[Any, dict[str, Any], Any, Any, Any]:
+    def _generator_loss(
+        self, video: Any, adversarial: Any, training: bool
+    ) -> tuple[Any, dict[str, Any], Any, Any, Any]:
         """Loss, logs, reconstruction, latents and ids of clips; `adversarial` scales that part."""
-        latents, ids, quantizer_losses, fake = self._reconstruct(video)
+        latents, ids, quantizer_losses, fake = self._reconstruct(video, training)
         logs = {f"{name}_loss": value for name, value in quantizer_losses.items()}
         logs["reconstruction_loss"] = self.reconstruction_weight * losses.reconstruction_loss(video, fake)
         if self.perceptual_loss is not None:
@@ -277,10 +291,12 @@ class VQGAN(backend.SteppedModel):
             "d_fake_logit": fake,
         }
 
-    def _reconstruct(self, video: Any) -> tuple[Any, Any, dict[str, Any], Any]:
+    def _reconstruct(self, video: Any, training: bool) -> tuple[Any, Any, dict[str, Any], Any]:
         """Latents, ids, quantizer losses and reconstruction."""
         latents = self.tokenizer.latents(video)
-        quantized, ids, quantizer_losses = self.tokenizer.quantizer(latents)
+        quantized, ids, quantizer_losses = self.tokenizer.quantizer(
+            latents, training=training and not self.decoder_only
+        )
         return ops.cast(latents, "float32"), ids, quantizer_losses, self.tokenizer.pixels(quantized)
 
     def _move_averages(self, logs: dict[str, Any], batches: int) -> None:
@@ -305,15 +321,20 @@ class VQGAN(backend.SteppedModel):
         ids = {id(v) for v in variables}
         return [v for v in self.variables if id(v) not in ids]
 
-    def check_batch(self, batch: Any) -> None:
-        """The first batch must fit the tokenizer, and the discriminator's size."""
-        self.tokenizer.check_batch(batch)
-        shape, size = tuple(video_of(batch).shape), tuple(self.discriminator.input_size)
+    def check_batch(self, batch: Any) -> Any:
+        """The pixels of a batch, which must fit the tokenizer, and the discriminator's size."""
+        video = self.tokenizer.check_batch(batch)
+        shape, size = tuple(video.shape), tuple(self.discriminator.input_size)
         if shape[-1 - len(size) : -1] != size:
             raise ValueError(
                 f"The discriminator was made for inputs of {size}; received a batch of the shape {shape}. "
                 "Its dense layer fixes the size: make one for the size of your data."
             )
+        return video
+
+    def check_input(self, x: Any) -> None:
+        """What `predict` is given must be such as the tokenizer takes."""
+        self.tokenizer.check_pixels(x)
 
     def get_config(self) -> dict:
         """Every constructor argument."""

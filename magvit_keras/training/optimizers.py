@@ -4,14 +4,16 @@ from typing import Any
 
 import keras
 
-from magvit_keras.checks import check_positive
+from magvit_keras.backend import OptaxAdam, OptaxAdamW
+from magvit_keras.early_checks import check_positive
 
 
 @keras.saving.register_keras_serializable("magvit_keras")
-class KernelDecayAdamW(keras.optimizers.AdamW):
+class KernelDecayAdamW(OptaxAdamW):
     """AdamW whose weight decay acts on kernels only: biases, norms and tables of embeddings are left alone.
 
     What Keras' `exclude_from_weight_decay` is told is lost when an optimizer is saved; here it is part of the class.
+    Epsilon is optax's, see `magvit_keras.backend.OptaxAdam`.
 
     Example:
         >>> KernelDecayAdamW(1e-4, weight_decay=0.045).weight_decay
@@ -78,8 +80,8 @@ def tokenizer_optimizer(
     beta_1: float = 0.0,
     beta_2: float = 0.99,
     gradient_accumulation_steps: int | None = None,
-) -> keras.optimizers.Adam:
-    """Adam(0, 0.99) with linear warm-up and cosine decay, as the paper trains the 3D-VQ.
+) -> OptaxAdam:
+    """Adam(0, 0.99) in optax's form with linear warm-up and cosine decay, as the paper trains the 3D-VQ.
 
     Args:
         total_steps: length of the training, in updates of the weights.
@@ -92,7 +94,7 @@ def tokenizer_optimizer(
     warmup_steps = total_steps // 20 if warmup_steps is None else warmup_steps
     batches = _several(gradient_accumulation_steps)
     rate = warmup_cosine(learning_rate, total_steps, warmup_steps, batches)
-    return keras.optimizers.Adam(rate, beta_1=beta_1, beta_2=beta_2, gradient_accumulation_steps=batches)
+    return OptaxAdam(rate, beta_1=beta_1, beta_2=beta_2, gradient_accumulation_steps=batches)
 
 
 def transformer_optimizer(
@@ -105,7 +107,7 @@ def transformer_optimizer(
     beta_2: float = 0.96,
     gradient_accumulation_steps: int | None = None,
 ) -> KernelDecayAdamW:
-    """Adam(0.9, 0.96) with decoupled weight decay on kernels only, clipping, warm-up and cosine decay.
+    """Adam(0.9, 0.96) in optax's form with decoupled weight decay on kernels only, clipping, warm-up and cosine decay.
 
     Args:
         total_steps: length of the training, in updates of the weights.

@@ -10,21 +10,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from magvit_keras.checks import check_positive
 from magvit_keras.commit.conditions import condition_plan
 from magvit_keras.commit.tasks import TASKS, Task, named_tasks
-from magvit_keras.data.source import Source, Subset
+from magvit_keras.data.source import Source
 from magvit_keras.data.token_shards import TokenShards
 from magvit_keras.data.workers import Pool
 from magvit_keras.devices import distribution
-from magvit_keras.model.tokenizing import tokenize
-
-_CLIP_SETTINGS = ("num_frames", "size", "frame_stride", "training", "horizontal_flip", "seed", "windows", "crops")
-# Arguments of readers by which clips differ whose names may be the same.
-_READER_SETTINGS = (
-    *("split_name", "num_clips", "shapes", "motions", "occlusion", "texture", "look"),
-    *("camera", "fold", "video_frames", "video", "label", "decoder", "max_pixels"),
-)
+from magvit_keras.early_checks import check_positive
+from magvit_keras.model.tokenizing import fingerprint, tokenize
 
 
 def write_tokens(
@@ -89,7 +82,6 @@ def write_tokens(
     shards = TokenShards(folder)
     shape = _checked_shape(source, tokenizer, tasks.values())
     description = _description(source, tokenizer, tasks.values(), shape, shard_clips)
-    _check_told(shards, description["source"])
     shards.describe(description, passes, per_pass)
     mine = [(number_of_pass, n) for number_of_pass in range(passes) for n in range(per_pass)][index::count]
     done = [item for item in mine if shards.is_complete(*item)]
@@ -120,7 +112,7 @@ def read_ahead(source: Source, lists: Sequence[Sequence[tuple[int, int]]], worke
         lists: (index, epoch) pairs.
         workers: processes that decode; 0 decodes in this one.
     """
-    known = dict(source._failures)
+    known = dict(source.failures)
     pool = Pool(source, workers) if workers else None
     ahead = pool.submit(lists[0], known) if pool and lists else None
     try:
@@ -164,19 +156,8 @@ def _description(
         "class_names": list(source.class_names),
         "clips": len(source),
         "shard_clips": shard_clips,
-        "source": describe_source(source),
+        "source": source.description(),
     }
-
-
-def _check_told(shards: TokenShards, source: dict[str, Any]) -> None:
-    """Refuses tokens of an earlier version, which noted less of the clips: they may be of others of the same names."""
-    before = shards.description().get("source", source)
-    untold = [name for name in source if name not in before]
-    if untold and before.get("reader") == source["reader"]:
-        raise ValueError(
-            f"{shards.folder} holds tokens of an earlier version, which did not note {', '.join(untold)} of the clips, "
-            "so they may be of others. Delete the folder, or choose another one."
-        )
 
 
 def given_frames(tasks: Iterable[Task]) -> dict[str, int]:
@@ -186,51 +167,6 @@ def given_frames(tasks: Iterable[Task]) -> dict[str, int]:
         for task in tasks
         if task.name in TASKS and task.num_condition_frames != TASKS[task.name].num_condition_frames
     }
-
-
-def describe_source(source: Source) -> dict[str, Any]:
-    """What decides about the clips and their classes, as far as it can be told without reading any, as plain data.
-
-    The kind of reader, its settings, and checksums of the names and, where the reader knows them, of the labels.
-    """
-    labels = _known_labels(source)
-    names = names_digest(source)
-    while isinstance(source, Subset):
-        source = source.source
-    described = {"reader": type(source).__name__, **_settings(source, _CLIP_SETTINGS), "names": names}
-    # A source has a method `split`, so that readers keep theirs as `split_name`.
-    described |= {name.removesuffix("_name"): value for name, value in _settings(source, _READER_SETTINGS).items()}
-    return described if labels is None else {**described, "labels": hashlib.sha256(labels.tobytes()).hexdigest()}
-
-
-def names_digest(source: Source) -> str:
-    """SHA-256 of the names of the clips, in their order."""
-    names = hashlib.sha256()
-    for index in range(len(source)):
-        names.update(source.name(index).encode() + b"\0")
-    return names.hexdigest()
-
-
-def _settings(source: Source, names: Iterable[str]) -> dict[str, Any]:
-    """Those attributes that are plain data; a source of the user's may call an array of pixels `video`."""
-    kinds = bool | int | float | str | None
-    found = {name: getattr(source, name) for name in names if hasattr(source, name)}
-    return {
-        name: value
-        for name, value in found.items()
-        if all(isinstance(part, kinds) for part in (value if isinstance(value, list | tuple) else [value]))
-    }
-
-
-def _known_labels(source: Source) -> np.ndarray | None:
-    """The label of each clip, int64, where the reader knows those of all videos without reading any."""
-    if isinstance(source, Subset):
-        known = _known_labels(source.source)
-        return None if known is None else known[source.indices]
-    known = np.asarray(getattr(source, "labels", ()))
-    if known.ndim != 1 or known.dtype.kind not in "iu" or not known.size or len(source) % known.size:
-        return None
-    return np.repeat(known.astype("int64"), len(source) // known.size)
 
 
 def architecture_digest(model: Any) -> str:
@@ -244,19 +180,3 @@ def architecture_digest(model: Any) -> str:
     # Keras numbers the names of layers by the order in which a process makes them.
     text = re.sub(r'_\d+"', '"', json.dumps(config, sort_keys=True, default=str))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def fingerprint(model: Any, weights_only: bool = False) -> str:
-    """SHA-256 of a model's architecture and weights, the same on every backend, in every precision, for every copy."""
-    # Keras numbers the names of models by the order in which a process makes them.
-    config = (
-        {}
-        if weights_only
-        else {name: value for name, value in model.get_config().items() if name not in ("name", "remat")}
-    )
-    if "dtype" in config:
-        config["dtype"] = keras.dtype_policies.serialize(keras.dtype_policies.DTypePolicy("float32"))
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    for weight in model.get_weights():
-        digest.update(f"{weight.shape}".encode() + np.ascontiguousarray(weight, "float32").tobytes())
-    return digest.hexdigest()

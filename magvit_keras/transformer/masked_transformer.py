@@ -2,7 +2,8 @@
 
 import functools
 import math
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ from magvit_keras.presets.transformers import MASKED_TRANSFORMERS
 
 
 @keras.saving.register_keras_serializable("magvit_keras")
-class MaskedTransformer(PresetMixin, keras.Model):
+class MaskedTransformer(PresetMixin, backend.SavedWhole, keras.Model):
     """Predicts visual tokens from masked ones, all at once (Sec. 3.2).
 
     The sequence is [task prompt, class, latents in time-row-column order]; the vocabulary is
@@ -85,7 +86,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
         causal: bool = False,
         remat: str = "none",
         quantized: str | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         sizes = {
             "codebook_size": codebook_size,
@@ -170,7 +171,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
         """Prefix and latents."""
         return self.prefix_length + self.num_latents
 
-    def build(self, input_shape=None):
+    def build(self, input_shape: Any = None) -> None:
         """Creates all weights; the constructor calls it, so a second call has nothing to do."""
         if self.built:
             return
@@ -180,7 +181,9 @@ class MaskedTransformer(PresetMixin, keras.Model):
             block.build((*shape, self.hidden_size))
         self.built = True
 
-    def call(self, token_ids, segment_ids=None, training=None, codebook_only=False):
+    def call(
+        self, token_ids: Any, segment_ids: Any = None, training: bool | None = None, codebook_only: bool = False
+    ) -> Any:
         """Computes logits.
 
         Args:
@@ -205,21 +208,21 @@ class MaskedTransformer(PresetMixin, keras.Model):
             x = x[:, first : first + self.num_latents]  # (B,num_latents,D)
         return self._logits(x, codebook_only)
 
-    def _run_blocks(self, blocks, training, x):
+    def _run_blocks(self, blocks: Sequence[TransformerBlock], training: bool | None, x: Any) -> Any:
         for block in blocks:
             x = run_block(self.remat, block, x, training=training)
         return x
 
-    def _logits(self, x, codebook_only):
+    def _logits(self, x: Any, codebook_only: bool) -> Any:
         columns = sum(self.codebook_factors or (self.codebook_size,)) if codebook_only else None
         return self.output_head(x, table=self.embedding.tokens, columns=columns)
 
-    def empty_cache(self, batch_size):
+    def empty_cache(self, batch_size: int) -> list[tuple[Any, Any]]:
         """Keys and values of no tokens, for `next_logits`: a pair (B,N,heads,head_dim) for each layer."""
         shape = (batch_size, self.sequence_length, self.num_heads, self.hidden_size // self.num_heads)
         return [(ops.zeros(shape, self.compute_dtype), ops.zeros(shape, self.compute_dtype)) for _ in self.blocks]
 
-    def next_logits(self, token_ids, position, cache):
+    def next_logits(self, token_ids: Any, position: Any, cache: Any) -> tuple[Any, list]:
         """Logits of the latent after one more token, without computing the tokens before it again.
 
         Args:
@@ -241,7 +244,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
             new_cache.append(layer_cache)
         return self._logits(x, True)[:, 0], new_cache
 
-    def codebook_logits(self, token_ids, segment_ids=None, training=None):
+    def codebook_logits(self, token_ids: Any, segment_ids: Any = None, training: bool | None = None) -> Any:
         """Logits of the latents over the codebook: all that training and decoding need.
 
         Args:
@@ -254,7 +257,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
         """
         return self(token_ids, segment_ids=segment_ids, training=training, codebook_only=True)
 
-    def attention_weights(self, token_ids, position):
+    def attention_weights(self, token_ids: Any, position: Any) -> Any:
         """How much one token attends to every token, in all layers and heads; without dropout.
 
         Args:
@@ -267,21 +270,21 @@ class MaskedTransformer(PresetMixin, keras.Model):
         position = ops.convert_to_tensor(np.int32(position))  # data, so that all positions share one program
         return backend.run_compiled(self, "attention_weights", self._attention_weights, token_ids, position)
 
-    def _attention_weights(self, token_ids, position):
+    def _attention_weights(self, token_ids: Any, position: Any) -> Any:
         x, weights = self.embedding(token_ids, training=False), []
         for block in self.blocks:
             weights.append(block.attention.weights_of(x, position))
             x = block(x, training=False)
         return ops.stack(weights)
 
-    def quantize(self, mode="int8", config=None, filters=None, **kwargs):
+    def quantize(self, mode: str = "int8", config: Any = None, filters: Any = None, **kwargs: Any) -> None:
         """Gives the dense layers of the blocks and of the output 8-bit weights, a quarter of the memory.
 
         For generating: the weights no longer train. Saved and loaded, the model stays as it is.
 
         Args:
             mode: "int8".
-            config: None; the same rounding is made anew when the model is loaded.
+            config: None; the same rounding happens when the model is loaded.
             filters: None; all dense layers.
             **kwargs: of `keras.Model.quantize`.
 
@@ -299,7 +302,7 @@ class MaskedTransformer(PresetMixin, keras.Model):
         self.quantized = mode
         backend.forget_compiled()
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """Every constructor argument."""
         return {
             **super().get_config(),
@@ -322,5 +325,5 @@ class MaskedTransformer(PresetMixin, keras.Model):
         }
 
 
-def _is_dense(layer):
+def _is_dense(layer: keras.Layer) -> bool:
     return isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense)

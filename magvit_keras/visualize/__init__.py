@@ -13,6 +13,7 @@ _PUBLIC = {
     "attention_maps": "magvit_keras.visualize.attention",
     "decoding_animation": "magvit_keras.visualize.decoding",
     "decoding_steps": "magvit_keras.visualize.clips",
+    "hatched": "magvit_keras.visualize.clips",
     "grid": "magvit_keras.visualize.clips",
     "plot_attention": "magvit_keras.visualize.attention",
     "plot_codebook_usage": "magvit_keras.visualize.plots",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-_TOLERANCE = 1e-3  # rounding in float16 and bfloat16
+_TOLERANCE = 0.25  # what a decoder puts outside of [0, 1], as in `checks.EXCURSION`
 _LIGHT, _DARK = (255, 40), (36, 230)  # grey levels of paper (gaps) and ink (captions)
 _MASKED = (128, 128, 128)
 _GAP = 4
@@ -18,7 +18,8 @@ def to_uint8(clips: np.ndarray) -> np.ndarray:
     """Clips as uint8.
 
     Args:
-        clips: uint8, or float in [0, 1]; any shape that ends in 3 colours. Tensors of any backend will do.
+        clips: uint8, or float in [0, 1]; any shape that ends in 3 colours. What a decoder puts a little outside is
+            clipped. Tensors of any backend will do.
 
     Returns:
         uint8, the same shape.
@@ -41,10 +42,9 @@ def to_uint8(clips: np.ndarray) -> np.ndarray:
     clips = clips.astype(np.float32)
     low, high = clips.min(), clips.max()
     if not (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):
-        raise ValueError(
-            f"clips: expected floats in [0, 1], received values from {low:.4g} to {high:.4g}; "
-            "clip a decoder's output with numpy.clip(clips, 0, 1), and divide 0-255 by 255"
-        )
+        hint = "; divide 0-255 by 255" if high > 2 else ""
+        hint = "; from [-1, 1] it is (x + 1) / 2" if -1.001 <= low <= -0.5 and high <= 1.001 else hint
+        raise ValueError(f"clips: expected floats in [0, 1], received values from {low:.4g} to {high:.4g}{hint}")
     return (np.clip(clips, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
@@ -174,6 +174,27 @@ def token_map(ids: np.ndarray, codebook_size: int) -> np.ndarray:
             f"received {ids.min()} to {ids.max()}"
         )
     return _palette(int(codebook_size))[ids]
+
+
+def hatched(clip: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """A clip of which only a part is given; the rest is hatched in grey.
+
+    Args:
+        clip: one clip (T, H, W, 3), see `to_uint8`.
+        given: bool (T, H, W), True where a pixel is given.
+
+    Returns:
+        uint8 (T, H, W, 3).
+
+    Example:
+        >>> import numpy as np
+        >>> from magvit_keras.visualize.clips import hatched
+        >>> hatched(np.zeros((1, 4, 4, 3)), np.ones((1, 4, 4), bool)).max()
+        np.uint8(0)
+    """
+    rows, columns = np.indices(given.shape[1:])
+    stripes = np.where((rows + columns) % 6 < 2, 170, 128).astype(np.uint8)
+    return np.where(given[..., None], to_uint8(clip), stripes[..., None])
 
 
 def decoding_steps(tokens_per_step: np.ndarray, masks_per_step: np.ndarray, codebook_size: int) -> np.ndarray:

@@ -88,7 +88,7 @@ def to_pixels(maps: np.ndarray, video_shape: tuple[int, int, int]) -> np.ndarray
         (..., T, H, W, 3) or (T, H, W), the same type.
 
     Raises:
-        ValueError: the sizes are no multiples.
+        ValueError: the sizes are not multiples.
 
     Example:
         >>> import numpy as np

@@ -96,7 +96,7 @@ def show(
     """
     if fps is None:
         fps = 0
-    if fps < 0:
+    if not 0 <= fps < float("inf"):
         raise ValueError(f"fps={fps!r}: expected a number above 0, or 0 for frames that stand still")
     if isinstance(clips, Mapping):
         named = {str(name): _as_clips(entry, fps, None) for name, entry in clips.items()}

@@ -93,7 +93,8 @@ def write_report(path: str | os.PathLike, sections: Sequence[Section], title: st
 def _section(section: Section, number: int) -> str:
     figures = "\n".join(_figure(Figure(*figure)) for figure in section.figures)
     text = f"<p>{html.escape(section.text)}</p>" if section.text else ""
-    return f'<section id="s{number}"><h2>{html.escape(section.title)}</h2>\n{text}\n{figures}</section>'
+    body = f'<div class="figures">{figures}</div>' if figures else ""
+    return f'<section id="s{number}"><h2>{html.escape(section.title)}</h2>\n{text}\n{body}</section>'
 
 
 def _figure(figure: Figure) -> str:
@@ -171,7 +172,7 @@ _STYLE = """
   :root { --ink: #e8eaed; --soft: #a3abb8; --paper: #15171b; --line: #2e333b; --card: #1c1f24; --link: #8ab4f8; }
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 46rem; padding: 2.5rem 1.1rem 4rem; color: var(--ink); background: var(--paper);
+body { margin: 0 auto; max-width: 88rem; padding: 2.5rem 1.1rem 4rem; color: var(--ink); background: var(--paper);
   font: 1rem/1.6 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
 h1 { font-size: clamp(1.6rem, 5vw, 2.2rem); line-height: 1.2; letter-spacing: -0.015em; margin: 0 0 .8rem; }
 h2 { font-size: 1.25rem; line-height: 1.3; margin: 3rem 0 .4rem; }
@@ -179,7 +180,9 @@ p { margin: 0 0 1rem; max-width: 38rem; }
 nav { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; padding-bottom: 1rem; border-bottom: 1px solid var(--line); }
 a { color: var(--link); text-decoration: none; }
 a:hover { text-decoration: underline; }
-figure { margin: 1.2rem 0; padding: .8rem; background: var(--card);
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 38rem), 1fr)); gap: 1.2rem;
+  align-items: start; margin: 1.2rem 0; }
+figure { margin: 0; max-width: 46rem; padding: .8rem; background: var(--card);
   border: 1px solid var(--line); border-radius: .6rem; }
 img, video { display: block; max-width: 100%; height: auto; margin: 0 auto;
   image-rendering: pixelated; border-radius: .25rem; }

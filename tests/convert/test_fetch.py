@@ -112,7 +112,7 @@ def test_an_address_names_a_file(cache, end):
 
 def test_what_is_not_there(cache, server):
     url, _ = server
-    with pytest.raises(OSError, match=r"/nothing.npz cannot be had: .*404"):
+    with pytest.raises(OSError, match=r"/nothing.npz cannot be fetched: .*404"):
         fetch(f"{url}/nothing.npz", SHA256)
     assert not files(cache)
 
@@ -131,7 +131,7 @@ def test_loaders_fetch(cache, source, server, load):
     """A file of other weights: the error shows that it was fetched and read."""
     np.savez(source, a=np.zeros(3, "float32"))
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    with pytest.raises(ValueError, match=r"not those of this (I3D|ResNet).*1 unknown"):
+    with pytest.raises(ValueError, match=r"do not fit this (I3D|ResNet).*1 unknown"):
         load(f"{server[0]}/w.npz", sha256=digest)
     assert files(cache) == [f"{digest[:16]}/w.npz"]
 

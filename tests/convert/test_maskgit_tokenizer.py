@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from magvit_keras.convert.flax import flatten
-from magvit_keras.convert.maskgit import load_maskgit_tokenizer
+from magvit_keras.convert.maskgit import image_tokenizer_sizes, load_maskgit_tokenizer
 from magvit_keras.layers.residual_block import ResidualBlock
 from magvit_keras.tokenizer.inflation import inflate
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
@@ -13,7 +13,7 @@ from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 FILTERS, MULTIPLIERS, BLOCKS, CODES, WIDTH = 32, (1, 1, 2, 2, 4), 2, 16, 8
 
 
-def made_up_params():
+def made_up_params(encoder_blocks=BLOCKS, decoder_blocks=BLOCKS):
     """The published tokenizer's tree at a quarter of its width, written down apart from the library's own names."""
     rng = np.random.default_rng(0)
 
@@ -36,13 +36,13 @@ def made_up_params():
         return {"kernel": normal(size, size, inner, outer), "bias": normal(outer)}
 
     encoder, width = {"Conv_0": {"kernel": normal(3, 3, 3, FILTERS)}}, FILTERS
-    for i, multiplier in enumerate([m for m in MULTIPLIERS for _ in range(BLOCKS)] + [MULTIPLIERS[-1]] * BLOCKS):
+    for i, multiplier in enumerate([m for m in (*MULTIPLIERS, MULTIPLIERS[-1]) for _ in range(encoder_blocks)]):
         encoder[f"ResBlock_{i}"] = block(width, FILTERS * multiplier)
         width = FILTERS * multiplier
     encoder |= {"GroupNorm_0": norm(width), "Conv_1": convolution(1, width, WIDTH)}
     decoder = {"Conv_0": convolution(3, WIDTH, width)}
     down = MULTIPLIERS[::-1]
-    for i, multiplier in enumerate([down[0]] * BLOCKS + [m for m in down for _ in range(BLOCKS)]):
+    for i, multiplier in enumerate([m for m in (down[0], *down) for _ in range(decoder_blocks)]):
         decoder[f"ResBlock_{i}"] = block(width, FILTERS * multiplier)
         width = FILTERS * multiplier
     for i, multiplier in enumerate(down[:-1]):
@@ -65,6 +65,11 @@ def test_sizes_are_read_off_the_arrays(tokenizer):
     assert (tokenizer.filters, tokenizer.channel_multipliers) == (FILTERS, MULTIPLIERS)
     assert (tokenizer.num_res_blocks, tokenizer.codebook_size, tokenizer.embedding_dim) == (BLOCKS, CODES, WIDTH)
     assert (tokenizer.shortcut, tokenizer.padding) == ("output", "same")
+
+
+@pytest.mark.once
+def test_a_deeper_decoder_is_read_off_the_arrays():
+    assert image_tokenizer_sizes(flatten(made_up_params(1, 3)))["num_res_blocks"] == (1, 3)
 
 
 def test_weights_are_those_of_the_tree(params, tokenizer):

@@ -1,6 +1,7 @@
 """Checkpoints in the layouts of the authors' trainers, with the reference's weights: outputs are the reference's."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import magvit_keras as mk
 from magvit_keras.cli import app
 from magvit_keras.convert.checkpoint import convert_checkpoint
 from magvit_keras.convert.files.flax_files import read_flax_checkpoint
+from magvit_keras.convert.flax import flax_paths
 
 pytestmark = pytest.mark.once
 
@@ -87,7 +89,7 @@ def test_the_averaged_weights_give_the_references_outputs(reference, vqgan, layo
     assert conversion.kind == "video_tokenizer" and tokenizer.padding == "same"
     assert conversion.step == (7 if layout == "older" else 120_000)
     np.testing.assert_array_equal(ops.convert_to_numpy(tokenizer.encode(ref["video"])), ref["indices"])
-    ref.assert_close(ops.convert_to_numpy(tokenizer.decode(ref["indices"])), "decoded")
+    ref.assert_close(ops.convert_to_numpy(tokenizer.decode(ref["indices"], clip=False)), "decoded")
 
 
 def test_the_other_weights_by_name(reference, vqgan):
@@ -151,6 +153,18 @@ def test_maskgits_tokenizer(tmp_path):
     assert made.kind == "image_tokenizer" and (made.model.shortcut, made.model.padding) == ("output", "same")
 
 
+def test_a_decoder_deeper_than_its_encoder(tmp_path):
+    sizes = {"filters": 32, "channel_multipliers": (1, 1), "embedding_dim": 4, "codebook_size": 16, "padding": "same"}
+    tokenizer = mk.VideoTokenizer(**sizes, num_res_blocks=(1, 2))
+    params = {path: ops.convert_to_numpy(weight) for path, weight in flax_paths(tokenizer).items()}
+    (tmp_path / "file").write_bytes(pack({"params": nested(params), "opt_state": {}}))
+    made = convert_checkpoint(tmp_path / "file").model
+    assert made.num_res_blocks == (1, 2)
+    video = np.random.default_rng(0).random((1, 2, 4, 4, 3), "float32")
+    pixels = [ops.convert_to_numpy(ops.stop_gradient(model(video))) for model in (made, tokenizer)]
+    np.testing.assert_array_equal(*pixels)
+
+
 def test_a_vqgan_in_pytorch(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"state_dict": {k: torch.tensor(v) for k, v in made_up_state().items()}}, tmp_path / "file.ckpt")
@@ -166,7 +180,7 @@ def test_a_vqgan_in_pytorch(tmp_path):
         ({"kind": "video"}, "Unknown kind 'video'; known kinds: video_tokenizer"),
         ({"kind": "transformer"}, "parameters of a video_tokenizer, not of a transformer"),
         ({"preset": "2dvq_tiny"}, "no preset of VideoTokenizer; known presets: 3dvq_base_ucf101"),
-        ({"preset": "3dvq_tiny"}, "do not fit this VideoTokenizer|has shape"),
+        ({"preset": "3dvq_tiny"}, "do not fit this VideoTokenizer|has the shape"),
         ({"preset": {"colour": 1}}, "colour"),
         ({"tasks": ["frame_prediction"]}, "belong to a whole model"),
         ({"kind": "magvit"}, "parameters of a video_tokenizer, not of a magvit"),
@@ -175,6 +189,33 @@ def test_a_vqgan_in_pytorch(tmp_path):
 def test_what_does_not_fit_is_refused(vqgan, options, message):
     with pytest.raises(ValueError, match=message):
         convert_checkpoint(vqgan, **options)
+
+
+KERNEL = np.zeros((3, 3, 3, 8, 8), "float32")
+NOT_OFFERED = [
+    ("encoder/Conv2Plus1D_0/Conv_0/kernel", KERNEL, "2+1D convolutions"),
+    ("encoder/Conv_1/kernel", np.zeros((4, 4, 4, 8, 8)), "strided convolutions for downsampling"),
+    ("decoder/ConvTranspose_0/kernel", KERNEL, "transposed convolutions for upsampling"),
+    ("decoder/Conv_1/kernel", np.zeros((3, 3, 8, 32)), "depth-to-space for upsampling"),
+    ("encoder/AttnBlock_0/q/kernel", KERNEL, "attention in the tokenizer"),
+    ("encoder/ResBlock_0/LayerNorm_0/scale", KERNEL, "layer normalization in the tokenizer"),
+    ("ResBlock_0/GroupNorm_0/scale", KERNEL, "normalization in the discriminator"),
+    ("flaxformer_decoder_layer_0/mlp/wi/kernel", KERNEL, "the T5 transformer"),
+    ("VTNLayer_0/MlpBlock_0/Dense_0/kernel", KERNEL, "the language model"),
+]
+
+
+@pytest.mark.parametrize(("path", "array", "what"), NOT_OFFERED, ids=[path for path, _, _ in NOT_OFFERED])
+def test_what_is_not_offered_is_refused_by_name(tmp_path, path, array, what):
+    (tmp_path / "file").write_bytes(pack({"params": nested({path: array.astype("float32")}), "opt_state": {}}))
+    with pytest.raises(ValueError, match=rf"needs {re.escape(what)} .*does not offer: it holds {path}"):
+        convert_checkpoint(tmp_path / "file")
+
+
+def test_parameters_that_are_not_offered_do_not_load_into_a_model():
+    model = mk.VideoDiscriminator(filters=8, channel_multipliers=(1,), video_shape=(2, 4, 4))
+    with pytest.raises(ValueError, match=r"needs 2\+1D convolutions"):
+        mk.convert.load_flax_params(model, {"ResBlock_0": {"Conv2Plus1D_0": {"Conv_0": {"kernel": KERNEL}}}})
 
 
 def test_sizes_that_fit_no_transformer(whole):

@@ -89,7 +89,7 @@ def test_msgpack_of_every_type_that_flax_writes(tmp_path):
         (extension(1, ([2, 3], "float32", b"1234")), r"array of float32 \(2, 3\) in 4 bytes"),
         (extension(1, ([10**9, 10**9], "float32", b"1234")), "in 4 bytes"),
         (extension(1, ([-1], "float32", b"1234")), "in 4 bytes"),
-        (extension(1, ([1], "no type", b"1234")), "is no Flax file"),
+        (extension(1, ([1], "no type", b"1234")), "is not a Flax file"),
         (extension(9, 1), "extension type 9"),
         (pack({"__msgpack_chunked_array__": True, "shape": {"0": 9}, "chunks": {"0": np.zeros(2)}}), "2 numbers for"),
         (pack({"__msgpack_chunked_array__": True, "shape": {"1": 9}}), "pieces that do not fit"),

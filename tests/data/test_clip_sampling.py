@@ -73,3 +73,22 @@ def test_three_crops_are_the_start_the_middle_and_the_end_of_the_longer_side():
 
 def test_one_crop_is_that_in_the_middle():
     assert sampling.spread_corners((128, 171), (128, 128), 1) == [(0, 21)]
+
+
+@pytest.mark.parametrize("rate", [12, 25, 30, 23.976])
+@pytest.mark.parametrize("fps", [6, 10, 12.5, 24, 60])
+def test_frames_at_another_rate_are_the_nearest_in_time(rate, fps):
+    times, clock = np.round(np.arange(100) * 1000 / rate).astype(int).tolist(), 1e-3
+    count = sampling.resampled_length(times, clock, fps)
+    assert abs(count / fps - 100 / rate) < 1 / fps
+    found = sampling.nearest_frames(times, clock, fps, range(count))
+    for number, index in enumerate(found):
+        distances = np.abs(np.array(times) * clock - number / fps)
+        assert distances[index] == pytest.approx(distances.min(), abs=1e-9)
+
+
+def test_a_video_of_the_wanted_rate_stays_as_it_is():
+    times = [0, 42, 83, 125, 167, 208]  # 24 fps in milliseconds
+    assert sampling.nearest_frames(times, 1e-3, 24, range(6)) == list(range(6))
+    assert sampling.resampled_length(times, 1e-3, 24) == 6
+    assert sampling.nearest_frames([7], 1.0, 24, [0, 0]) == [0, 0]

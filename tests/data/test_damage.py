@@ -29,9 +29,11 @@ def test_every_format_is_read_back(tmp_path, name):
 def test_a_missing_file_is_counted_or_raises(tmp_path, name):
     gone = reader(name, write_sample(name, tmp_path, 3)).paths[1]
     gone.unlink()
-    with pytest.warns(UnreadableVideoWarning, match=r"1 of 3 videos(.|\n)*no such file"):
+    with pytest.warns(UnreadableVideoWarning, match=r"1 of 3 listed videos(.|\n)*other 2 are read(.|\n)*no such file"):
         source = reader(name, tmp_path)
-    assert list(source.unreadable) == [source.name(1)] and len(source.arrays()["label"]) == 3
+    # What is there, once each, in training and in evaluation.
+    assert gone not in source.paths and len(source) == len(source.arrays()["label"]) == 2
+    assert len(source.for_evaluation(windows=2, crops=3)) == 12 and len(source.labels) == 2
     with pytest.raises(FileNotFoundError, match="1 of 3 listed videos"):
         reader(name, tmp_path, on_error="raise")
 

@@ -1,13 +1,17 @@
 """The examples of this room, and each format written small, read, batched."""
 
+import ast
 import doctest
 import importlib
+import inspect
+import json
 import pathlib
 
 import numpy as np
 import pytest
 
 from magvit_keras import data
+from magvit_keras.data import Subset
 from magvit_keras.data.readers.formats import FORMATS, open_source
 from magvit_keras.data.readers.samples import SAMPLES, write_sample
 
@@ -48,6 +52,38 @@ def test_a_clip_of_every_format_depends_on_seed_and_epoch_alone(name, tmp_path):
     videos = [source.sample(0, 7)[0]["video"] for source in (a, b)]
     np.testing.assert_array_equal(*videos)
     assert len({a.sample(0, epoch)[0]["video"].tobytes() for epoch in range(6)}) > 1
+
+
+# What the names and labels of the clips tell, or what does not change them.
+TOLD = {"root", "folder", "on_error", "extensions", "class_names", "csv", "table", "path", "caption", "version"}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_description_tells_every_argument_of_the_reader(name, tmp_path):
+    source = open_source(name, write_sample(name, tmp_path, 2), **OPTIONS.get(name, {}))
+    described = source.description()
+    missing = inspect.signature(type(source)).parameters.keys() - TOLD - described.keys()
+    # A column of labels shows in their checksum.
+    assert missing <= ({"label"} if name == "web" else set())
+    assert json.loads(json.dumps(described)) == json.loads(json.dumps(source.take(len(source)).description()))
+    assert Subset(source, [0, 0, 0]).description()["names"] != described["names"]
+    assert source.for_evaluation(windows=2).description()["windows"] == 2 and described["windows"] == "centre"
+
+
+def test_no_file_of_this_room_imports_another_in_a_circle():
+    imports = {}
+    for file in FILES:
+        name = ".".join(file.relative_to(ROOM.parent).with_suffix("").parts)
+        nodes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)]
+        imports["magvit_keras." + name] = {node.module for node in nodes} | {
+            f"{node.module}.{alias.name}" for node in nodes for alias in node.names
+        }
+    imports.pop("magvit_keras.data.__init__", None)
+    while imports:
+        free = [name for name, others in imports.items() if not others & imports.keys()]
+        assert free, f"a circle among {sorted(imports)}"
+        for name in free:
+            del imports[name]
 
 
 def test_every_format_has_a_sample():

@@ -27,6 +27,10 @@ def test_batches_have_a_static_shape(shapes):
         assert batch["label"].shape == (4,) and batch["label"].dtype == np.int32
 
 
+def test_a_loader_knows_the_classes(shapes):
+    assert shapes.loader(4).class_names == shapes.take(3).loader(1).class_names == shapes.class_names
+
+
 def test_the_remainder_is_dropped_or_kept(shapes):
     assert len(shapes.loader(4)) == 2
     kept = shapes.loader(4, drop_remainder=False)
@@ -73,6 +77,7 @@ def test_steps_per_epoch_repeats_a_small_source(shapes):
         ({"batch_size": 0}, "batch_size=0"),
         ({"batch_size": 2, "workers": -1}, "workers=-1"),
         ({"batch_size": 2, "steps_per_epoch": 0}, "steps_per_epoch=0"),
+        ({"batch_size": 2, "seed": -1}, "seed=-1"),
     ],
 )
 def test_wrong_arguments_say_what_is_expected(shapes, arguments, message):

@@ -45,6 +45,31 @@ def test_split_depends_on_the_seed_alone():
     assert first == again != other
 
 
+class Labelled(Numbers):
+    """As many clips of each class as told."""
+
+    def __init__(self, *counts):
+        super().__init__(sum(counts))
+        self.labels = np.repeat(np.arange(len(counts)), counts)
+
+    @property
+    def class_names(self):
+        return list("abcdef")[: len(set(self.labels))] if 0 not in np.bincount(self.labels) else list("abc")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_class_of_one_video_is_trained_on(seed, recwarn):
+    kept, held = Labelled(1, 5, 1).split(0.4, seed)
+    assert {0, 6} <= set(kept.indices) and len(held) == 3 and not recwarn
+
+
+def test_classes_without_a_clip_to_train_on_are_named():
+    with pytest.warns(UserWarning, match="1 of 3 classes have no clip to train on: b"):
+        Labelled(4, 0, 4).split(0.25)
+    with pytest.warns(UserWarning, match="1 of 2 classes have no clip to train on: [ab]"):
+        assert [len(part) for part in Labelled(1, 1).split(0.5)] == [1, 1]
+
+
 def test_split_holds_out_at_least_one():
     assert len(Numbers(3).split(0.01)[1]) == 1
 
@@ -108,7 +133,7 @@ def test_a_subset_keeps_the_classes():
 
 def test_a_subset_does_not_try_known_failures_again(recwarn):
     source = Numbers(6)
-    source._failures[4] = "broken"
+    source.failures[4] = "broken"
     subset = Subset(source, [0, 4, 2])
     assert subset[1]["video"][0, 0, 0, 0] == 2 and subset.unreadable == {"clip 4": "broken"} and len(recwarn) == 0
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from magvit_keras.data import MovingShapes, UnreadableVideo, VideoFolder, open_source, write_video
-from magvit_keras.data.files import decode, decoders
+from magvit_keras.data.files import decode, decoders, tensorflow_io
 from magvit_keras.data.files.decoders import DECODERS, check_decoder, read_frames
 from magvit_keras.data.readers.samples import write_sample
 
@@ -241,7 +241,7 @@ def test_tensorflow_io_that_is_missing_names_its_extra_and_versions(monkeypatch)
     monkeypatch.setitem(sys.modules, "tensorflow_io", None)
     message = r"needs tensorflow-io 0\.37\.1.*TensorFlow 2\.16.*found .*pip install 'magvit-keras\[tfio\]'"
     with pytest.raises(ImportError, match=message):
-        decoders._tensorflow_io.__wrapped__()
+        tensorflow_io.load.__wrapped__()
 
 
 def test_a_missing_decoder_shows_when_the_reader_is_made(monkeypatch, videos):

@@ -3,7 +3,14 @@ import shutil
 import numpy as np
 import pytest
 
-from magvit_keras.data import MovingShapes, UnreadableVideo, UnreadableVideoWarning, VideoFolder, read_video
+from magvit_keras.data import (
+    MovingShapes,
+    UnreadableVideo,
+    UnreadableVideoWarning,
+    VideoFolder,
+    read_video,
+    write_video,
+)
 
 pytestmark = pytest.mark.once
 
@@ -144,7 +151,7 @@ def test_an_empty_folder_fails_at_once(tmp_path):
 
 def test_a_folder_without_videos_names_the_endings(tmp_path):
     (tmp_path / "a.txt").write_text("")
-    with pytest.raises(FileNotFoundError, match="none of its 1 files ends in avi, gif"):
+    with pytest.raises(FileNotFoundError, match=r"none of its 1 files \(\.txt\) ends in .*avi, .*mpg"):
         VideoFolder(tmp_path)
 
 
@@ -198,6 +205,77 @@ def test_scan_finds_the_unreadable_before_a_run(broken, recwarn):
     assert "4 readable videos, 2 unreadable" in str(report)
     folder.arrays()
     assert len(recwarn) == 0  # the report has named them
+
+
+def test_scan_names_twenty_and_counts_the_rest(tmp_path):
+    for number in range(50):
+        (tmp_path / f"{number:02}.mp4").write_bytes(b"no video")
+        (tmp_path / f"{number:02}.txt").write_bytes(b"a note")
+    text = str(VideoFolder(tmp_path, 4, 16).scan())
+    assert "0 readable videos, 50 unreadable" in text and "50 other files, not read: 00.txt, 01.txt" in text
+    assert text.count(".mp4") == 20 and text.count(".txt") == 20 and text.count("and 30 more") == 2
+
+
+def test_scan_names_what_is_not_read_and_what_is_short(tmp_path, videos):
+    shutil.copytree(videos, tmp_path / "v")
+    (tmp_path / "v/notes.txt").write_text("x")
+    (tmp_path / "v/circle_diagonal/still.jpg").write_text("x")
+    (tmp_path / "v/.hidden").write_text("x")
+    report = VideoFolder(tmp_path / "v", 16, 16, frame_stride=2).scan()
+    assert report.other == ["circle_diagonal/still.jpg", "notes.txt"]
+    assert len(report.short) == 10 and "10 shorter than a clip, and repeated" in str(report)
+    assert not VideoFolder(tmp_path / "v", 16, 16).scan().short
+
+
+# --- frame rates ---
+
+
+def test_mixed_frame_rates_become_one(tmp_path):
+    """Grey that brightens by 60 a second, in files of 12, 25 and 30 frames per second."""
+    for rate in (12, 25, 30):
+        seconds = np.arange(3 * rate) / rate
+        clip = np.broadcast_to((40 + 60 * seconds)[:, None, None, None], (3 * rate, 32, 32, 3)).astype(np.uint8)
+        write_video(tmp_path / f"{rate}.mp4", clip, fps=rate)
+    for fps in (5, 12, 30):
+        clips = VideoFolder(tmp_path, num_frames=2 * fps, size=16, fps=fps).for_evaluation(windows="first")
+        wanted = 40 + 60 * np.arange(2 * fps) / fps
+        for clip, rate in zip(clips, (12, 25, 30), strict=True):
+            brightness = clip["video"].mean((1, 2, 3))
+            assert abs(brightness - wanted).max() <= 60 * 0.5 / rate + 3  # half a frame, and the codec
+    lengths = [clips.open_video(video).num_frames for video in range(3)]
+    assert lengths == [90, 90, 90] and clips.description()["fps"] == 30
+
+
+def test_without_a_rate_frames_are_those_of_the_file(videos):
+    folder = VideoFolder(videos, 4, 16)
+    assert folder.fps is None and folder.open_video(0).num_frames == 20
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf"), "24", True])
+def test_a_frame_rate_is_a_number(videos, fps):
+    with pytest.raises(ValueError, match=r"fps=.*a number from 0\.01 to 1000"):
+        VideoFolder(videos, fps=fps)
+
+
+# --- any data loader ---
+
+
+def test_index_access_draws_anew_each_time(videos):
+    folder = VideoFolder(videos, 4, (16, 16))
+    first = [folder[0]["video"] for _ in range(5)]
+    for epoch, clip in enumerate(first):
+        np.testing.assert_array_equal(clip, folder.sample(0, epoch)[0]["video"])
+    held_out = folder.for_evaluation()
+    np.testing.assert_array_equal(held_out[0]["video"], held_out[0]["video"])
+    np.testing.assert_array_equal(VideoFolder(videos, 4, (16, 16))[0]["video"], first[0])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_pytorch_data_loader_sees_other_crops_in_each_epoch(videos, workers):
+    data = pytest.importorskip("torch").utils.data
+    loader = data.DataLoader(VideoFolder(videos, 4, (16, 16)).take(2), batch_size=2, num_workers=workers)
+    seen = {batch["video"][0].numpy().tobytes() for _ in range(4) for batch in loader}
+    assert len(seen) >= 3
 
 
 def test_too_large_frames_count_as_unreadable(videos):

@@ -223,7 +223,7 @@ def test_a_warning_of_every_task_is_one_remark(magvit, sample, networks, tmp_pat
 
 @pytest.mark.once
 def test_an_unreadable_video_is_a_deviation(magvit, sample, networks, tmp_path):
-    folder = mk.data.samples.write_sample("folder", tmp_path / "videos", num_videos=4)
+    folder = mk.data.write_sample("folder", tmp_path / "videos", num_videos=4)
     sorted(folder.rglob("*.mp4"))[0].write_bytes(b"no video")
     settings = options(
         "web_mt8", sample, networks, data=folder, data_format="folder", reader={}, tasks=["frame_prediction"]

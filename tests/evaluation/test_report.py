@@ -18,7 +18,6 @@ from magvit_keras.evaluation import (
     evaluate,
     load_model,
     load_networks,
-    models,
     read_report,
     to_markdown,
     write_report,
@@ -182,7 +181,7 @@ def test_infinity_is_no_number_in_json(report, tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 9}'])
 def test_what_is_no_report_is_refused(text, tmp_path):
     (tmp_path / "report.json").write_text(text)
-    with pytest.raises(ValueError, match="is no report"):
+    with pytest.raises(ValueError, match="is not a report"):
         read_report(tmp_path)
     with pytest.raises(FileNotFoundError, match="There is no report"):
         read_report(tmp_path / "other.json")
@@ -259,7 +258,7 @@ def extractor(colours, tmp_path_factory):
 
 
 def test_two_processes_and_a_comparison_on_the_command_line(run, extractor, sample, magvit, tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "_from_folder", lambda folder: magvit)  # loaded anew it would be compiled anew
+    monkeypatch.setattr(mk.Magvit, "from_preset", lambda folder: magvit)  # loaded again it would compile again
     common = ("--run", run, "--data", sample("objectron"), "--extractor", extractor, "--verbose", 0, "--shard-clips", 2)
     common += (
         "--workers",
@@ -314,16 +313,12 @@ def test_a_model_comes_out_of_a_run_and_out_of_a_preset(run, magvit, monkeypatch
     generates, reconstructs = get_protocol("bair_fp"), get_protocol("bair_reconstruction")
     assert describe_model(load_model(run, generates)) == describe_model(magvit)
     opened = []
-
-    def read(folder):
-        opened.append(folder)
-        return magvit if folder.name == "magvit" else magvit.tokenizer
-
-    monkeypatch.setattr(models, "_from_folder", read)
+    for cls, made in ((mk.Magvit, magvit), (mk.VideoTokenizer, magvit.tokenizer)):
+        monkeypatch.setattr(cls, "from_preset", lambda folder, made=made: opened.append(folder) or made)
     for place in (run, run / "tokenizer", run / "magvit"):
         assert load_model(place, reconstructs) is magvit.tokenizer
     assert opened == [run / "tokenizer", run / "tokenizer", run / "magvit"]
-    with pytest.raises(ValueError, match="it needs a Magvit"):
+    with pytest.raises(ValueError, match="holds a VideoTokenizer; expected a Magvit"):
         load_model(run / "tokenizer", generates)
 
 
@@ -339,7 +334,7 @@ def test_a_model_comes_out_of_a_run_and_out_of_a_preset(run, magvit, monkeypatch
             ("--protocol", "bair_fp", "--extractor", "j3d", "--frames", 8, "--size", 16),
             "expected i3d, shapes, or a file",
         ),
-        (("--protocol", "bair_fp", "--run", "nowhere"), "nowhere is no run with magvit/config.json"),
+        (("--protocol", "bair_fp", "--run", "nowhere"), "nowhere is not the folder of a run or of a trained Magvit"),
         (("--protocol", "bair_fp"), "add --frames 8 --size 16x16"),
     ],
 )

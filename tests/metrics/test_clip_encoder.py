@@ -126,7 +126,7 @@ def test_settings_of_the_papers():
 
 
 class StandIn:
-    """In the place of keras_hub.models.VideoPrismBackbone: the same input and output, without its weights."""
+    """Stands for keras_hub.models.VideoPrismBackbone: the same input and output, without its weights."""
 
     asked: ClassVar[list] = []
 

@@ -170,7 +170,7 @@ def test_statistics_are_saved(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        (None, "is no file that FeatureStatistics.save wrote"),
+        (None, "is not a file that FeatureStatistics.save wrote"),
         ({"mean": np.zeros(3)}, r"holds \['mean'\]; expected count"),
         ({"count": 5, "mean": np.zeros(3), "scatter": np.zeros((2, 2))}, "received.*'scatter': \\(2, 2\\)"),
         ({"count": 5, "mean": np.full(2, np.nan), "scatter": np.zeros((2, 2))}, "finite numbers"),

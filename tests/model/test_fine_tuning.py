@@ -102,20 +102,23 @@ def test_clips_of_another_size_are_refused():
 def test_the_command_goes_on_from_a_preset_with_the_classes_of_the_folder(tmp_path):
     learned_model().save_to_preset(tmp_path / "learned")
     MovingShapes(12, 4, (8, 8), shapes=["star"]).write_videos(tmp_path / "videos", "avi")
-    steps = ["--tokenizer-steps", "1", "--transformer-steps", "1", "--steps-per-epoch", "1", "--workers", "0"]
-    sizes = ["--frames", "4", "--size", "8x8", "--batch-size", "2", "--transformer-batch-size", "2"]
+    steps = ["--tokenizer-steps", "1", "--transformer-steps", "1", "--workers", "0"]
+    sizes = ["--frames", "4", "--size", "8x8", "--batch-size", "2", "--set", "transformer.batch_size=2"]
     folders = ["--data", str(tmp_path / "videos"), "--out", str(tmp_path / "run")]
-    command = ["train", *folders, "--from", str(tmp_path / "learned"), *sizes, *steps, "--token-passes", "1"]
+    command = ["train", *folders, "--from", str(tmp_path / "learned"), *sizes, *steps, "--set", "token_passes=1"]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     made = mk.Magvit.from_preset(tmp_path / "run" / "magvit")
     assert made.class_names[0] == "star_diagonal" and list(made.tasks) == list(learned_model().tasks)
-    assert json.loads((tmp_path / "run" / "settings.json").read_text())["start_from"] == str(tmp_path / "learned")
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["settings"]["start_from"] == str(
+        tmp_path / "learned"
+    )
 
 
 @pytest.mark.once
 def test_a_model_to_start_from_and_sizes_of_another_are_refused(tmp_path):
     done = CliRunner().invoke(
-        app, ["train", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--from", "x", "--transformer", "base"]
+        app,
+        ["train", "--data", str(tmp_path), "--out", str(tmp_path / "run"), "--from", "x", "--set", "transformer=base"],
     )
     assert done.exit_code and "--from brings tokenizer and transformer" in done.output

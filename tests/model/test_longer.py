@@ -60,7 +60,7 @@ def test_a_narrow_strip_is_enough(magvit):
         (lambda m: m.continue_video(CLIPS * 200, 8), "Divide by 255"),
         (lambda m: m.outpaint(CLIPS[:, :, :, :3], 8), "at least 4 columns"),
         (lambda m: m.continue_video(CLIPS, 8, num_condition_frames=4), "given 4 frames and the model makes clips of 4"),
-        (lambda m: m.continue_video(CLIPS, 8, return_details=True), "return_details cannot be given here"),
+        (lambda m: m.outpaint(CLIPS, 12, return_details=True), "return_details cannot be given here"),
         (lambda m: m.outpaint(CLIPS, 12, condition_mask=np.ones((4, 8, 8))), "condition_mask cannot be given here"),
         (lambda m: m.outpaint(CLIPS, 7), "width=7"),
         (lambda m: m.outpaint(CLIPS[:, :2], 12), "received 2 frames"),

@@ -15,7 +15,7 @@ from magvit_keras.cli import app
 from magvit_keras.evaluation import load_model
 from magvit_keras.presets.hub import HubUri, fetch_preset
 from magvit_keras.presets.protocols import get_protocol
-from magvit_keras.training.recipe_data import load_tokenizer
+from magvit_keras.presets.resolver import load_trained
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 
@@ -119,7 +119,7 @@ def test_upload(hub, tokenizer, tmp_path):
 def test_half_a_preset_is_not_sent(hub, tokenizer, tmp_path):
     tokenizer.save_to_preset(tmp_path / "mine")
     (tmp_path / "mine" / "README.md").unlink()
-    with pytest.raises(ValueError, match=r"no whole preset, it lacks README\.md"):
+    with pytest.raises(ValueError, match=r"not a whole preset, it lacks README\.md"):
         mk.upload_preset("hf://me/mine", tmp_path / "mine")
     assert hub[1] == []
 
@@ -153,11 +153,11 @@ def test_without_the_library(monkeypatch):
         mk.ImageTokenizer.from_preset("hf://user/repo")
 
 
-# --- the hub in the place of a folder ---
+# --- the hub instead of a folder ---
 
 
 def test_tokenizers_of_recipes_come_from_the_hub(hub, tokenizer):
-    found = load_tokenizer("hf://user/repo/small", mk.ImageTokenizer)
+    found = load_trained(mk.ImageTokenizer, "hf://user/repo/small")
     for a, b in zip(found.get_weights(), tokenizer.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -74,7 +74,7 @@ def test_unknown_entries_are_refused(model, tmp_path):
 
 
 def test_a_run_says_what_it_knows(tmp_path, monkeypatch):
-    settings = {"num_frames": 4, "height": 8, "width": 8, "steps_per_epoch": 50, "seed": 3, "backend": "torch"}
+    settings = {"video_shape": [4, 8, 8], "seed": 3, "backend": "torch"}
     (tmp_path / "settings.json").write_text(json.dumps(settings))
     for stage in ("tokenizer", "transformer"):
         (tmp_path / "checkpoints" / stage).mkdir(parents=True)

@@ -6,7 +6,7 @@ from keras import ops
 
 from magvit_keras import backend
 from magvit_keras.convert.flax import load_flax_params
-from magvit_keras.convert.flax_discriminator import discriminator_paths
+from magvit_keras.convert.flax_names import discriminator_paths
 from magvit_keras.tokenizer import losses
 from magvit_keras.tokenizer.discriminator import ImageDiscriminator, VideoDiscriminator
 

@@ -209,5 +209,5 @@ def test_other_pickles(tmp_path, content, message):
 
 def test_arrays_of_another_network():
     model = small_resnet()
-    with pytest.raises(ValueError, match="are not those of this ResNet"):
+    with pytest.raises(ValueError, match="do not fit this ResNet"):
         load_resnet_arrays(model, {"params/init_conv/kernel": np.zeros((7, 7, 3, 4), "float32")})

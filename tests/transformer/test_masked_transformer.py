@@ -5,7 +5,7 @@ from keras import ops
 
 from magvit_keras.commit import losses
 from magvit_keras.convert.flax import load_flax_params
-from magvit_keras.convert.flax_transformer import transformer_paths
+from magvit_keras.convert.flax_names import transformer_paths
 from magvit_keras.layers import token_embedding, transformer_block
 from magvit_keras.transformer.masked_transformer import MaskedTransformer
 

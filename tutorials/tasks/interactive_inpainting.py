@@ -7,18 +7,33 @@
 #
 # Drawing works in Jupyter, VS Code and Colab, on a plain HTML canvas that hands its pixels to a hidden text field of
 # `ipywidgets`; no other package is needed. Sliders do the same where a script may not run. Without anybody at the mouse
-# the notebook takes a prepared sketch.
+# the notebook takes a prepared sketch. The same canvas on a page of its own, with all ten tasks: `magvit-keras studio`.
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
+import glob
+import importlib
 import importlib.util
 import os
 import subprocess
 import sys
 
 if importlib.util.find_spec("magvit_keras") is None:
-    source = "magvit-keras[plots,video] @ git+https://github.com/magvit_keras/magvit_keras"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    # What MAGVIT_KERAS_SOURCE names (a clone, a wheel, git+https://...), a wheel beside the notebook, the index, git.
+    wheels = sorted(glob.glob("magvit_keras-*.whl"), key=os.path.getmtime)[-1:]
+    sources = [os.environ.get("MAGVIT_KERAS_SOURCE"), *map(os.path.abspath, wheels), "magvit-keras", None]
+    sources = [source for source in sources if source]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    for source in sources:
+        wanted = "magvit-keras[plots,video] @ " + source if "://" in source else source + "[plots,video]"
+        if subprocess.run([*pip, wanted], capture_output=True).returncode == 0:
+            break
+    else:
+        sys.exit(
+            "magvit_keras could not be installed from " + ", ".join(sources) + ". Put a wheel beside this notebook "
+            "(in a clone: pip wheel --no-deps .), or set MAGVIT_KERAS_SOURCE to a clone's folder."
+        )
+    importlib.invalidate_caches()
 
 import magvit_keras as mk
 
@@ -33,6 +48,8 @@ import itertools
 import keras
 import numpy as np
 from PIL import Image
+
+from magvit_keras.studio import canvas_script
 
 magvit = mk.Magvit.from_preset("magvit_tiny_moving_shapes")
 T, H, W = magvit.video_shape
@@ -62,21 +79,13 @@ prepared = stroke([(18, 10), (30, 30), (44, 52)], radius=9)
 
 CANVAS = """
 <div id="@ID@" style="font: 13px sans-serif">
-<canvas width="@WIDTH@" height="@HEIGHT@" style="touch-action: none; cursor: crosshair"></canvas>
+<canvas width="@WIDTH@" height="@HEIGHT@" tabindex="0" style="touch-action: none; cursor: crosshair"></canvas>
 <div>brush <input type="range" min="2" max="16" value="7"> <button>clear</button> <span></span></div>
 </div>
 <script>
 (() => {
-  const root = document.getElementById("@ID@"), canvas = root.querySelector("canvas"), pen = canvas.getContext("2d");
-  const rows = @ROWS@, columns = @COLUMNS@, cell = canvas.width / columns;
-  let cells = Uint8Array.from("@CELLS@", Number), down = false;
-  const picture = new Image();
-  const draw = () => {
-    pen.imageSmoothingEnabled = false;
-    pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
-    pen.fillStyle = "rgba(255, 0, 90, 0.6)";
-    cells.forEach((on, i) => on && pen.fillRect((i % columns) * cell, Math.floor(i / columns) * cell, cell, cell));
-  };
+  @SCRIPT@
+  const root = document.getElementById("@ID@"), cells = Uint8Array.from("@CELLS@", Number), picture = new Image();
   const send = () => {  // to Python: the hidden text field of ipywidgets in the same output
     const field = document.querySelector(".@ID@ textarea");
     root.querySelector("span").textContent = field ? "sent" : "no kernel: this page only shows";
@@ -84,19 +93,12 @@ CANVAS = """
     field.value = cells.join("");
     for (const kind of ["input", "change"]) field.dispatchEvent(new Event(kind, {bubbles: true}));
   };
-  const paint = (event) => {
-    const box = canvas.getBoundingClientRect(), radius = +root.querySelector("input").value;
-    const x = (event.clientX - box.left) / box.width * columns, y = (event.clientY - box.top) / box.height * rows;
-    for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++)
-      if ((c + 0.5 - x) ** 2 + (r + 0.5 - y) ** 2 <= radius ** 2) cells[r * columns + c] = 1;
-    draw();
-  };
-  canvas.onpointerdown = (event) => { down = true; canvas.setPointerCapture(event.pointerId); paint(event); };
-  canvas.onpointermove = (event) => {
-    const all = event.getCoalescedEvents ? event.getCoalescedEvents() : [];  // all of a fast stroke
-    if (down) (all.length ? all : [event]).forEach(paint);
-  };
-  canvas.onpointerup = () => { down = false; send(); };
+  const {draw, brush} = holeCanvas(root.querySelector("canvas"), {
+    rows: @ROWS@, columns: @COLUMNS@, cells: () => cells, done: send,
+    picture: (pen, width, height) => pen.drawImage(picture, 0, 0, width, height),
+    put: (cell, on) => { cells[cell] = on; },
+  });
+  root.querySelector("input").oninput = (event) => { brush.radius = +event.target.value; };
   root.querySelector("button").onclick = () => { cells.fill(0); draw(); send(); };
   picture.onload = draw;
   picture.src = "data:image/png;base64,@PICTURE@";
@@ -115,6 +117,7 @@ def canvas_html(frame, mask, identity, enlarge=6):
         "ROWS": H,
         "COLUMNS": W,
         "CELLS": "".join(map(str, mask.astype(int).ravel())),
+        "SCRIPT": canvas_script(),
         "PICTURE": base64.b64encode(file.getvalue()).decode(),
     }
     html = CANVAS

@@ -7,22 +7,35 @@
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
+import glob
+import importlib
 import importlib.util
 import os
 import subprocess
 import sys
 
 if importlib.util.find_spec("magvit_keras") is None:
-    source = "magvit-keras[plots,video] @ git+https://github.com/magvit_keras/magvit_keras"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    # What MAGVIT_KERAS_SOURCE names (a clone, a wheel, git+https://...), a wheel beside the notebook, the index, git.
+    wheels = sorted(glob.glob("magvit_keras-*.whl"), key=os.path.getmtime)[-1:]
+    sources = [os.environ.get("MAGVIT_KERAS_SOURCE"), *map(os.path.abspath, wheels), "magvit-keras", None]
+    sources = [source for source in sources if source]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    for source in sources:
+        wanted = "magvit-keras[plots,video] @ " + source if "://" in source else source + "[plots,video]"
+        if subprocess.run([*pip, wanted], capture_output=True).returncode == 0:
+            break
+    else:
+        sys.exit(
+            "magvit_keras could not be installed from " + ", ".join(sources) + ". Put a wheel beside this notebook "
+            "(in a clone: pip wheel --no-deps .), or set MAGVIT_KERAS_SOURCE to a clone's folder."
+        )
+    importlib.invalidate_caches()
 
 import magvit_keras as mk
 
 print("Backend:", mk.choose_backend())
 FAST = os.environ.get("MAGVIT_KERAS_FAST") == "1"  # a tenth of the steps, for automatic tests
 # %%
-import numpy as np
-
 magvit = mk.Magvit.from_preset("magvit_tiny_moving_shapes")
 print(f"{magvit.count_params():,} parameters; clips of {magvit.video_shape}, tokens {magvit.latent_shape}")
 print("tasks:", ", ".join(magvit.tasks))
@@ -56,10 +69,7 @@ tasks = ["frame_prediction"] if FAST else ["frame_prediction", "central_inpainti
 given, made = [], []
 for task, clip in zip(tasks, video, strict=False):
     result = magvit.generate(task, video=clip[None], num_steps=steps, seed=1, keep_condition=True, return_details=True)
-    pixels = mk.commit.conditions.condition_plan(
-        magvit.tasks[task], magvit.video_shape, magvit.latent_shape
-    ).is_condition
-    given.append(np.where(pixels[..., None], clip / 255.0, 0.5))  # grey: not given
+    given.append(magvit.condition(task, clip[None])[0])  # grey: not given
     made.append(result.video[0])
 true = list(video[: len(tasks)] / 255.0)
 mk.show({"given": given, "generated": made, "true": true}, caption="From left to right: " + ", ".join(tasks))

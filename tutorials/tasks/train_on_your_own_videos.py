@@ -1,19 +1,34 @@
 # %% [markdown]
 # # Train on your own videos
 #
-# From a folder of video files to a model that continues and makes clips, with `train_run`: two stages, checkpoints, and
+# From a folder of video files to a model that continues and makes clips, with `mk.train`: two stages, checkpoints, and
 # one folder that holds everything. [Lesson 9](../09_your_own_videos.ipynb) explains the steps; this is the recipe.
 
 # %%
 # Setup, the same in every notebook: installs the library where it is missing (Colab) and picks the backend.
+import glob
+import importlib
 import importlib.util
 import os
 import subprocess
 import sys
 
 if importlib.util.find_spec("magvit_keras") is None:
-    source = "magvit-keras[plots,video] @ git+https://github.com/magvit_keras/magvit_keras"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", source], check=True)
+    # What MAGVIT_KERAS_SOURCE names (a clone, a wheel, git+https://...), a wheel beside the notebook, the index, git.
+    wheels = sorted(glob.glob("magvit_keras-*.whl"), key=os.path.getmtime)[-1:]
+    sources = [os.environ.get("MAGVIT_KERAS_SOURCE"), *map(os.path.abspath, wheels), "magvit-keras", None]
+    sources = [source for source in sources if source]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet"]
+    for source in sources:
+        wanted = "magvit-keras[plots,video] @ " + source if "://" in source else source + "[plots,video]"
+        if subprocess.run([*pip, wanted], capture_output=True).returncode == 0:
+            break
+    else:
+        sys.exit(
+            "magvit_keras could not be installed from " + ", ".join(sources) + ". Put a wheel beside this notebook "
+            "(in a clone: pip wheel --no-deps .), or set MAGVIT_KERAS_SOURCE to a clone's folder."
+        )
+    importlib.invalidate_caches()
 
 import magvit_keras as mk
 
@@ -24,8 +39,6 @@ import pathlib
 import tempfile
 
 import numpy as np
-
-from magvit_keras.training.train import Settings, train_run
 
 # %% [markdown]
 # ## 1. The folder
@@ -72,22 +85,23 @@ mk.show(videos.arrays(limit=4)["video"], columns=4)
 # Killed or stopped, the same call goes on from its last checkpoint. Other settings need another folder.
 
 # %%
-fast = {"tokenizer_steps": 2, "transformer_steps": 2, "steps_per_epoch": 1, "token_passes": 1}
-short = {"tokenizer_steps": 12, "transformer_steps": 30, "steps_per_epoch": 6, "token_passes": 1}
-# For a real training: {"tokenizer_steps": 5000, "transformer_steps": 20000, "steps_per_epoch": 100, "token_passes": 8}
-settings = Settings(
+fast = {"tokenizer_steps": 2, "transformer_steps": 2, "checkpoint_steps": 1, "token_passes": 1}
+short = {"tokenizer_steps": 12, "transformer_steps": 30, "checkpoint_steps": 6, "token_passes": 1}
+# For a real training: {"tokenizer_steps": 5000, "transformer_steps": 20000, "checkpoint_steps": 100, "token_passes": 8}
+magvit = mk.train(
+    folder,
+    work / "run",
+    verbose=0 if FAST else 2,
     num_frames=num_frames,
-    height=size[0],
-    width=size[1],
+    size=size,
     frame_stride=frame_stride,
     tasks=("frame_prediction", "class_conditional_generation"),
     tokenizer="3dvq_tiny_moving_shapes",
     transformer={"num_layers": 2, "hidden_size": 96, "num_heads": 4, "mlp_dim": 384},
     batch_size=2,
-    transformer_batch_size=4,
+    changes={"transformer.batch_size": 4},
     **(fast if FAST else short),
 )
-magvit = train_run(folder, work / "run", settings, verbose=0 if FAST else 2)
 
 # %% [markdown]
 # ## 4. Look at the curves

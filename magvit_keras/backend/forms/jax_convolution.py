@@ -11,7 +11,7 @@ from magvit_keras.backend.forms import winograd
 def convolve(
     x: jax.Array, kernel: jax.Array, padding: int = 0, stride: int = 1, doubled: Sequence[bool] = ()
 ) -> jax.Array:
-    """Convolution of (B, ..., C) with so many zeros on each side of each axis.
+    """Convolution of (B, ..., C) with `padding` zeros on each side of each axis.
 
     The stride is that of the last axis; along `doubled` axes there is a zero between two cells.
     """

@@ -39,7 +39,7 @@ def _is_narrow(x: jax.Array) -> bool:
 
 
 def kernel_of_two(kernel: jax.Array, before: int, after: int) -> jax.Array:
-    """A kernel (..., n, in, out) for two outputs at a time, (..., cells, in, 2 out), between so many unread cells."""
+    """A kernel (..., n, in, out) for two outputs at a time, (..., cells, in, 2 out), between that many unread cells."""
     edge = [(0, 0)] * (kernel.ndim - 3)
     shifted = [jnp.pad(kernel, [*edge, (before + n, after + 1 - n), (0, 0), (0, 0)]) for n in (0, 1)]
     return jnp.concatenate(shifted, axis=-1)

@@ -64,13 +64,13 @@ def read_msgpack(path: str | os.PathLike) -> dict[str, Any]:
     try:
         value, end = _unpack(data, 0)
     except (struct.error, IndexError):
-        raise ValueError(f"{path} is no whole Flax file: it ends early.") from None
+        raise ValueError(f"{path} is not a whole Flax file: it ends early.") from None
     except (UnicodeDecodeError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} is no Flax file: {error}") from None
+        raise ValueError(f"{path} is not a Flax file: {error}") from None
     if end != len(data):
-        raise ValueError(f"{path} is no Flax file: {len(data) - end} bytes are left after the first object.")
+        raise ValueError(f"{path} is not a Flax file: {len(data) - end} bytes are left after the first object.")
     if not isinstance(value, dict):
-        raise ValueError(f"{path} is no Flax file of parameters: it holds a {type(value).__name__}.")
+        raise ValueError(f"{path} is not a Flax file of parameters: it holds a {type(value).__name__}.")
     return value
 
 
@@ -100,7 +100,7 @@ def _unpack(data: memoryview, at: int) -> tuple[Any, int]:
         kind, width = _COUNTED[tag]
         count, at = struct.unpack_from(f">{width}", data, at)[0], at + struct.calcsize(width)
     else:
-        raise ValueError(f"The Flax file holds the byte {tag:#x}, which is no MessagePack.")
+        raise ValueError(f"The Flax file holds the byte {tag:#x}, which is not MessagePack.")
     if kind == "map":
         return _unpack_map(data, at, count)
     if kind == "list":

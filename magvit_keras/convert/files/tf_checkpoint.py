@@ -8,12 +8,15 @@ import os
 import pathlib
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
+from magvit_keras.protobuf import fields, varint
+
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER = 48
-# Of TensorFlow's DataType; others (strings, resources) are no weights.
+# Of TensorFlow's DataType; others (strings, resources) are not weights.
 _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
 
 
@@ -26,27 +29,27 @@ def read_tf_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
     Raises:
         FileNotFoundError: no `.index` file there.
-        ValueError: the file is no such table, or is compressed.
+        ValueError: the file is not such a table, or is compressed.
     """
     index = _index_file(pathlib.Path(path))
     table = index.read_bytes()
     if len(table) < _FOOTER or struct.unpack("<Q", table[-8:])[0] != _MAGIC:
-        raise ValueError(f"{index} is no index of a TensorFlow checkpoint.")
+        raise ValueError(f"{index} is not an index of a TensorFlow checkpoint.")
     _, at = _handle(table, len(table) - _FOOTER)  # of the table's own notes
     (start, size), _ = _handle(table, at)
     entries: dict[str, bytes] = {}
     for _, handle in _block(table, start, size):
         (start_, size_), _ = _handle(handle, 0)
         entries.update((key.decode(), value) for key, value in _block(table, start_, size_))
-    shards = dict(_fields(entries.pop(""))).get(1, 1)
+    shards = _values(entries.pop("")).get(1, 1)
     stem = index.name.removesuffix(".index")
     files = [index.with_name(f"{stem}.data-{i:05d}-of-{shards:05d}") for i in range(shards)]
     arrays = {}
     for name, entry in entries.items():
-        fields = dict(_fields(entry))
-        if fields.get(1) in _TYPES and 7 not in fields:  # 7: slices of a partitioned variable
-            shape = tuple(dict(_fields(dim)).get(1, 0) for number, dim in _fields(fields.get(2, b"")) if number == 2)
-            arrays[name] = _numbers(files[fields.get(3, 0)], fields, shape)
+        entry = _values(entry)
+        if entry.get(1) in _TYPES and 7 not in entry:  # 7: slices of a partitioned variable
+            shape = tuple(_values(size).get(1, 0) for number, _, size in fields(entry.get(2, b"")) if number == 2)
+            arrays[name] = _numbers(files[entry.get(3, 0)], entry, shape)
     return arrays
 
 
@@ -59,28 +62,23 @@ def _index_file(path: pathlib.Path) -> pathlib.Path:
     return path if path.suffix == ".index" else path.with_name(path.name + ".index")
 
 
-def _numbers(file: pathlib.Path, fields: dict, shape: tuple) -> np.ndarray:
-    dtype = np.dtype(_TYPES[fields[1]])
+def _values(message: bytes) -> dict[int, Any]:
+    """The last value of each field."""
+    return {number: value for number, _, value in fields(message)}
+
+
+def _numbers(file: pathlib.Path, entry: dict, shape: tuple) -> np.ndarray:
+    dtype = np.dtype(_TYPES[entry[1]])
     count = int(np.prod(shape, dtype=int))
-    if fields.get(5, 0) != count * dtype.itemsize:
+    if entry.get(5, 0) != count * dtype.itemsize:
         raise ValueError(f"{file} does not hold {count} numbers of {dtype} where its index says so.")
-    return np.fromfile(file, dtype, count, offset=fields.get(4, 0)).reshape(shape)
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
+    return np.fromfile(file, dtype, count, offset=entry.get(4, 0)).reshape(shape)
 
 
 def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
     """(start, size) of a block, and the position after."""
-    start, at = _varint(data, at)
-    size, at = _varint(data, at)
+    start, at = varint(data, at)
+    size, at = varint(data, at)
     return (start, size), at
 
 
@@ -92,29 +90,10 @@ def _block(table: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]
     (restarts,) = struct.unpack("<I", data[-4:])
     end, at, key = len(data) - 4 * (restarts + 1), 0, b""
     while at < end:
-        shared, at = _varint(data, at)
-        fresh, at = _varint(data, at)
-        length, at = _varint(data, at)
+        shared, at = varint(data, at)
+        fresh, at = varint(data, at)
+        length, at = varint(data, at)
         key = key[:shared] + data[at : at + fresh]
         at += fresh
         yield key, data[at : at + length]
         at += length
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of each field of a protocol buffer."""
-    at = 0
-    while at < len(data):
-        tag, at = _varint(data, at)
-        number, kind = tag >> 3, tag & 7
-        if kind == 0:
-            value, at = _varint(data, at)
-        elif kind == 2:
-            length, at = _varint(data, at)
-            value, at = data[at : at + length], at + length
-        elif kind in (1, 5):
-            width = 8 if kind == 1 else 4
-            value, at = int.from_bytes(data[at : at + width], "little"), at + width
-        else:
-            raise ValueError("The index of the checkpoint holds something else than protocol buffers.")
-        yield number, value

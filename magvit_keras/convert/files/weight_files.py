@@ -140,7 +140,7 @@ def read_old_torch(path: str | os.PathLike) -> dict[str, Any]:
 
 
 class _Placeholder:
-    """Stands for an object of a class that is no tensor; keeps nothing and does nothing."""
+    """Stands for an object of a class that is not a tensor; keeps nothing and does nothing."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         pass
@@ -152,7 +152,7 @@ class _Placeholder:
 
 
 class _ScriptModule(dict):
-    """In the place of a TorchScript class: its attributes, parameters among them; its code is not read."""
+    """Stands for a TorchScript class: its attributes, parameters among them; its code is not read."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import os
+from array import array
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 MAX_PIXELS = 8192 * 4320  # a frame larger than 8K counts as broken: its header would claim gigabytes
+_WALKED = ("mpeg", "mpegts")  # without an index: after a seek FFmpeg guesses the times, at times wrongly
+_PICTURES = ("image2",)
 _FULL_RANGE = 2  # FFmpeg's AVCOL_RANGE_JPEG
 _COMPLETE = 0.9  # a file with fewer than this part of the frames that its header promises counts as truncated
 
@@ -45,7 +49,10 @@ class VideoInfo:
         height: of the frames as they are shown, after the rotation that phones store, in pixels.
         width: likewise.
         fps: frames per second, on average; 0 where the file does not say.
-        timestamps: the time of each frame in ascending order, in units of the stream's clock.
+        timestamps: the time of each frame in ascending order, in units of the stream's clock; compact, since many
+            files are remembered.
+        exact: decoded frames carry these times. Otherwise (raw streams, H.264 in AVI and ASF) they can only be counted.
+        indexed: the container finds the packets of a time by itself.
         clock: the length of such a unit in seconds.
         num_bytes: the size of the file.
         stream: the number of the video among the streams of the file.
@@ -58,13 +65,15 @@ class VideoInfo:
     height: int
     width: int
     fps: float
-    timestamps: tuple[int, ...]
+    timestamps: Sequence[int]
     clock: float = 0.0
     num_bytes: int = 0
     stream: int = 0
     turns: int = 0
     colour_matrix: int = 2
     full_range: bool = False
+    exact: bool = True
+    indexed: bool = True
 
     @property
     def num_frames(self) -> int:
@@ -94,38 +103,50 @@ def probe(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> VideoInfo:
         length = float(stream.duration * stream.time_base) if stream.duration else None
         if length is None and container.duration and len(container.streams) == 1:
             length = container.duration / 1e6
-        times, packets, end, rotation = [], 0, 0, None
+        rate = float(stream.average_rate or 0)
+        times, packets, end, first, told = [], 0, 0, None, True
         for packet in container.demux(stream):
+            if first is None:
+                first = next(iter(packet.decode()), None)
             if packet.size == 0:  # the flush packet at the end
                 continue
-            if rotation is None:
-                rotation = next((frame.rotation for frame in packet.decode()), None)
-            time = packet.pts if packet.pts is not None else packet.dts
-            time = packets if time is None else time
+            told = told and packet.pts is not None
+            time = packet.pts if packet.pts is not None else packet.dts or 0
             end, packets = max(end, time + (packet.duration or 0)), packets + 1
             if not packet.is_discard:  # what lies before the cut of a video that was cut without encoding it again
                 times.append(time)
+        # Where a container tells the order of decoding alone, times ascend although frames come in another order.
+        exact = told and len(set(times)) == len(times) and not (context.has_b_frames and times == sorted(times))
+        if not told:
+            times, clock = range(len(times)), 1 / rate if rate else 0.0
+        elif exact and first is not None and first.pts is not None:  # a recording may begin between two key frames
+            times = [time for time in times if time >= first.pts]
+        rotation = first.rotation if first is not None else 0
         info = VideoInfo(
-            str(path),
-            *_turned(context.height, context.width, rotation),
-            float(stream.average_rate or 0),
-            tuple(sorted(times)),
-            clock,
-            container.size,
-            stream.index,
-            _quarter_turns(rotation),
-            int(context.colorspace),
-            int(context.color_range) == _FULL_RANGE and not (context.pix_fmt or "").startswith("yuvj"),
+            path=os.fspath(path),
+            **dict(zip(("height", "width"), _turned(context.height, context.width, rotation), strict=True)),
+            fps=rate,
+            timestamps=_compact(sorted(times)),
+            clock=clock,
+            num_bytes=container.size,
+            stream=stream.index,
+            turns=_quarter_turns(rotation),
+            colour_matrix=int(context.colorspace),
+            full_range=int(context.color_range) == _FULL_RANGE and not (context.pix_fmt or "").startswith("yuvj"),
+            exact=exact,
+            indexed=container.format.name not in _WALKED,
         )
         start, is_gif = stream.start_time or 0, container.format.name == "gif"
     if not times:
-        raise UnreadableVideo(str(path), "it holds no frames")
+        raise UnreadableVideo(path, "it holds no frames")
+    if first is None:
+        raise UnreadableVideo(path, f"none of its {packets} frames can be decoded")
     if promised and packets < _COMPLETE * promised:
-        raise UnreadableVideo(str(path), f"truncated: {packets} of {promised} frames are there")
+        raise UnreadableVideo(path, f"truncated: {packets} of {promised} frames are there")
     if is_gif and not _ends_as_a_gif(path):  # a GIF promises nothing, but it has an end mark
-        raise UnreadableVideo(str(path), f"truncated: the end mark after {len(times)} frames is missing")
-    if not promised and length and (end - start) * clock < _COMPLETE * length - 0.5 / max(info.fps, 1):
-        raise UnreadableVideo(str(path), f"truncated: {(end - start) * clock:.1f} of {length:.1f} seconds are there")
+        raise UnreadableVideo(path, f"truncated: the end mark after {len(times)} frames is missing")
+    if not promised and told and length and (end - start) * clock < _COMPLETE * length - 0.5 / max(info.fps, 1):
+        raise UnreadableVideo(path, f"truncated: {(end - start) * clock:.1f} of {length:.1f} seconds are there")
     return info
 
 
@@ -133,6 +154,9 @@ def read_frames(
     info: VideoInfo, indices: Sequence[int], size: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
     """Decodes some frames, from the last key frame before them.
+
+    A frame is known by its time, and every time is checked on the way. Where one is not as expected, or the decoder
+    doubts what it made after a seek, the file is read from its start; what it doubts then is damaged.
 
     Args:
         info: from `probe`.
@@ -145,12 +169,14 @@ def read_frames(
         uint8 (len(indices), H, W, 3), RGB.
 
     Raises:
-        UnreadableVideo: the file cannot be decoded up to the last of the frames.
+        UnreadableVideo: the file cannot be decoded up to the last of the frames, or is damaged there.
     """
     wanted = check_indices(info, indices)
-    frames = _decode(info, wanted, size, max_pixels, seek=wanted[0] > 0)
-    if frames is None:  # the container cannot seek, or went past the frame
-        frames = _decode(info, wanted, size, max_pixels, seek=False)
+    frames = None
+    if info.exact and wanted[0] > 0:
+        frames = _decode(info, wanted, size, max_pixels, near=True)
+    if frames is None:
+        frames = _decode(info, wanted, size, max_pixels, near=False)
     if frames is None:
         raise UnreadableVideo(info.path, f"truncated: it cannot be decoded up to frame {wanted[-1]}")
     return np.stack([frames[index] for index in indices])
@@ -191,30 +217,65 @@ def read_video(path: str | os.PathLike) -> np.ndarray:
     return read_frames(info, range(info.num_frames))
 
 
-def _decode(info, wanted, size, max_pixels, seek) -> dict[int, np.ndarray] | None:
-    """The wanted frames by index, or None where they were not all found."""
+def _decode(info, wanted, size, max_pixels, near) -> dict[int, np.ndarray] | None:
+    """The wanted frames by index, decoded from a key frame near them or from the start; None where that fails."""
     found: dict[int, np.ndarray] = {}
+    pending, position, damaged = list(reversed(wanted)), None if near else -1, False
     with _opened(info.path, max_pixels) as (container, stream):
-        position = 0
-        if seek:
-            try:
-                container.seek(info.timestamps[wanted[0]], stream=stream)
-            except OSError:
+        packets = _near(container, stream, info, wanted[0]) if near else container.demux(stream)
+        for frame in (frame for packet in packets for frame in packet.decode()):
+            before = position
+            position = _index_of(info.timestamps, frame.pts) if info.exact else before + 1
+            if position is None and not near:  # what a cut has left over
+                position = before
+                continue
+            if position is None or (near and before is None and position > pending[-1]):
                 return None
-            position = None
-        pending = list(reversed(wanted))
-        for frame in container.decode(stream):
-            if position is None:
-                # After a seek the time tells where we are, once; from there frames are counted.
-                position = _index_of(info.timestamps, frame.pts)
-                if position is None or position > wanted[0]:
+            damaged = frame.is_corrupt or (damaged and not frame.key_frame)
+            # A packet may hold what others refer to and no frame of its own; the next frame then stands in its place.
+            hidden = info.exact and before is not None and position == before + 2
+            while pending and (pending[-1] == position or (hidden and pending[-1] == position - 1)):
+                if damaged and near:
                     return None
-            if position == pending[-1]:
+                if damaged:
+                    raise UnreadableVideo(info.path, f"damaged: frame {pending[-1]} cannot be decoded as it was made")
                 found[pending.pop()] = _pixels(frame, size)
-                if not pending:
-                    return found
-            position += 1
+            if not pending:
+                return found
+            if info.exact and position > pending[-1]:
+                return None
     return None
+
+
+def _near(container, stream, info, index) -> Iterator:
+    """The packets from a key frame on that is not after the wanted frame."""
+    time = info.timestamps[index]
+    if info.indexed:
+        with contextlib.suppress(OSError):  # it cannot seek: the packets are those from the start
+            container.seek(time, stream=stream)
+        yield from container.demux(stream)
+        return
+    held: list | None = []
+    for packet in container.demux(stream):
+        if held is None:
+            yield packet
+            continue
+        if packet.is_keyframe and packet.pts is not None and packet.pts <= time:
+            held.clear()
+        held.append(packet)
+        if packet.pts == time:
+            yield from held
+            held = None
+
+
+def _compact(times: list[int]) -> Sequence[int]:
+    """Ascending whole numbers in as few bytes as may be."""
+    if not times:
+        return ()
+    even = range(times[0], times[-1] + 1, max(1, times[1] - times[0]) if len(times) > 1 else 1)
+    if len(even) == len(times) and list(even) == times:
+        return even
+    return array("i" if max(-times[0], times[-1]) < 2**31 else "q", times)
 
 
 def _ends_as_a_gif(path) -> bool:
@@ -224,7 +285,7 @@ def _ends_as_a_gif(path) -> bool:
 
 
 def _index_of(timestamps, time) -> int | None:
-    index = int(np.searchsorted(timestamps, time)) if time is not None else len(timestamps)
+    index = bisect.bisect_left(timestamps, time) if time is not None else len(timestamps)
     return index if index < len(timestamps) and timestamps[index] == time else None
 
 
@@ -246,24 +307,39 @@ def _turned(height: int, width: int, rotation: float) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
+def address(path: str | os.PathLike, mode: str = "r") -> Iterator[str | BinaryIO]:
+    """What FFmpeg opens for a path: a file whatever its name looks like, also one that is no text."""
+    name = os.fspath(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        with open(path, f"{mode}b") as file:
+            yield file
+    else:
+        yield f"file:{name}"
+
+
+@contextlib.contextmanager
 def _opened(path: str | os.PathLike, max_pixels: int) -> Iterator[tuple]:
     """The container and its first video stream; every error of FFmpeg becomes UnreadableVideo."""
     av = import_av()
+    # FFmpeg itself refuses larger frames as well: opening a file may decode one already. Lists of other addresses are
+    # not followed into the network.
+    options = {"max_pixels": str(max_pixels), "protocol_whitelist": "file"}
     try:
-        # FFmpeg itself refuses larger frames as well: opening a file may decode one already.
-        with av.open(os.fspath(path), options={"max_pixels": str(max_pixels)}) as container:
+        with address(path) as source, av.open(source, options=options, metadata_errors="replace") as container:
+            if container.format.name in _PICTURES or container.format.name.endswith("_pipe"):
+                raise UnreadableVideo(path, "it is a picture, not a video")
             if not container.streams.video:
-                raise UnreadableVideo(str(path), "it has no video stream")
+                raise UnreadableVideo(path, "it has no video stream")
             stream = container.streams.video[0]
             height, width = stream.codec_context.height, stream.codec_context.width
             if not 0 < height * width <= max_pixels:
                 found = f"are {width} x {height}" if height * width else "have no known size or more"
-                raise UnreadableVideo(str(path), f"its frames {found} pixels; at most {max_pixels} are read")
+                raise UnreadableVideo(path, f"its frames {found} pixels; at most {max_pixels} are read")
             stream.codec_context.thread_count = 1  # processes, not threads, share the work
             yield container, stream
     except UnreadableVideo:
         raise
     except (av.error.FFmpegError, OSError, EOFError, MemoryError, UnicodeError) as error:
-        raise UnreadableVideo(
-            str(path), getattr(error, "strerror", None) or str(error) or type(error).__name__
-        ) from None
+        raise UnreadableVideo(path, getattr(error, "strerror", None) or str(error) or type(error).__name__) from None

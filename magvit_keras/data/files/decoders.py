@@ -6,17 +6,14 @@ them have the same frames, sizes and errors. What a decoder is known or seen to 
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import pathlib
-import sys
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from magvit_keras.data.files import decode
-from magvit_keras.data.files.images import scaled
+from magvit_keras.data.files import decode, tensorflow_io
+from magvit_keras.data.files.images import fitted
 from magvit_keras.files import version
 
 if TYPE_CHECKING:
@@ -25,8 +22,6 @@ if TYPE_CHECKING:
 
     from magvit_keras.data.files.decode import VideoInfo
 
-_BT601 = (0, 2, 5, 6)  # and RGB (0), and files that do not tell (2), which FFmpeg takes for BT.601
-_MAX_WHOLE = 1 << 30  # bytes that tensorflow-io may take for a file, or for all of its frames
 _LATE = 1e-3  # seconds: a frame that is shown further away than this from its time is another frame
 
 
@@ -106,10 +101,10 @@ def _torchcodec() -> ModuleType:
     try:
         import torchcodec.decoders
     except (ImportError, OSError, RuntimeError) as error:
-        found = _versions("torchcodec", "torch")
         raise ImportError(
             "decoder='torchcodec' needs torchcodec 0.11 or newer, made for the PyTorch that is installed, and the "
-            f"shared libraries of FFmpeg 4 to 8; found {found} ({_first_line(error)}). Install them with: "
+            f"shared libraries of FFmpeg 4 to 8; found torchcodec {version('torchcodec')} and torch {version('torch')} "
+            f"({error}). Install them with: "
             "pip install 'magvit-keras[torchcodec]', and FFmpeg, for example with: apt-get install ffmpeg."
         ) from error
     return torchcodec.decoders
@@ -117,13 +112,17 @@ def _torchcodec() -> ModuleType:
 
 def _torchcodec_frames(info, wanted, size) -> dict[int, np.ndarray] | None:
     decoders = _torchcodec()
-    if info.full_range:  # it does not see the flag
+    if info.full_range or not info.exact:  # it does not see the flag, and frames without times it may take for others
         return None
     frames = {}
     try:
         # CPU, whatever PyTorch's default device is; one thread, since processes share the work.
         decoder = decoders.VideoDecoder(
-            info.path, stream_index=info.stream, dimension_order="NHWC", num_ffmpeg_threads=1, device="cpu"
+            os.path.abspath(info.path),
+            stream_index=info.stream,
+            dimension_order="NHWC",
+            num_ffmpeg_threads=1,
+            device="cpu",
         )
         if len(decoder) != info.num_frames:
             return None
@@ -133,69 +132,14 @@ def _torchcodec_frames(info, wanted, size) -> dict[int, np.ndarray] | None:
             # of this number is then another one.
             if abs(frame.pts_seconds - info.timestamps[index] * info.clock) > _LATE:
                 return None
-            frames[index] = _fitted(frame.data.numpy(), info, size)
+            frames[index] = fitted(frame.data.numpy(), info, size)
     except (RuntimeError, ValueError, IndexError):  # what PyAV cannot read either, it will say
         return None
     return frames
 
 
-# --- tensorflow-io ---
-
-
-@functools.cache
-def _tensorflow_io() -> ModuleType:
-    # With older FFmpeg libraries it gives the first frame again and again, and does not say so: no substitute is taken.
-    library = "libavformat.58.dylib" if sys.platform == "darwin" else "libavformat.so.58"
-    try:
-        ctypes.CDLL(library)
-        import tensorflow_io
-        from tensorflow_io.python.ops import ffmpeg_ops  # noqa: F401 (loads FFmpeg, which the package puts off)
-    except Exception as error:  # with another TensorFlow: errors of many kinds
-        found = _versions("tensorflow-io", "tensorflow")
-        raise ImportError(
-            "decoder='tensorflow_io' needs tensorflow-io 0.37.1, which loads with TensorFlow 2.16 alone, and the "
-            f"shared libraries of FFmpeg 4 ({library}); found {found} ({_first_line(error)}). Install it in an "
-            "environment of its own with: pip install 'magvit-keras[tfio]', and FFmpeg 4, on Ubuntu 22.04 and "
-            "Debian 11 with: apt-get install ffmpeg."
-        ) from error
-    return tensorflow_io
-
-
-def _tensorflow_io_frames(info, wanted, size) -> dict[int, np.ndarray] | None:
-    tensorflow_io = _tensorflow_io()
-    if info.colour_matrix not in _BT601 or info.full_range:  # it knows of one matrix and range
-        return None
-    # It reads whole files only.
-    if max(info.num_bytes, info.num_frames * info.height * info.width * 3) > _MAX_WHOLE:
-        return None
-    try:
-        content = pathlib.Path(info.path).read_bytes()
-        if len(content) != info.num_bytes:  # a file that became shorter since PyAV saw it would end the process
-            return None
-        video = tensorflow_io.experimental.ffmpeg.decode_video(content, 0).numpy()
-        if len(video) != info.num_frames:
-            return None
-        return {index: _fitted(np.rot90(video[index], info.turns), info, size) for index in wanted}
-    except Exception:  # TensorFlow's errors have no common base; what PyAV cannot read either, it will say
-        return None
-
-
 DECODERS = {
     "pyav": _Decoder(decode.import_av, None),
     "torchcodec": _Decoder(_torchcodec, _torchcodec_frames),
-    "tensorflow_io": _Decoder(_tensorflow_io, _tensorflow_io_frames),
+    "tensorflow_io": _Decoder(tensorflow_io.load, tensorflow_io.frames),
 }
-
-
-def _fitted(frame: np.ndarray, info: VideoInfo, size: tuple[int, int] | None) -> np.ndarray:
-    if frame.shape[:2] != (info.height, info.width):
-        raise ValueError(f"a frame of {frame.shape} in a video of {info.height} x {info.width}")
-    return frame if size is None else scaled(Image.fromarray(np.ascontiguousarray(frame)), size)
-
-
-def _versions(*packages: str) -> str:
-    return " and ".join(f"{package} {version(package) or 'not installed'}" for package in packages)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -10,7 +10,8 @@ from fractions import Fraction
 import numpy as np
 from PIL import Image
 
-from magvit_keras.data.files.decode import import_av
+from magvit_keras.data.arguments import check_fps
+from magvit_keras.data.files.decode import address, import_av
 from magvit_keras.files import atomic_path
 
 # extension -> codec, pixel format, options of the encoder; near-lossless, since the files are training data
@@ -44,7 +45,7 @@ def write_video(path: str | os.PathLike, clip: np.ndarray, fps: float = 8) -> pa
     Args:
         path: ends in .mp4, .mov, .mkv (H.264), .avi (XVID), .webm (VP9) or .gif.
         clip: uint8 (T, H, W, 3). Odd heights and widths are kept. A GIF stores equal neighbouring frames as one.
-        fps: frames per second.
+        fps: frames per second, 0.01 to 1000.
 
     Returns:
         The path.
@@ -64,8 +65,7 @@ def write_video(path: str | os.PathLike, clip: np.ndarray, fps: float = 8) -> pa
     extension = check_extension(path.suffix)
     if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[-1] != 3 or 0 in clip.shape:
         raise ValueError(f"clip: expected uint8 (T, H, W, 3), received {clip.dtype} {clip.shape}")
-    if not fps > 0:
-        raise ValueError(f"fps={fps!r}: expected a number above 0")
+    fps = check_fps(fps)
     with atomic_path(path) as partial:
         if extension == "gif":
             partial.write_bytes(gif_bytes(clip, fps))
@@ -80,7 +80,8 @@ def _encode(path: pathlib.Path, clip: np.ndarray, fps: float, extension: str) ->
     height, width = clip.shape[1:3]
     if codec == "libx264" and (height % 2 or width % 2):
         pixel_format = "yuv444p"  # 4:2:0 halves the colour planes, and H.264 then wants even sizes
-    with av.open(str(path), "w", format="matroska" if extension == "mkv" else None) as container:
+    kind = "matroska" if extension == "mkv" else extension
+    with address(path, "w") as file, av.open(file, "w", format=kind) as container:
         stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1000), options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         if extension == "avi":
@@ -100,6 +101,7 @@ def gif_bytes(clip: np.ndarray, fps: float = 8) -> bytes:
     Returns:
         The content of the file, the same for the same clip.
     """
+    fps = check_fps(fps)
     # Without dither: its grain would flicker from frame to frame.
     frames = [
         Image.fromarray(frame).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) for frame in clip

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from magvit_keras.protobuf import BYTES, FIXED32, VARINT, field, fields, to_varint, varint
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 
 
 def parse_example(data: bytes | memoryview, keys: Collection[str] | None = None) -> dict[str, list | np.ndarray]:
@@ -64,13 +64,13 @@ def make_example(features: Mapping[str, Sequence | np.ndarray]) -> bytes:
     """
     entries = b""
     for name, values in features.items():
-        entry = _field(1, name.encode()) + _field(2, _feature(name, list(values)))
-        entries += _field(1, entry)
-    return _field(1, entries)
+        entry = field(1, name.encode()) + field(2, _feature(name, list(values)))
+        entries += field(1, entry)
+    return field(1, entries)
 
 
 def _values(feature: memoryview) -> list | np.ndarray:
-    for number, _, value in _fields(feature):
+    for number, _, value in fields(feature):
         if number == 1:
             return list(_messages(value, 1))
         if number == 2:
@@ -82,8 +82,8 @@ def _values(feature: memoryview) -> list | np.ndarray:
 
 def _floats(message: memoryview) -> np.ndarray:
     packed = []  # writers may pack the numbers into one field or give each its own
-    for number, wire, value in _fields(message):
-        if number == 1 and wire in (_BYTES, _FIXED32):
+    for number, wire, value in fields(message):
+        if number == 1 and wire in (BYTES, FIXED32):
             if len(value) % 4:
                 raise ValueError(f"a list of floats has {len(value)} bytes, which 4 do not divide")
             packed.append(bytes(value))
@@ -92,78 +92,28 @@ def _floats(message: memoryview) -> np.ndarray:
 
 def _integers(message: memoryview) -> np.ndarray:
     numbers = []
-    for number, wire, value in _fields(message):
+    for number, wire, value in fields(message):
         if number != 1:
             continue
-        if wire == _VARINT:
+        if wire == VARINT:
             numbers.append(value)
         else:
             position = 0
             while position < len(value):
-                one, position = _varint(value, position)
+                one, position = varint(value, position)
                 numbers.append(one)
     return np.array(numbers, np.uint64).astype(np.int64)
 
 
 def _messages(message: memoryview, wanted: int) -> Iterator[memoryview]:
-    return (value for number, wire, value in _fields(message) if number == wanted and wire == _BYTES)
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int, memoryview | int]]:
-    """(field number, wire type, value) of each field: an int for varints, otherwise the bytes."""
-    if not isinstance(message, memoryview):
-        raise ValueError("a number stands where a message is expected; this is no tf.train.Example")
-    position, size = 0, len(message)
-    while position < size:
-        key, position = _varint(message, position)
-        number, wire = key >> 3, key & 7
-        if wire == _VARINT:
-            value, position = _varint(message, position)
-            yield number, wire, value
-            continue
-        if wire == _BYTES:
-            length, position = _varint(message, position)
-        elif wire in (_FIXED32, _FIXED64):
-            length = 4 if wire == _FIXED32 else 8
-        else:
-            raise ValueError(f"wire type {wire} at byte {position}; this is no tf.train.Example")
-        if length > size - position:
-            raise ValueError(f"a field claims {length} bytes, and {size - position} are left")
-        yield number, wire, message[position : position + length]
-        position += length
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= len(message):
-            raise ValueError("the message ends within a number")
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & 0xFFFFFFFFFFFFFFFF, position
-    raise ValueError("a number has more than 10 bytes")
+    return (value for number, wire, value in fields(message) if number == wanted and wire == BYTES)
 
 
 def _feature(name: str, values: list) -> bytes:
     if all(isinstance(value, (bytes, memoryview)) for value in values):
-        return _field(1, b"".join(_field(1, bytes(value)) for value in values))
+        return field(1, b"".join(field(1, bytes(value)) for value in values))
     if all(isinstance(value, (int, np.integer)) for value in values):
-        return _field(3, _field(1, b"".join(_to_varint(int(value) & 0xFFFFFFFFFFFFFFFF) for value in values)))
+        return field(3, field(1, b"".join(to_varint(int(value) & 0xFFFFFFFFFFFFFFFF) for value in values)))
     if all(isinstance(value, (int, float, np.number)) for value in values):
-        return _field(2, _field(1, struct.pack(f"<{len(values)}f", *values)))
+        return field(2, field(1, struct.pack(f"<{len(values)}f", *values)))
     raise TypeError(f"feature {name!r}: expected bytes, floats or ints; received {type(values[0]).__name__}")
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return _to_varint(number << 3 | _BYTES) + _to_varint(len(content)) + content
-
-
-def _to_varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value >= 0x80:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)

@@ -15,7 +15,9 @@ from magvit_keras.data.source import UnreadableVideo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FORMATS = ("PNG", "JPEG")  # no other parser of Pillow's is ever run on the data
+    from magvit_keras.data.files.decode import VideoInfo
+
+FORMATS = ("PNG", "JPEG")  # no other parser of Pillow's is ever run on the data
 _SMALLER = 2  # a JPEG is decoded at a fraction of its size, as long as it stays this many times larger than the frame
 
 
@@ -54,7 +56,7 @@ class ImageVideo:
         try:
             with self._opened(0) as image:
                 self.width, self.height = image.size
-        except _ERRORS as error:
+        except ERRORS as error:
             raise UnreadableVideo(name, f"image 0: {error or type(error).__name__}") from None
 
     def read(self, indices: Sequence[int], size: tuple[int, int]) -> np.ndarray:
@@ -69,12 +71,12 @@ class ImageVideo:
                     raise ValueError(f"{image.size[0]} x {image.size[1]} pixels among {self.width} x {self.height}")
                 image.draft("RGB", (size[1] * _SMALLER, size[0] * _SMALLER))
                 return scaled(image.convert("RGB"), size)
-        except _ERRORS as error:
+        except ERRORS as error:
             raise UnreadableVideo(self.name, f"image {index}: {error or type(error).__name__}") from None
 
     def _opened(self, index: int) -> Image.Image:
         data = self.images[index]
-        image = Image.open(io.BytesIO(data) if isinstance(data, (bytes, memoryview)) else data, formats=_FORMATS)
+        image = Image.open(io.BytesIO(data) if isinstance(data, (bytes, memoryview)) else data, formats=FORMATS)
         # The header alone has been read: pixels are not allocated yet.
         if image.size[0] * image.size[1] > self.max_pixels:
             image.close()
@@ -83,7 +85,7 @@ class ImageVideo:
 
 
 # Pillow tells of a broken PNG by SyntaxError too.
-_ERRORS = (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError)
+ERRORS = (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError)
 
 
 class ArrayVideo:
@@ -143,3 +145,14 @@ def scaled(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def fitted(frame: np.ndarray, info: VideoInfo, size: tuple[int, int] | None) -> np.ndarray:
+    """A frame that another decoder has made, at (height, width).
+
+    Raises:
+        ValueError: it has another size than the frames of the video.
+    """
+    if frame.shape[:2] != (info.height, info.width):
+        raise ValueError(f"a frame of {frame.shape} in a video of {info.height} x {info.width}")
+    return frame if size is None else scaled(Image.fromarray(np.ascontiguousarray(frame)), size)

@@ -10,6 +10,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from magvit_keras.data.arguments import check_choice, listed
 from magvit_keras.data.source import ON_ERROR, UnreadableVideoWarning
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 MAX_ROW = 1 << 20  # characters; a longer line or JSON object counts as wrong
 _CHUNK = 1 << 20
-_NAMES_IN_A_WARNING = 10
 _BETWEEN = re.compile(r"[\s,]*")
 
 
@@ -39,9 +39,7 @@ class Skipped:
     """
 
     def __init__(self, path: str | os.PathLike, on_error: str = "skip"):
-        if on_error not in ON_ERROR:
-            raise ValueError(f"on_error={on_error!r}: expected one of {', '.join(ON_ERROR)}")
-        self.path, self.on_error, self.reasons = path, on_error, {}
+        self.path, self.on_error, self.reasons = path, check_choice("on_error", on_error, ON_ERROR), {}
 
     def add(self, row: str, reason: str) -> None:
         """Raises ValueError, or remembers the row."""
@@ -53,13 +51,11 @@ class Skipped:
         """Warns once about all of them; raises ValueError where nothing is left."""
         if not self.reasons:
             return
-        lines = [f"  {row}: {reason}" for row, reason in list(self.reasons.items())[:_NAMES_IN_A_WARNING]]
-        if len(self.reasons) > _NAMES_IN_A_WARNING:
-            lines.append(f"  and {len(self.reasons) - _NAMES_IN_A_WARNING} more")
         text = f"{len(self.reasons)} of {kept + len(self.reasons)} rows of {self.path} were skipped:\n"
+        text += listed(self.reasons)
         if not kept:
-            raise ValueError(text + "\n".join(lines))
-        warnings.warn(text + "\n".join(lines), UnreadableVideoWarning, stacklevel=4)
+            raise ValueError(text)
+        warnings.warn(text, UnreadableVideoWarning, stacklevel=4)
 
 
 def read_csv(path: str | os.PathLike, columns: Sequence[str], skipped: Skipped) -> list[tuple[str, dict[str, str]]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from magvit_keras.data.arguments import check_choice
 from magvit_keras.data.clip_source import StoredVideo
 from magvit_keras.data.files.images import ArrayVideo, ImageVideo
 from magvit_keras.data.readers.record_videos import RecordVideos, prepared_folder, shards
@@ -60,13 +61,9 @@ class BAIR(RecordVideos):
         size: tuple[int, int] = (SIZE, SIZE),
         **clips: Any,
     ):
-        if split not in SPLITS:
-            raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
-        if camera not in CAMERAS:
-            raise ValueError(f"camera={camera!r}: expected one of {', '.join(CAMERAS)}")
+        self.split_name, self.camera = check_choice("split", split, SPLITS), check_choice("camera", camera, CAMERAS)
         root = pathlib.Path(root)
         clips = {"training": split == "train", "size": size, **clips}
-        self.split_name, self.camera = split, camera
         prepared = prepared_folder(root, "bair_robot_pushing_small", split)
         if prepared is not None:
             files, keys = shards(prepared, split, clips.get("on_error", "skip")), [camera]

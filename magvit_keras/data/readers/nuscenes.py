@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import pathlib
+import warnings
 from typing import Any
 
+from magvit_keras.data.arguments import check_choice, check_count, listed
 from magvit_keras.data.clip_source import ClipSource, StoredVideo
 from magvit_keras.data.files.images import ImageVideo
 from magvit_keras.data.files.tables import Skipped, first_file, iterate_json_array
 from magvit_keras.data.readers.video_files import inside, safe_path
-from magvit_keras.data.source import _count
+from magvit_keras.data.source import UnreadableVideoWarning
 
 SPLITS = ("train", "validation", "all")
 FOLDERS = ("samples/CAM_FRONT", "sweeps/CAM_FRONT")
@@ -62,14 +64,13 @@ class NuScenes(ClipSource):
         video_frames: int | None = 32,
         **clips: Any,
     ):
-        if split not in SPLITS:
-            raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
+        self.split_name = check_choice("split", split, SPLITS)
         super().__init__(**{"training": split == "train", **clips})
         self.root = pathlib.Path(root)
         versions = ["v1.0-trainval", "v1.0-mini"] if version is None else [version]
         path = first_file(self.root, [f"{name}/sample_data.json" for name in versions], "the table of pictures")
         drives = _split(_drives(path, self.on_error), split)
-        self.video_frames = length = None if video_frames is None else _count("video_frames", video_frames)
+        self.video_frames = length = None if video_frames is None else check_count("video_frames", video_frames)
         self._videos = [
             drive[start : start + (length or len(drive))]
             for drive in drives
@@ -77,9 +78,9 @@ class NuScenes(ClipSource):
         ]
         if not self._videos:
             raise ValueError(f"none of the {len(drives)} drives of {path} has {length or 1} pictures")
-        self._report_missing()
+        self._leave_out_missing()
 
-    def _report_missing(self) -> None:
+    def _leave_out_missing(self) -> None:
         there = {
             f"{folder}/{entry.name}"
             for folder in FOLDERS
@@ -94,7 +95,14 @@ class NuScenes(ClipSource):
                 f"{len(missing)} of {len(self._videos)} videos are incomplete in {self.root}; {self.name_of(first)}: "
                 f"{missing[first]}"
             )
-        self.report(missing)
+        if missing:
+            warnings.warn(
+                f"{len(missing)} of {len(self._videos)} videos are incomplete in {self.root} and left out:\n"
+                + listed({self.name_of(i): reason for i, reason in missing.items()}),
+                UnreadableVideoWarning,
+                stacklevel=3,
+            )
+        self._videos = [video for i, video in enumerate(self._videos) if i not in missing]
 
     @property
     def num_videos(self) -> int:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from magvit_keras.data.arguments import listed
 from magvit_keras.data.clip_source import ClipSource, StoredVideo
 from magvit_keras.data.files.examples import parse_example
 from magvit_keras.data.files.images import ImageVideo
@@ -23,8 +24,8 @@ SINGLE_CLASS = "video"
 class RecordVideos(ClipSource):
     """Clips out of TFRecord files of `tf.train.Example`, one video each: the base of their readers.
 
-    A reader defines `class_names` and `decode(features, name)`. Files that end early count as one unreadable video
-    each.
+    A reader defines `class_names` and `decode(features, name)`. Of files that end early the complete
+    records are read, and one warning names them.
 
     Args:
         files: the files, in order.
@@ -55,18 +56,20 @@ class RecordVideos(ClipSource):
         if not files:
             raise FileNotFoundError("no record file")
         self.keys = None if keys is None else frozenset(keys)
-        self._files, self._index, damaged = [RecordFile(path) for path in files], [], {}
-        for number, file in enumerate(self._files):
-            self._index += [(number, record) for record in range(len(file))]
-            if file.damage is not None:
-                if self.on_error == "raise":
-                    raise RecordError(file.path, file.damage)
-                damaged[len(self._index)] = f"{file.damage}; what follows in the file is lost"
-                self._index.append((number, len(file)))
-        if len(damaged) == len(self._index):
-            first = self._files[0]
-            raise RecordError(first.path, first.damage or "it holds no record")
-        self.report(damaged)
+        self._files = [RecordFile(path) for path in files]
+        self._index = [(number, record) for number, file in enumerate(self._files) for record in range(len(file))]
+        damaged = [file for file in self._files if file.damage is not None]
+        if damaged and (self.on_error == "raise" or not self._index):
+            raise RecordError(damaged[0].path, damaged[0].damage)
+        if not self._index:
+            raise RecordError(self._files[0].path, "it holds no record")
+        if damaged:
+            warnings.warn(
+                f"{len(damaged)} of {len(self._files)} record files end early; what follows in them is lost:\n"
+                + listed({file.path.name: file.damage for file in damaged}),
+                UnreadableVideoWarning,
+                stacklevel=3,
+            )
 
     @property
     def num_videos(self) -> int:
@@ -148,7 +151,7 @@ class PreparedVideos(RecordVideos):
         folder = pathlib.Path(folder)
         clips = {"training": split == "train", **clips}
         files = shards(folder, split, clips.get("on_error", "skip"))
-        self.video, self.label = video, label
+        self.split_name, self.video, self.label = split, video, label
         if class_names is None and label is not None:
             names = folder / f"{label}.labels.txt"
             if not names.is_file():

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import pathlib
+import threading
+import warnings
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from magvit_keras.data import clip_sampling
+from magvit_keras.data.arguments import NAMES_IN_A_MESSAGE, check_fps, listed, printable
 from magvit_keras.data.clip_source import ClipSource
 from magvit_keras.data.files.decode import VideoInfo, probe
 from magvit_keras.data.files.decoders import check_decoder, read_frames
-from magvit_keras.data.source import UnreadableVideo
+from magvit_keras.data.source import UnreadableVideo, UnreadableVideoWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from magvit_keras.data.clip_source import StoredVideo
 
@@ -27,16 +31,25 @@ class ScanReport:
     """What `VideoFiles.scan` found.
 
     Attributes:
-        readable: paths relative to the folder.
-        unreadable: `{path: reason}`.
+        readable: names of videos, which are paths relative to the folder.
+        unreadable: `{name: reason}`.
+        short: names of those that have fewer frames than a clip and are repeated.
+        other: names of files in the folder that are no videos by their ending, and are not read.
     """
 
     readable: list[str]
     unreadable: dict[str, str]
+    short: list[str] = field(default_factory=list)
+    other: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        lines = [f"{len(self.readable)} readable videos, {len(self.unreadable)} unreadable"]
-        return "\n".join(lines + [f"  {path}: {reason}" for path, reason in self.unreadable.items()])
+        text = f"{len(self.readable)} readable videos, {len(self.unreadable)} unreadable"
+        text += f"\n{listed(self.unreadable)}" if self.unreadable else ""
+        for what, names in (("shorter than a clip, and repeated", self.short), ("other files, not read", self.other)):
+            if names:
+                more = f" and {len(names) - NAMES_IN_A_MESSAGE} more" * (len(names) > NAMES_IN_A_MESSAGE)
+                text += f"\n{len(names)} {what}: {', '.join(names[:NAMES_IN_A_MESSAGE])}{more}"
+        return text
 
 
 class VideoFiles(ClipSource):
@@ -48,6 +61,8 @@ class VideoFiles(ClipSource):
     Args:
         root: the folder.
         decoder: what decodes the files: "pyav", "torchcodec" or "tensorflow_io".
+        fps: frames per second that all videos are brought to, by taking the frame nearest in time; `frame_stride`
+            then counts in these. By default each video has its own rate.
         **clips: how clips are cut out, see `ClipSource`.
 
     Raises:
@@ -63,13 +78,15 @@ class VideoFiles(ClipSource):
         >>> folder = tempfile.mkdtemp()
         >>> path = MovingShapes(1, num_frames=6, size=(32, 32)).write_videos(folder)[0]
         >>> files = VideoFiles(folder, num_frames=4, size=16)
-        >>> files.list_videos([f"{path.parent.name}/{path.name}"], labels=[0], class_names=["all"])
+        >>> kept = files.list_videos([f"{path.parent.name}/{path.name}"], labels=[0], class_names=["all"])
         >>> files[0]["video"].shape
         (4, 16, 16, 3)
     """
 
-    def __init__(self, root: str | os.PathLike, *, decoder: str = "pyav", **clips: Any):
+    def __init__(self, root: str | os.PathLike, *, decoder: str = "pyav", fps: float | None = None, **clips: Any):
         super().__init__(**clips)
+        self.other_files: list[str] = []  # for the report of `scan`
+        self.fps = None if fps is None else check_fps(fps)
         self.decoder = check_decoder(decoder)  # its absence shows now and not in the first step
         self.root = pathlib.Path(root)
         if not self.root.exists():
@@ -82,32 +99,38 @@ class VideoFiles(ClipSource):
         paths: Sequence[str],
         labels: Sequence[int],
         class_names: Sequence[str],
-        missing: Mapping[int, str] | None = None,
-    ) -> None:
+        find: Callable[[str], str | None] = lambda path: path,
+    ) -> list[int]:
         """Says what there is to read.
 
         Args:
             paths: the files relative to the folder, with forward slashes.
             labels: the class of each, -1 for none.
             class_names: the names of the classes.
-            missing: `{position in paths: reason}` of files that are known not to be there. With `on_error="skip"`
-                they count as unreadable, in one warning.
+            find: where a listed file lies, or None. With `on_error="skip"` the missing are left out, and one warning
+                counts and names them.
+
+        Returns:
+            The positions in `paths` of those that are there.
 
         Raises:
             FileNotFoundError: all files are missing, or one is and `on_error="raise"`.
             ValueError: nothing is listed, or a path leads out of the folder.
         """
-        self._paths = [safe_path(path) for path in paths]
-        self._labels, self._class_names = [int(label) for label in labels], list(class_names)
-        if not self._paths:
+        if not paths:
             raise ValueError(f"no video is listed for {self.root}")
-        if missing and (len(missing) == len(self._paths) or self.on_error == "raise"):
-            first = min(missing)
-            raise FileNotFoundError(
-                f"{len(missing)} of {len(self._paths)} listed videos are not in {self.root}; the first is "
-                f"{self._paths[first]} ({missing[first]})"
-            )
-        self.report(missing or {})
+        places = [find(safe_path(path)) for path in paths]
+        there = [position for position, place in enumerate(places) if place is not None]
+        missing = {printable(path): "no such file" for path, place in zip(paths, places, strict=True) if place is None}
+        if missing:
+            text = f"{len(missing)} of {len(paths)} listed videos are not in {self.root}"
+            if not there or self.on_error == "raise":
+                raise FileNotFoundError(f"{text}; the first is {next(iter(missing))} (no such file)")
+            text += f"; the other {len(there)} are read:\n{listed(missing)}"
+            warnings.warn(text, UnreadableVideoWarning, stacklevel=4)
+        self._paths, self._labels = [places[i] for i in there], [int(labels[i]) for i in there]
+        self._class_names = list(class_names)
+        return there
 
     @property
     def num_videos(self) -> int:
@@ -131,12 +154,13 @@ class VideoFiles(ClipSource):
 
     def name_of(self, video: int) -> str:
         """The path relative to the folder."""
-        return self._paths[video]
+        return printable(self._paths[video])
 
     def open_video(self, video: int) -> StoredVideo:
-        """Finds the frames of a file; the last few thousand files are remembered."""
+        """Finds the frames of a file, which are remembered for the files read last."""
         path = inside(self.root, self._paths[video])
-        return _FileVideo(_info(str(path), self.max_pixels), self.max_pixels, self._labels[video], self.decoder)
+        info = _info(os.fspath(path), self.max_pixels)
+        return _FileVideo(info, self.max_pixels, self._labels[video], self.decoder, self.fps)
 
     def scan(self, threads: int = 4) -> ScanReport:
         """Opens every file before a long run: counts its frames and decodes the first.
@@ -150,22 +174,24 @@ class VideoFiles(ClipSource):
             The readable files and, with reasons, the others; `print` it.
         """
 
-        def check(path):
+        def check(video):
             try:
-                probe(inside(self.root, path), self.max_pixels)
+                return self.open_video(video).num_frames
             except UnreadableVideo as error:
                 return error.reason
-            return None
 
         with ThreadPoolExecutor(threads) as pool:
-            reasons = list(pool.map(check, self._paths))
-        bad = {video: reason for video, reason in enumerate(reasons) if reason is not None}
-        each = self.clips_per_video
+            found = list(pool.map(check, range(self.num_videos)))
+        bad = {video: reason for video, reason in enumerate(found) if isinstance(reason, str)}
+        each, names = self.clips_per_video, [self.name_of(video) for video in range(self.num_videos)]
         # The report is the warning.
-        self._failures.update({video * each + part: reason for video, reason in bad.items() for part in range(each)})
+        self.failures.update({video * each + part: reason for video, reason in bad.items() for part in range(each)})
+        needed = (self.num_frames - 1) * self.frame_stride + 1
         return ScanReport(
-            [path for video, path in enumerate(self._paths) if video not in bad],
-            {self._paths[video]: reason for video, reason in bad.items()},
+            readable=[name for video, name in enumerate(names) if video not in bad],
+            unreadable={names[video]: reason for video, reason in bad.items()},
+            short=[names[video] for video, count in enumerate(found) if video not in bad and count < needed],
+            other=[printable(path) for path in self.other_files],
         )
 
 
@@ -175,10 +201,17 @@ class _FileVideo:
     max_pixels: int
     label: int
     decoder: str
+    fps: float | None
+
+    def __post_init__(self):
+        if self.fps is not None and not self.info.clock:
+            raise UnreadableVideo(self.info.path, "it does not tell the times of its frames, which fps=... goes by")
 
     @property
     def num_frames(self) -> int:
-        return self.info.num_frames
+        if self.fps is None:
+            return self.info.num_frames
+        return clip_sampling.resampled_length(self.info.timestamps, self.info.clock, self.fps)
 
     @property
     def height(self) -> int:
@@ -189,6 +222,8 @@ class _FileVideo:
         return self.info.width
 
     def read(self, indices: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+        if self.fps is not None:
+            indices = clip_sampling.nearest_frames(self.info.timestamps, self.info.clock, self.fps, indices)
         return read_frames(self.info, indices, size, self.max_pixels, self.decoder)
 
 
@@ -232,9 +267,35 @@ def _info(path: str, max_pixels: int) -> VideoInfo:
         status = os.stat(path)
     except OSError as error:
         raise UnreadableVideo(path, error.strerror or str(error)) from None
-    return _probed(path, max_pixels, status.st_size, status.st_mtime_ns)
+    return _remembered.info(path, max_pixels, status.st_size, status.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=4096)
-def _probed(path: str, max_pixels: int, *_version) -> VideoInfo:
-    return probe(path, max_pixels)
+class _Remembered:
+    """What is known of the files read last, in so many bytes."""
+
+    def __init__(self, most_bytes: int):
+        self.most_bytes, self.num_bytes = most_bytes, 0
+        self.infos: OrderedDict[tuple, VideoInfo] = OrderedDict()
+        self.lock = threading.Lock()
+
+    def info(self, path: str, max_pixels: int, *version: int) -> VideoInfo:
+        key = path, max_pixels, *version
+        with self.lock:
+            if key in self.infos:
+                self.infos.move_to_end(key)
+                return self.infos[key]
+        info = probe(path, max_pixels)
+        with self.lock:
+            if key not in self.infos:
+                self.infos[key] = info
+                self.num_bytes += _num_bytes(info)
+            while self.num_bytes > self.most_bytes and len(self.infos) > 1:
+                self.num_bytes -= _num_bytes(self.infos.popitem(last=False)[1])
+        return info
+
+
+def _num_bytes(info: VideoInfo) -> int:
+    return 1024 + getattr(info.timestamps, "itemsize", 0) * info.num_frames
+
+
+_remembered = _Remembered(64 << 20)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from magvit_keras.data.arguments import check_choice, check_clip_shape, check_count
 from magvit_keras.data.shapes import drawing as draw
 from magvit_keras.data.shapes.grid import render_on_grid, scenes
 from magvit_keras.data.shapes.scene import render
-from magvit_keras.data.source import Source, _count, check_clip_shape
+from magvit_keras.data.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,14 +74,10 @@ class MovingShapes(Source):
         texture: float | None = None,
         look: str = "textured",
     ):
-        self.num_clips = _count("num_clips", num_clips)
+        self.num_clips = check_count("num_clips", num_clips)
         self.num_frames, self.size = check_clip_shape(num_frames, size)
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise ValueError(f"seed={seed!r}: expected a whole number, 0 or more")
-        if split not in SPLITS:
-            raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
-        if look not in LOOKS:
-            raise ValueError(f"look={look!r}: expected one of {', '.join(LOOKS)}")
+        check_choice("split", split, SPLITS)
+        check_choice("look", look, LOOKS)
         if look != "textured" and texture:
             raise ValueError(f"texture={texture!r}: the {look} look has none; expected None, 0 or look='textured'")
         if look == "grid" and occlusion:
@@ -90,7 +87,7 @@ class MovingShapes(Source):
         for name, value in (("occlusion", occlusion), ("texture", texture)):
             if not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
                 raise ValueError(f"{name}={value!r}: expected a number from 0 to 1")
-        self.seed, self.split_name, self.look = int(seed), split, look
+        self.seed, self.split_name, self.look = check_count("seed", seed, 0), split, look
         self.occlusion, self.texture = float(occlusion), float(texture)
         self.shapes, self.motions = _names("shapes", shapes, draw.SHAPES), _names("motions", motions, MOTIONS)
         # Classes take turns in a shuffled order: even a small set shows several shapes and motions.

@@ -1,0 +1,1 @@
+"""Photographs set in motion."""
