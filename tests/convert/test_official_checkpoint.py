@@ -15,6 +15,7 @@ import magvit_keras as mk
 from magvit_keras.cli import app
 from magvit_keras.convert.checkpoint import convert_checkpoint
 from magvit_keras.convert.files.flax_files import read_flax_checkpoint
+from magvit_keras.convert.flax import flax_paths
 
 pytestmark = pytest.mark.once
 
@@ -150,6 +151,18 @@ def test_maskgits_tokenizer(tmp_path):
     (tmp_path / "file").write_bytes(pack(made_up_params()))
     made = convert_checkpoint(tmp_path / "file")
     assert made.kind == "image_tokenizer" and (made.model.shortcut, made.model.padding) == ("output", "same")
+
+
+def test_a_decoder_deeper_than_its_encoder(tmp_path):
+    sizes = {"filters": 32, "channel_multipliers": (1, 1), "embedding_dim": 4, "codebook_size": 16, "padding": "same"}
+    tokenizer = mk.VideoTokenizer(**sizes, num_res_blocks=(1, 2))
+    params = {path: ops.convert_to_numpy(weight) for path, weight in flax_paths(tokenizer).items()}
+    (tmp_path / "file").write_bytes(pack({"params": nested(params), "opt_state": {}}))
+    made = convert_checkpoint(tmp_path / "file").model
+    assert made.num_res_blocks == (1, 2)
+    video = np.random.default_rng(0).random((1, 2, 4, 4, 3), "float32")
+    pixels = [ops.convert_to_numpy(ops.stop_gradient(model(video))) for model in (made, tokenizer)]
+    np.testing.assert_array_equal(*pixels)
 
 
 def test_a_vqgan_in_pytorch(tmp_path):
