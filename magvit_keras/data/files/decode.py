@@ -111,9 +111,9 @@ def probe(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> VideoInfo:
                 first = next(iter(packet.decode()), None)
             if packet.size == 0:  # the flush packet at the end
                 continue
-            # Recordings that were put together may start their clock again.
-            told = told and packet.pts is not None and (last is None or packet.dts is None or packet.dts >= last)
-            last = packet.dts
+            # Recordings that were put together may start their clock again: more than a second back.
+            again = last is not None and packet.dts is not None and (last - packet.dts) * clock > 1
+            told, last = told and packet.pts is not None and not again, packet.dts
             time = packet.pts if packet.pts is not None else packet.dts or 0
             end, packets = max(end, time + (packet.duration or 0)), packets + 1
             if not packet.is_discard:  # what lies before the cut of a video that was cut without encoding it again
