@@ -4,13 +4,12 @@ import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
-from keras import ops
 
-from magvit_keras.checks import to_float
+from magvit_keras.checks import to_float, to_numpy
 from magvit_keras.commit.conditions import condition_plan
 from magvit_keras.commit.tasks import Task
 from magvit_keras.data import MovingShapes, VideoFolder, write_video
@@ -152,11 +151,6 @@ def fine_tune(magvit: Magvit, out: pathlib.Path, fast: bool, say: Callable) -> F
     magvit.save_to_preset(out / "model", card={"data": f"Fine-tuned on {len(training)} clips of Moving Shapes"})
     seconds, steps = time.monotonic() - began, epochs * -(-len(training) // 4)
     return FineTuned(len(training), len(held_out), steps, seconds, (first, last), truth, before, after)
-
-
-def to_numpy(x: Any) -> np.ndarray:
-    """A backend tensor as a NumPy array."""
-    return ops.convert_to_numpy(ops.stop_gradient(x))
 
 
 def _views(one: Made) -> dict[str, np.ndarray]:
