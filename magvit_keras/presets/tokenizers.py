@@ -50,6 +50,8 @@ FAST: dict[str, Any] = {
     "num_res_blocks": 1,
     "embedding_dim": 16,
     "codebook_size": 4096,
+    "padding": "same",
+    "commitment_cost": 0.02,
     "entropy_loss_weight": 0.0,
     "quantizer": "vq_ema",
     "norm_groups": 8,
