@@ -147,35 +147,43 @@ def _walk(group: h5py.Group, prefix: str, shapes: dict[str, tuple[int, ...]], se
 
 @contextlib.contextmanager
 def weights_within(stored: Mapping[str, tuple[int, ...]] | None) -> Iterator[None]:
-    """Inside, a model that would have more weights than a file holds is refused before they take memory.
+    """Inside, a model of more weights, or of many more layers, than a file holds is refused before it takes memory.
 
     Args:
         stored: what `stored_shapes` found; None sets no limit.
 
     Raises:
-        ValueError: a layer would exceed the sum of all sizes in the file.
+        ValueError: a layer would exceed the sum of all sizes in the file, or ten times the number of its arrays.
     """
     if stored is None:
         yield
         return
-    left = held = sum(math.prod(shape) for shape in model_shapes(stored))
-    owner = threading.get_ident()
+    shapes, owner = model_shapes(stored), threading.get_ident()
+    held = sum(math.prod(shape) for shape in shapes)
+    made = {"weights": 0, "layers": 0}
 
     def add_weight(layer: keras.Layer, shape: Any = None, *args: Any, **kwargs: Any) -> Any:
-        nonlocal left
-        if threading.get_ident() == owner:
-            left -= math.prod((shape,) if isinstance(shape, int) else shape or ())
-            if left < 0:
-                raise ValueError(f"its {layer.name} wants more than the {held:,} weights that the file holds")
-        return plain(layer, shape, *args, **kwargs)
+        count("weights", math.prod((shape,) if isinstance(shape, int) else shape or ()), held)
+        return plain[1](layer, shape, *args, **kwargs)
 
-    with _LOCK:  # Keras has no other place where all weights of all layers pass
-        plain = keras.Layer.add_weight
-        keras.Layer.add_weight = add_weight
+    def init(layer: keras.Layer, *args: Any, **kwargs: Any) -> None:
+        count("layers", 1, 100 + 10 * len(shapes))
+        plain[0](layer, *args, **kwargs)
+
+    def count(what: str, number: int, most: int) -> None:
+        made[what] += number if threading.get_ident() == owner else 0
+        if made[what] > most:
+            raise ValueError(
+                f"it wants more {what} than the {held:,} weights in {len(shapes)} arrays of its file allow"
+            )
+
+    with _LOCK:  # Keras has no other place where all layers and all their weights pass
+        plain = keras.Layer.__init__, keras.Layer.add_weight
+        keras.Layer.__init__, keras.Layer.add_weight = init, add_weight
         try:
             yield
         finally:
-            keras.Layer.add_weight = plain
+            keras.Layer.__init__, keras.Layer.add_weight = plain
 
 
 def model_shapes(stored: Mapping[str, tuple[int, ...]]) -> list[tuple[int, ...]]:

@@ -132,7 +132,7 @@ def test_class_conditional_generation_of_ssv2_has_clips_of_its_own():
         (
             "moving_shapes_mt10",
             {"crops": 3},
-            "Moving Shapes are made in the size that is asked for: they have no crops",
+            "Moving Shapes are made to size: they have no crops",
         ),
         ("bair_fp", {"split": "test", "reader": {"split": "train"}}, "Two splits are given, 'test' and for the reader"),
         ("bair_fp", {"reader": {"num_frames": 8}}, r"decides about num_frames, .*: say video_shape \(--frames\)"),
