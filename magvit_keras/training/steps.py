@@ -59,6 +59,23 @@ class StopAfter(keras.callbacks.Callback):
         print("\nStopping after this step, with a checkpoint; Ctrl-C again stops at once.", flush=True)
 
 
+class ShortProgress(keras.callbacks.ProgbarLogger):
+    """Keras' progress with the logs that tell most: those of ten tasks would fill a dozen lines."""
+
+    _SHOWN = ("loss", "g_loss", "d_loss", "psnr", "codebook_usage", "mask_accuracy")
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Shows them."""
+        super().on_train_batch_end(batch, self._short(logs))
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Shows them."""
+        super().on_epoch_end(epoch, self._short(logs))
+
+    def _short(self, logs: dict | None) -> dict:
+        return {name: logs[name] for name in self._SHOWN if name in (logs or {})}
+
+
 class Remaining(keras.callbacks.Callback):
     """Says after ten steps how long the whole run will take, and that the first step is compiled.
 
@@ -153,7 +170,7 @@ def train_steps(
         data,
         initial_epoch=done // (interval * batches),
         epochs=-(-steps // interval),
-        callbacks=[stop, checkpoint, *([Remaining(left, later, which)] if verbose else ())],
+        callbacks=[stop, checkpoint, *([ShortProgress(), Remaining(left, later, which)] if verbose else ())],
         shuffle=False,  # the order is the data's own, which a training that goes on repeats
         verbose=verbose,
     )

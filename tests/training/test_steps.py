@@ -61,7 +61,7 @@ def test_ctrl_c_saves_the_step_that_it_comes_in_and_the_training_goes_on_from_th
 def test_the_time_of_the_whole_run_is_said_after_ten_steps(tmp_path, capsys):
     run(tmp_path, verbose=2, later=3600.0, which="stage 1 of 2")
     said = capsys.readouterr().out
-    assert "about 1 h to go; stage 1 of 2." in said
+    assert "about 1 h to go; stage 1 of 2." in said and "- loss: " in said
     assert ("The first step is compiled" in said) == (backend.name() != "torch")
 
 
