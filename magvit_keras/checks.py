@@ -14,9 +14,10 @@ EXCURSION = 0.25
 
 
 def to_numpy(x: Any) -> np.ndarray:
-    """`keras.ops.convert_to_numpy`; for tensors of PyTorch without the warning that NumPy gives on Keras' way."""
-    x = x.value if isinstance(x, keras.Variable) else x
-    if hasattr(x, "detach"):
+    """`keras.ops.convert_to_numpy` without the warnings that NumPy gives on Keras' way; of a variable a copy."""
+    if isinstance(x, keras.Variable):
+        return np.array(to_numpy(x.value))
+    if hasattr(x, "detach"):  # of PyTorch
         x = x.detach().cpu()
         if keras.backend.standardize_dtype(x.dtype) != "bfloat16":  # which NumPy knows by another library alone
             return x.numpy()

@@ -74,9 +74,9 @@ def measure(magvit: Magvit, clips: np.ndarray) -> dict:
     made = np.concatenate([magvit.generate("central_inpainting", video=c[None], seed=0) for c in truth])
     h, w = CLIP[1] // 4, CLIP[2] // 4
     hole = (slice(None), slice(None), slice(h, 3 * h), slice(w, 3 * w))
-    ring = np.ones(CLIP[1:], bool)
-    ring[h - 1 : 3 * h + 1, w - 1 : 3 * w + 1] = False
-    ring[h - 4 : 3 * h + 4, w - 4 : 3 * w + 4] ^= True
+    ring = np.zeros(CLIP[1:], bool)  # four pixels around the hole
+    ring[h - 4 : 3 * h + 4, w - 4 : 3 * w + 4] = True
+    ring[h : 3 * h, w : 3 * w] = False
     border = truth[:, :, ring].mean(2)[:, :, None, None]
     found["central_inpainting"] = {
         "psnr_db": psnr(made[hole], truth[hole]),

@@ -16,7 +16,15 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "magvit_keras" / "presets" / "shipped"
 PAGE = ROOT / "docs" / "model_zoo.md"
 CURVES = ROOT / "docs" / "images" / "training_curves.png"
-NAMES = ("2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes", "3dvq_grid_shapes", "magvit_tiny_moving_shapes")
+NAMES = (
+    "2dvq_fast_natural",
+    "3dvq_fast_natural",
+    "2dvq_tiny_moving_shapes",
+    "3dvq_tiny_moving_shapes",
+    "3dvq_grid_shapes",
+    "magvit_tiny_moving_shapes",
+)
+PHOTOGRAPHS = "photographs"  # the mark of their table
 
 
 def mark(name: str) -> tuple[str, str]:
@@ -29,6 +37,8 @@ def table(told: dict) -> str:
     rows = []
     if "psnr_db" in told:
         rows += [(f"PSNR, {told['held_out']}", f"{told['psnr_db']} dB"), ("Codes used on them", told["codes_used"])]
+    for means, found in told.get("psnr_of_means_db", {}).items():
+        rows.append((f"For comparison: the mean colour of {means}", f"{found} dB"))
     rows += [
         ("Data", told["data"]),
         ("Steps", ", ".join(f"{name} {count}" for name, count in told["steps"].items())),
@@ -46,6 +56,16 @@ def table(told: dict) -> str:
         ]
         lines += before(told["earlier"])
     return "\n".join(lines + (["", *scores(told)] if "tasks" in told else []))
+
+
+def photographs(told: dict) -> str:
+    """Source and licence of each picture, a row each."""
+    lines = ["| Photograph | Author | Licence | Package |", "|---|---|---|---|"]
+    for about in told["photographs"]:
+        name = pathlib.PurePath(about["path"]).stem
+        name = pathlib.PurePath(about["path"]).parts[3] if "wallpapers/" in about["path"] else name
+        lines.append(f"| {name.replace('_', ' ')} | {about['author']} | {about['licence']} | {about['package']} |")
+    return "\n".join(lines)
 
 
 def before(earlier: dict) -> list[str]:
@@ -120,6 +140,15 @@ def draw(all_told: dict[str, dict]) -> None:
     plt.close(figure)
 
 
+def filled(page: str, name: str, text: str) -> str:
+    """The page with another text between the marks of that name."""
+    begin, end = mark(name)
+    place = f"{re.escape(begin)}.*?{re.escape(end)}"
+    if not re.search(place, page, re.DOTALL):
+        raise ValueError(f"{PAGE} has no place {begin} ... {end}.")
+    return re.sub(place, lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)
+
+
 def main() -> None:
     """Writes page and picture; a model that has not been shipped yet is left out."""
     page, all_told = PAGE.read_text(), {}
@@ -128,11 +157,9 @@ def main() -> None:
         if not path.is_file():
             continue
         all_told[name] = json.loads(path.read_text())
-        begin, end = mark(name)
-        if not re.search(f"{re.escape(begin)}.*?{re.escape(end)}", page, re.DOTALL):
-            raise ValueError(f"{PAGE} has no place {begin} ... {end}.")
-        text = f"{begin}\n{table(all_told[name])}\n{end}"
-        page = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _, text=text: text, page, flags=re.DOTALL)
+        page = filled(page, name, table(all_told[name]))
+        if "photographs" in all_told[name]:
+            page = filled(page, PHOTOGRAPHS, photographs(all_told[name]))
     PAGE.write_text(page)
     draw(all_told)
 

@@ -41,10 +41,18 @@ class Checkpoint(keras.callbacks.Callback):
 
     def read(self) -> dict[str, Any]:
         """The saved state: "epoch" (epochs done), "weights" (a file name), "history" and "random_state"; or nothing."""
+        path = self.folder / STATE_FILE
         try:
-            return json.loads((self.folder / STATE_FILE).read_text())
+            state = json.loads(path.read_text())
+            return {name: state[name] for name in ("epoch", "weights", "history")} | state
         except FileNotFoundError:
             return {}
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{path} is cut off or damaged. {self._advice}") from None
+
+    @property
+    def _advice(self) -> str:
+        return f"Delete {self.folder}: this training starts again from its beginning, and other results stay."
 
     def restore(self, model: keras.Model) -> int:
         """Puts the last checkpoint into a compiled model; returns the number of epochs that are done."""
@@ -54,7 +62,11 @@ class Checkpoint(keras.callbacks.Callback):
         # The optimizer has no variables to load into before it is built.
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        model.load_weights(self.folder / state["weights"])
+        weights = self.folder / state["weights"]
+        try:
+            model.load_weights(weights)
+        except (OSError, KeyError) as error:  # a missing or cut file
+            raise ValueError(f"{weights} is missing or damaged ({error}). {self._advice}") from None
         self.history = state["history"]
         self._tell_data(state["epoch"])
         if distribution.current().count == 1:  # of several processes each draws its own dropout

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from magvit_keras.checks import to_numpy
 from magvit_keras.tokenizer.two_optimizers import batches_per_update
 
 #: Sums of the other losses: named last, since they cannot be the cause.
@@ -137,7 +138,7 @@ class DiscriminatorWarning(keras.callbacks.Callback):
         steps, rest = getattr(self.model, "steps", None), getattr(self.model, "generator_only_steps", 0)
         if not rest:
             return False
-        return int(keras.ops.convert_to_numpy(steps)) // batches_per_update(self.model.optimizer) <= rest
+        return int(to_numpy(steps)) // batches_per_update(self.model.optimizer) <= rest
 
     def _count(self, what: str, holds: bool, real: Any, fake: Any, epoch: int) -> None:
         self._epochs[what] = self._epochs[what] + 1 if holds else 0

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from magvit_keras.callbacks.samples import reconstructions
-from magvit_keras.checks import check_positive, to_float
+from magvit_keras.checks import check_positive, to_float, to_numpy
 
 
 class Measure(keras.callbacks.Callback):
@@ -45,7 +45,7 @@ class Measure(keras.callbacks.Callback):
         check_positive(every=every)
         if not scores:
             raise ValueError("scores must name at least one function, as {'psnr': mk.metrics.psnr}; received none.")
-        self.clips = ops.convert_to_numpy(to_float(np.asarray(clips)))
+        self.clips = to_numpy(to_float(np.asarray(clips)))
         self.scores, self.every = dict(scores), every
         self.make = make or (lambda model: reconstructions(model, self.clips))
 
@@ -53,7 +53,7 @@ class Measure(keras.callbacks.Callback):
         """Measures where it is time."""
         if logs is None or (epoch + 1) % self.every:
             return
-        made = np.clip(ops.convert_to_numpy(to_float(self.make(self.model))), 0.0, 1.0)
+        made = np.clip(to_numpy(to_float(self.make(self.model))), 0.0, 1.0)
         for name, score in self.scores.items():
             value = score(self.clips, made)
             logs[f"measured_{name}"] = float(ops.mean(value)) if hasattr(value, "shape") else float(value)

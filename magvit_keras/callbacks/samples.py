@@ -6,9 +6,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
-from magvit_keras.checks import check_positive, to_float
+from magvit_keras.checks import check_positive, to_float, to_numpy
 
 
 class SampleReconstructions(keras.callbacks.Callback):
@@ -35,7 +34,7 @@ class SampleReconstructions(keras.callbacks.Callback):
         """Keeps the clips."""
         super().__init__()
         check_positive(every=every)
-        self.clips = ops.convert_to_numpy(to_float(np.asarray(clips)))
+        self.clips = to_numpy(to_float(np.asarray(clips)))
         self.folder = pathlib.Path(folder)
         self.every, self.fps, self.average = every, fps, average
 
@@ -65,5 +64,5 @@ def reconstructions(model: Any, clips: np.ndarray, average: bool = True, batch_s
     if average:
         tokenizer = getattr(model, "ema_tokenizer", tokenizer)
     batches = (clips[start : start + batch_size] for start in range(0, len(clips), batch_size))
-    made = [ops.convert_to_numpy(tokenizer.decode(tokenizer.encode(batch))) for batch in batches]
+    made = [to_numpy(tokenizer.decode(tokenizer.encode(batch))) for batch in batches]
     return np.clip(np.concatenate(made), 0.0, 1.0)

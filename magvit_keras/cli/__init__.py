@@ -10,6 +10,7 @@ from magvit_keras.cli import (
     compare,
     convert,
     demo,
+    doctor,
     evaluate,
     generate,
     presets,
@@ -58,6 +59,7 @@ app.command()(evaluate.evaluate)
 app.command()(compare.compare)
 app.command()(convert.convert)
 app.command()(demo.demo)
+app.command()(doctor.doctor)
 app.command()(presets.presets)
 app.command()(studio.studio)
 app.command()(recipes.recipes)

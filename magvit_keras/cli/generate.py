@@ -70,7 +70,9 @@ def generate(
         clip = None
         if video is not None:
             frames, height, width = magvit.video_shape
-            clip = read_clip(video, frames, (height, width), settings.get("frame_stride", 1), start)
+            clip = read_clip(
+                video, frames, (height, width), settings.get("frame_stride", 1), start, settings.get("fps")
+            )
             clip = np.repeat(clip[None], num_clips, axis=0)
         made = magvit.generate(
             task,

@@ -30,6 +30,9 @@ def train(
     num_frames: Annotated[int, typer.Option("--frames", help="Frames of a clip.")] = 16,
     size: Size = "64x64",
     frame_stride: Annotated[int, typer.Option("--stride", help="Take every so many-th frame of a video.")] = 1,
+    fps: Annotated[
+        float | None, typer.Option(help="Bring all videos to so many frames a second, before --stride counts.")
+    ] = None,
     tasks: Annotated[
         list[str] | None,
         typer.Option(

@@ -58,6 +58,24 @@ def check_clip_shape(num_frames: int, size: tuple[int, int], smallest: int = 8) 
     return check_count("num_frames", num_frames), (height, width)
 
 
+class BadFile(ValueError):
+    """A file that cannot be used.
+
+    Args:
+        path: the file.
+        reason: what is wrong, in words.
+    """
+
+    words = "{path}: {reason}"
+
+    def __init__(self, path: str | os.PathLike, reason: str):
+        self.path, self.reason = printable(path), reason
+        super().__init__(self.words.format(path=self.path, reason=reason))
+
+    def __reduce__(self):
+        return type(self), (self.path, self.reason)  # exceptions travel between processes
+
+
 def printable(name: str | os.PathLike) -> str:
     """A file name as text that can be printed and written: bytes that are not UTF-8 become backslash escapes.
 

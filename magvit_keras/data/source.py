@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import hashlib
 import inspect
-import os
 import sys
 import warnings
 from collections import Counter
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from magvit_keras.data.arguments import NAMES_IN_A_MESSAGE, check_count, listed, printable
+from magvit_keras.data.arguments import NAMES_IN_A_MESSAGE, BadFile, check_count, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ ON_ERROR = ("skip", "raise")
 _PLACES = ("root", "folder", "path", "on_error")
 
 
-class UnreadableVideo(ValueError):
+class UnreadableVideo(BadFile):
     """A video that cannot be decoded: broken, truncated, too large, or no video at all.
 
     Args:
@@ -33,12 +32,7 @@ class UnreadableVideo(ValueError):
         reason: what went wrong, in words.
     """
 
-    def __init__(self, path: str | os.PathLike, reason: str):
-        self.path, self.reason = printable(path), reason
-        super().__init__(f"cannot read the video {self.path}: {reason}")
-
-    def __reduce__(self):
-        return type(self), (self.path, self.reason)  # exceptions travel between processes
+    words = "cannot read the video {path}: {reason}"
 
 
 class UnreadableVideoWarning(UserWarning):

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from magvit_keras.data.arguments import BadFile
 from magvit_keras.files import atomic_path, sha256, write_text
 
 DESCRIPTION_FILE = "cache.json"
@@ -26,7 +27,7 @@ FORMAT = 1
 _NAME = re.compile(r"pass-\d{5}-\d{6}")
 
 
-class DamagedShard(ValueError):
+class DamagedShard(BadFile):
     """A shard that is cut off, changed, or has no checksum.
 
     Args:
@@ -34,12 +35,7 @@ class DamagedShard(ValueError):
         reason: what is wrong, in words.
     """
 
-    def __init__(self, path: str | os.PathLike, reason: str):
-        super().__init__(f"the shard {path} is damaged: {reason}; start the same command again to make it anew")
-        self.path, self.reason = str(path), reason
-
-    def __reduce__(self):
-        return type(self), (self.path, self.reason)
+    words = "the shard {path} is damaged: {reason}; start the same command again to make it anew"
 
 
 class Tokens(dict):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from magvit_keras.checks import to_float
+from magvit_keras.checks import to_float, to_numpy
 from magvit_keras.commit.tasks import get_task
 from magvit_keras.data.token_shards import TokenShards
 from magvit_keras.decoding.noise import seed_from
@@ -161,15 +161,15 @@ def measured(clips: np.ndarray, protocol: Protocol) -> np.ndarray:
     rows, columns = int(height * side), int(width * side)
     top, left = (clips.shape[2] - rows) // 2, (clips.shape[3] - columns) // 2
     cut = to_float(clips[:, :, top : top + rows, left : left + columns])
-    return np.clip(ops.convert_to_numpy(resize(cut, (height, width), MEASURED_RULE)), 0.0, 1.0)
+    return np.clip(to_numpy(resize(cut, (height, width), MEASURED_RULE)), 0.0, 1.0)
 
 
 def _reconstruct(tokenizer: Any, clips: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
     narrow = "uint16" if tokenizer.codebook_size <= 2**16 else "int32"
     videos, tokens = [], []
     for part in _full_batches(clips, batch_size):
-        ids = ops.convert_to_numpy(tokenizer.encode(part))
-        made = ops.convert_to_numpy(ops.cast(tokenizer.decode(ids), "float32"))
+        ids = to_numpy(tokenizer.encode(part))
+        made = to_numpy(ops.cast(tokenizer.decode(ids), "float32"))
         tokens.append(ids.astype(narrow))
         videos.append(np.clip(made, 0.0, 1.0))
     return {"video": np.concatenate(videos)[: len(clips)], "tokens": np.concatenate(tokens)[: len(clips)]}
@@ -184,7 +184,7 @@ def _of_pairs(metric: Callable, real: np.ndarray, made: np.ndarray, batch_size: 
     """A metric of frames, its mean over the frames of each clip, float64 (n,)."""
     found = []
     for one, two in zip(*(_full_batches(clips, batch_size) for clips in (real, made)), strict=True):
-        values = np.asarray(ops.convert_to_numpy(metric(one, two)), "float64")
+        values = np.asarray(to_numpy(metric(one, two)), "float64")
         found.append(values.reshape(len(values), -1).mean(axis=1))
     return np.concatenate(found)[: len(real)]
 

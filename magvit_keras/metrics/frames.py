@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from magvit_keras import backend
-from magvit_keras.checks import EXCURSION, check_range, range_or_nan, to_float
+from magvit_keras.checks import EXCURSION, check_range, range_or_nan, to_float, to_numpy
 
 _GRAY = (0.2125, 0.7154, 0.0721)
 _WINDOW, _SIGMA = 11, 1.5
@@ -29,7 +29,7 @@ def psnr(real: Any, generated: Any) -> Any:
 
     Example:
         >>> clips = np.full((2, 3, 16, 16, 3), 0.5, "float32")
-        >>> ops.convert_to_numpy(psnr(clips, clips + 0.1)).round(2).tolist()
+        >>> to_numpy(psnr(clips, clips + 0.1)).round(2).tolist()
         [[20.0, 20.0, 20.0], [20.0, 20.0, 20.0]]
 
     Reference:
@@ -58,7 +58,7 @@ def ssim(real: Any, generated: Any) -> Any:
 
     Example:
         >>> clip = np.random.default_rng(0).random((3, 16, 16, 3), "float32")
-        >>> ops.convert_to_numpy(ssim(clip, clip)).round(4).tolist()
+        >>> to_numpy(ssim(clip, clip)).round(4).tolist()
         [1.0, 1.0, 1.0]
 
     Reference:
@@ -121,7 +121,7 @@ def interframe(metric: Callable[[Any, Any], Any], video: Any) -> Any:
 
     Example:
         >>> still = np.full((1, 4, 16, 16, 3), 0.5, "float32")
-        >>> ops.convert_to_numpy(interframe(ssim, still)).round(4).tolist()
+        >>> to_numpy(interframe(ssim, still)).round(4).tolist()
         [[1.0, 1.0, 1.0]]
     """
     if len(video.shape) != 5 or video.shape[1] < 2:
@@ -161,7 +161,7 @@ def best_of(
     """
     best, count = None, 0
     for generated in tries:
-        values = np.asarray(ops.convert_to_numpy(metric(real, generated)), "float64")
+        values = np.asarray(to_numpy(metric(real, generated)), "float64")
         values = values.reshape(len(values), -1).mean(axis=1)
         best = values if best is None else (np.maximum if largest else np.minimum)(best, values)
         count += 1

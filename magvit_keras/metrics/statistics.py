@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from magvit_keras.checks import to_numpy
 from magvit_keras.files import atomic_path
 
 
@@ -125,9 +126,7 @@ def feature_rows(features: Any, name: str = "features") -> np.ndarray:
         ValueError: another shape, or values that are not finite.
     """
     if not isinstance(features, np.ndarray | list):
-        from keras import ops
-
-        features = ops.convert_to_numpy(features)
+        features = to_numpy(features)
     rows = np.asarray(features, dtype="float64")
     if rows.ndim != 2 or 0 in rows.shape:
         raise ValueError(f"{name} must be (samples, dimensions), neither 0; received the shape {rows.shape}.")

@@ -7,10 +7,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from magvit_keras import backend
-from magvit_keras.checks import EXCURSION, check_positive, check_range, video_of
+from magvit_keras.checks import EXCURSION, check_positive, check_range, to_numpy, video_of
 from magvit_keras.files import version
 from magvit_keras.metrics.descriptions import distance_name, input_settings
 from magvit_keras.metrics.folds import over_folds
@@ -265,7 +264,7 @@ def _batches(clips: Any, batch_size: int) -> Iterator[np.ndarray]:
         )
     for batch in batches:
         video = video_of(batch)
-        yield video if isinstance(video, np.ndarray) else ops.convert_to_numpy(video)
+        yield video if isinstance(video, np.ndarray) else to_numpy(video)
 
 
 def _check_network(network: Any) -> None:

@@ -87,28 +87,36 @@ def tokenizer_cost(config: Mapping[str, Any], shape: tuple[int, ...]) -> Cost:
         40579843
     """
     rank, filters, blocks = len(shape), config["filters"], config["num_res_blocks"]
+    encoder_blocks, decoder_blocks = blocks if isinstance(blocks, list | tuple) else (blocks, blocks)
     widths = [filters * multiplier for multiplier in config["channel_multipliers"]]
-    grids = [tuple(shape)]
+    wavelet = config.get("wavelet") or (1,) * rank
+    folded, size = 3 * math.prod(wavelet), 1 if config.get("wavelet") else 3
+    grids = [tuple(-(-n // by) for n, by in zip(shape, wavelet, strict=True))]
     for level in range(len(widths) - 1):
         halved = ((config["temporal_downsample"][level],) if rank == 3 else ()) + (True, True)
         grids.append(tuple(-(-n // 2) if half else n for n, half in zip(grids[-1], halved, strict=True)))
     dim, codes, deepest = config["embedding_dim"], config["codebook_size"], widths[-1]
-    cost, width = _conv(grids[0], 3, filters, 3, bias=False), filters
+    cost, width = _conv(grids[0], folded, filters, size, bias=False), filters
     for grid, wider in zip(grids, widths, strict=True):
-        for _ in range(blocks):
+        for _ in range(encoder_blocks):
             cost, width = cost + _residual(grid, width, wider), wider
-    for _ in range(2 * blocks):  # the bottlenecks of encoder and decoder
+    for _ in range(encoder_blocks + decoder_blocks):  # the bottlenecks of encoder and decoder
         cost += _residual(grids[-1], deepest, deepest)
     cost += _norm(grids[-1], deepest) + _conv(grids[-1], deepest, dim, 1)
     tokens = math.prod(grids[-1])
-    cost += Cost(codes * dim, 2 * tokens * codes * dim, tokens * (dim + codes))
+    cost += Cost(
+        codes * dim + codes * (config.get("quantizer") == "vq_ema"), 2 * tokens * codes * dim, tokens * (dim + codes)
+    )
     cost, width = cost + _conv(grids[-1], dim, deepest, 3), deepest
     for level in reversed(range(len(widths))):
-        for _ in range(blocks):
+        for _ in range(decoder_blocks):
             cost, width = cost + _residual(grids[level], width, widths[level]), widths[level]
         if level:
             cost += _conv(grids[level - 1], width, width, 3)
-    return cost + _norm(grids[0], width) + _conv(grids[0], width, 3, 3)
+    if config.get("wavelet"):  # the matrices from pixels to latents, and back
+        cells = 3 * math.prod(shape) // tokens
+        cost += _conv(grids[-1], cells, dim, 1, bias=False) + _conv(grids[-1], dim, cells, 1, bias=False)
+    return cost + _norm(grids[0], width) + _conv(grids[0], width, folded, size)
 
 
 def discriminator_cost(config: Mapping[str, Any]) -> Cost:

@@ -50,13 +50,20 @@ FAST: dict[str, Any] = {
     "num_res_blocks": 1,
     "embedding_dim": 16,
     "codebook_size": 4096,
+    "padding": "same",
+    "commitment_cost": 0.02,
     "entropy_loss_weight": 0.0,
     "quantizer": "vq_ema",
     "norm_groups": 8,
 }
 
 #: The shipped pair for real videos: small enough to be trained further on a laptop.
-NATURAL: dict[str, Any] = {**FAST, "filters": 128, "embedding_dim": 16, "padding": "same", "norm_groups": 8}
+NATURAL: dict[str, Any] = {
+    **FAST,
+    "padding": "same",
+    # Latents that are free to move tell more; a larger cost draws them together and leaves codes unused.
+    "commitment_cost": 0.02,
+}
 
 VIDEO_TOKENIZERS: dict[str, dict[str, Any]] = {
     f"3dvq_{size}_{name}": {

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from magvit_keras import backend
-from magvit_keras.checks import to_float
+from magvit_keras.checks import to_float, to_numpy
 from magvit_keras.layers import wavelet
 
 #: Latents of which k-means learns the codes, its rounds, and latents that are compared with all codes at once.
@@ -18,7 +18,7 @@ _BATCH = 8
 
 def adapt(tokenizer: Any, clips: Any, seed: int) -> None:
     """See `BaseTokenizer.adapt`."""
-    clips = ops.convert_to_numpy(clips)
+    clips = to_numpy(clips)
     clips = clips.reshape(-1, *clips.shape[-tokenizer.rank - 1 :])
     encoder, decoder, quantizer = tokenizer.encoder, tokenizer.decoder, tokenizer.quantizer
     if tokenizer.wavelet is not None:
@@ -39,7 +39,7 @@ def adapt(tokenizer: Any, clips: Any, seed: int) -> None:
         if quantizer.moving:
             quantizer.counts.assign(counts)
     if tokenizer.wavelet is not None:
-        codes = ops.convert_to_numpy(quantizer.lookup(quantizer.ids(latents)))
+        codes = to_numpy(quantizer.lookup(quantizer.ids(latents)))
         matrix = np.linalg.lstsq(codes, pixels - mean, rcond=None)[0]  # (D, C)
         decoder.shortcut_conv.kernel.assign(matrix.reshape(decoder.shortcut_conv.kernel.shape))
     colour = np.mean([clip.reshape(-1, 3).mean(0) for clip in clips], axis=0) / (255 if clips.dtype == np.uint8 else 1)
@@ -78,5 +78,5 @@ def _principal_components(rows: np.ndarray, number: int) -> tuple[np.ndarray, np
 def _mapped(fn: Callable, array: np.ndarray) -> np.ndarray:
     """`fn` of the array, some examples at a time, as rows (N, C)."""
     parts = [fn(array[i : i + _BATCH]) for i in range(0, len(array), _BATCH)]
-    rows = [ops.convert_to_numpy(ops.cast(part, "float32")) for part in parts]
+    rows = [to_numpy(ops.cast(part, "float32")) for part in parts]
     return np.concatenate([part.reshape(-1, part.shape[-1]) for part in rows])

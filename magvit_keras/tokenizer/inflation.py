@@ -15,6 +15,9 @@ every frame, up to rounding:
   slices of a k-th each see equal frames and add up to the 2D kernel. With "same" (zeros) the first and last frame of
   every layer see k - 1 of k slices only, and the two tokenizers differ.
 
+A wavelet along time makes of equal frames the channels of one frame, which come first, and zeros. So the 2D kernels
+that read or make folded pixels act on those channels, the others begin with zeros, and all of the above holds.
+
 On a clip that moves they differ in both modes: GroupNorm mixes the statistics of the frames, and temporal pooling the
 frames themselves.
 """
@@ -122,6 +125,8 @@ def _transfer(
     copied, inflated, values = [], [], []
     for name, (source, target) in pairs.items():
         value, wanted = to_numpy(source.value), tuple(target.shape)
+        if name.startswith(_FOLDED):
+            value = _first_channels(value, wanted)
         if value.shape == wanted:
             copied.append(name)
         elif len(wanted) == 5 and value.shape == wanted[1:]:
@@ -136,6 +141,16 @@ def _transfer(
     for target, value in values:
         target.assign(value)
     return InflationReport(tuple(copied), tuple(inflated), left_out, not_filled)
+
+
+# Parts that read or make folded pixels.
+_FOLDED = ("encoder/conv_in/", "encoder/shortcut/", "decoder/conv_out/", "decoder/shortcut/")
+
+
+def _first_channels(value: np.ndarray, wanted: tuple[int, ...]) -> np.ndarray:
+    """The weights of the first channels of a wider kernel or bias, zeros behind."""
+    widths = [(0, max(0, n - had)) for n, had in zip(wanted[-value.ndim :], value.shape, strict=True)]
+    return np.pad(value, widths)
 
 
 def _pair(
@@ -165,12 +180,17 @@ def _tokenizer_pairs(image: BaseTokenizer, video: BaseTokenizer) -> tuple[dict, 
             "The same weights compute something else with other norm_groups; received "
             f"{image.norm_groups} in 2D and {video.norm_groups} in 3D. They must be equal."
         )
+    if (image.wavelet is None) != (video.wavelet is None) or (video.wavelet or ())[1:] != (image.wavelet or ()):
+        raise ValueError(
+            "The 3D model must fold height and width as the 2D model does; received the wavelets "
+            f"{image.wavelet} in 2D and {video.wavelet} in 3D."
+        )
     source_of = {}
-    for coder, levels in zip(("encoder", "decoder"), _matching_levels(image, video), strict=True):
+    for coder, levels in zip((video.encoder, video.decoder), _matching_levels(image, video), strict=True):
         for level, source in enumerate(levels):
-            source_of[f"{coder}/conv_up_{level}"] = f"{coder}/conv_up_{source}"
-            for i in range(video.num_res_blocks):
-                source_of[f"{coder}/level_{level}_block_{i}"] = f"{coder}/level_{source}_block_{i}"
+            source_of[f"{coder.name}/conv_up_{level}"] = f"{coder.name}/conv_up_{source}"
+            for i in range(coder.num_res_blocks):
+                source_of[f"{coder.name}/level_{level}_block_{i}"] = f"{coder.name}/level_{source}_block_{i}"
     pairs, left_out, not_filled = _pair(tokenizer_parts(image), tokenizer_parts(video), source_of)
     return pairs, left_out, not_filled
 
@@ -204,6 +224,7 @@ def tokenizer_parts(tokenizer: BaseTokenizer) -> dict[str, keras.Variable]:
     parts = {}
     for coder_name, coder in (("encoder", tokenizer.encoder), ("decoder", tokenizer.decoder)):
         layers = [coder.conv_in, *getattr(coder, "conv_up", []), coder.norm_out, coder.conv_out, *coder.blocks]
+        layers += [] if coder.shortcut_conv is None else [coder.shortcut_conv]
         for layer in layers:
             parts.update({f"{coder_name}/{layer.name}:{rest}": v for rest, v in _layer_parts(layer).items()})
     parts.update({f"quantizer:{v.name}": v for v in tokenizer.quantizer.weights})

@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from magvit_keras.data import Source, Subset, TokenShards, UnreadableVideo, open_source
 from magvit_keras.data.readers.formats import make_shapes, merged_options
 from magvit_keras.presets.recipes import Recipe
@@ -116,6 +118,12 @@ def check_clips(source: Source, recipe: Recipe, held_out: bool) -> None:
             f"The clips of the data have {has}, and the training wants {wants}. Give both the same: `num_frames` and "
             "`size`, or video_shape in `changes`, and the reader's own in `reader`."
         )
+
+
+def some_clips(source: Source, count: int) -> np.ndarray:
+    """Clips for a look at the data, uint8 (count, T, H, W, 3): of all videos in turn, other windows in each turn."""
+    drawn = (source.sample(index % len(source), index // len(source))[0]["video"] for index in range(count))
+    return np.stack(list(drawn))
 
 
 def cached_tokens(recipe: Recipe, folder: str | os.PathLike, tokenizer: str) -> tuple[list[str], dict[str, Any]]:

@@ -75,6 +75,56 @@ def chosen_steps(seconds: tuple[float, float], budget: float) -> tuple[int, int]
     return tuple(int(n // 10 ** (len(str(n)) - 2) * 10 ** (len(str(n)) - 2)) for n in steps)
 
 
+def block_means_psnr(videos: np.ndarray, block: Iterable[int]) -> float:
+    """PSNR in dB of clips whose blocks of pixels are replaced by their mean colour, without any learning.
+
+    Args:
+        videos: uint8 (B, T, H, W, 3), T, H and W multiples of the block's sides.
+        block: (t, h, w), the pixels that share a token.
+
+    Example:
+        >>> clips = np.zeros((1, 1, 8, 8, 3), "uint8")
+        >>> clips[..., :4, :] = 255
+        >>> round(block_means_psnr(clips, (1, 8, 8)), 1), round(block_means_psnr(clips, (1, 4, 4)), 1)
+        (6.0, 100.0)
+    """
+    t, h, w = block
+    found = []
+    for clip in videos:
+        pixels = clip.astype("float32") / 255
+        cells = pixels.reshape(len(clip) // t, t, clip.shape[1] // h, h, clip.shape[2] // w, w, 3)
+        found.append(np.square(cells - cells.mean((1, 3, 5), keepdims=True)).mean())
+    return float(np.mean(-10 * np.log10(np.maximum(found, 1e-10))))
+
+
+def quality(scores: dict[str, float], videos: np.ndarray, tokenizer: Any, which: str) -> list[str]:
+    """What to say of a trained tokenizer, and where it is poor, what to try next.
+
+    Args:
+        scores: what `evaluate` returned.
+        videos: uint8 (B, T, H, W, 3), of which.
+        tokenizer: a `VideoTokenizer`.
+        which: what the videos are, in words.
+    """
+    blocks = block_means_psnr(videos, tokenizer.downsampling)
+    ids = [keras.ops.convert_to_numpy(tokenizer.encode(videos[i : i + 8])).ravel() for i in range(0, len(videos), 8)]
+    used, codes = len(np.unique(np.concatenate(ids))), tokenizer.codebook_size
+    said = [
+        f"{which}: PSNR {scores['psnr']:.1f} dB, squared error {scores['reconstruction_loss']:.4f}. As many blocks of "
+        f"mean colour reach {blocks:.1f} dB; {used} of {codes} codes are used."
+    ]
+    if scores["psnr"] < blocks + 1:
+        said.append(
+            "That is poor: clips will look like patches. Next, train the tokenizer longer (--tokenizer-steps), on "
+            "smaller clips (--size), or from trained weights; `magvit-keras doctor FOLDER` compares what there is."
+        )
+    elif used < 0.3 * min(codes, np.concatenate(ids).size):
+        said.append(
+            "Few codes are used: next, try fewer (--set tokenizer.codebook_size=...), or --set quantizer=vq_ema."
+        )
+    return said
+
+
 def memory_bytes() -> int:
     """The most memory that this process has used; 0 where the system does not tell (Windows)."""
     with contextlib.suppress(ImportError):

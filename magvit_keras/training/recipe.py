@@ -23,7 +23,7 @@ from magvit_keras.presets.resolver import STAGES, TABLES, resolve, run_settings
 from magvit_keras.presets.transformers import transformer_config
 
 #: The tokenizer of a training on one's own videos; one that comes with weights is trained further.
-DEFAULT_TOKENIZER = "3dvq_tiny"
+DEFAULT_TOKENIZER = "3dvq_fast_tiny"
 DEFAULT_TASKS = ("frame_prediction", "class_conditional_generation")
 _OWN = "own videos"
 
@@ -51,6 +51,8 @@ class Settings:
         num_frames: own videos: frames of a clip.
         size: own videos: height and width of a clip in pixels.
         frame_stride: own videos: every how many frames of a video one is taken.
+        fps: own videos in files: frames per second that all are brought to, before `frame_stride` counts; None keeps
+            each video's own.
         horizontal_flip: own videos: mirror clips at random.
         data_format: what the data is, a name in `data.readers.formats.FORMATS`; the recipe's, or "folder".
         reader: arguments of the reader, in addition to the recipe's or in their place.
@@ -86,6 +88,7 @@ class Settings:
     num_frames: int = 16
     size: tuple[int, int] = (64, 64)
     frame_stride: int = 1
+    fps: float | None = None
     horizontal_flip: bool = False
     data_format: str | None = None
     reader: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -251,7 +254,7 @@ def recipes_of(settings: Settings) -> list[ChangedRecipe]:
             check_positive(**{name: getattr(settings, name)})
     if isinstance(settings.workers, bool) or not isinstance(settings.workers, int) or settings.workers < 0:
         raise ValueError(f"workers must be an integer of at least 0; received {settings.workers!r}.")
-    for name in ("learning_rate", "minutes", "held_out"):
+    for name in ("learning_rate", "minutes", "held_out", "fps"):
         value = getattr(settings, name)
         least = 0.0 if name == "learning_rate" else 1e-9
         if value is not None and not (isinstance(value, int | float) and least <= value < float("inf")):
@@ -302,6 +305,7 @@ def _of_own_videos(settings: Settings) -> list[ChangedRecipe]:
     batch_size = settings.batch_size or 4
     shared = {
         **{"data": _OWN, "data_format": settings.data_format or "folder", "epochs": 1, "evaluation": ""},
+        "reader": {} if settings.fps is None else {"fps": settings.fps},
         **{"video_shape": (settings.num_frames, *settings.size), "frame_stride": settings.frame_stride},
         "horizontal_flip": settings.horizontal_flip,
     }

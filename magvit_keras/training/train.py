@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import keras
 
 import magvit_keras.tokenizer.discriminator as discriminators
+from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.data import Source
 from magvit_keras.data.token_cache import TokenBatches
 from magvit_keras.devices import distribution
@@ -35,7 +36,7 @@ from magvit_keras.tokenizer.inflation import inflate
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 from magvit_keras.tokenizer.vqgan import VQGAN
 from magvit_keras.training import measure
-from magvit_keras.training.data import cached_tokens, check_clips, hold_out, open_clips
+from magvit_keras.training.data import cached_tokens, check_clips, hold_out, open_clips, some_clips
 from magvit_keras.training.optimizers import tokenizer_optimizer, transformer_optimizer
 from magvit_keras.training.recipe import KINDS, ChangedRecipe, Settings, plan, preset_config, recipes_of
 from magvit_keras.training.steps import (
@@ -132,6 +133,11 @@ def load_run(run: str | os.PathLike) -> Magvit:
     return load_trained(Magvit, run)
 
 
+def seconds_of_steps(settings: Settings) -> tuple[float, float]:
+    """Seconds of a step of each stage of a training on one's own videos, on models that are thrown away."""
+    return _Run(pathlib.Path(), settings, None, 0).measured(recipes_of(settings), steps=5)
+
+
 class _Stage(NamedTuple):
     """A compiled model, its batches, and the part of it that is kept."""
 
@@ -157,6 +163,7 @@ class _Run:
     def __init__(self, out: pathlib.Path, settings: Settings, noted: dict[str, Any] | None, verbose: int):
         self.out, self.settings, self.noted, self.verbose = out, settings, noted, verbose
         self.found: dict[str, Any] = {}
+        self.trained = True  # whether the tokenizer has learned something elsewhere
 
     def say(self, text: str) -> None:
         if self.verbose:
@@ -282,7 +289,7 @@ class _Run:
         arguments = {"remat": self.settings.remat, **changed.architecture, **quantizer}
         # Of a recipe only the architecture: trained weights of the same name would make another training of it.
         shipped = TABLES[model.__name__].get(recipe.preset, {"shipped": True}).get("shipped", False)
-        weights = own and shipped and self.settings.start_from != "none"
+        self.trained = weights = own and shipped and self.settings.start_from != "none" and bool(recipe.preset)
         made = model.from_preset(recipe.preset, weights, **arguments) if recipe.preset else model(**arguments)
         check_divides(recipe.video_shape[-len(made.downsampling) :], made.downsampling)
         return made
@@ -367,18 +374,18 @@ class _Run:
         settings, budget = self.settings, 60 * self.settings.minutes
         shape, fixed = recipes[0].recipe.video_shape, given.keys() & {"num_frames", "size"} or settings.learned
         self.say(f"Measuring a few steps on clips of {'x'.join(map(str, shape))}, to choose for this machine.")
-        seconds = self._measured(recipes)
+        seconds = self.measured(recipes)
         if not fixed:
             shape = measure.chosen_shape(math.prod(shape), seconds[0], budget)
             settings = dataclasses.replace(settings, num_frames=shape[0], size=shape[1:])
-            seconds = self._measured(recipes_of(settings))
+            seconds = self.measured(recipes_of(settings))
         steps = measure.chosen_steps(seconds, budget)
         self.say(
             f"Clips of {'x'.join(map(str, shape))}; {steps[0]} steps of the tokenizer, {steps[1]} of the transformer."
         )
         return dataclasses.replace(settings, tokenizer_steps=steps[0], transformer_steps=steps[1])
 
-    def _measured(self, recipes: list[ChangedRecipe]) -> tuple[float, float]:
+    def measured(self, recipes: list[ChangedRecipe], steps: int = 2) -> tuple[float, float]:
         """Seconds of a step of each stage, on models that are thrown away."""
         first, second = recipes
         if self.settings.learned is None:
@@ -389,7 +396,8 @@ class _Run:
             tokenizer = VideoTokenizer.from_config(magvit.tokenizer.get_config())
         trainer = self._compiled_tokenizer(first, tokenizer)
         self._compile(magvit, second.recipe)
-        return measure.step_seconds(trainer, first.recipe), measure.step_seconds(magvit, second.recipe)
+        pairs = (trainer, first.recipe), (magvit, second.recipe)
+        return tuple(measure.step_seconds(model, recipe, steps) for model, recipe in pairs)
 
     def estimate(self, stages: list[_Stage]) -> None:
         """Prints what a training takes."""
@@ -419,6 +427,7 @@ class _Run:
             "stages": [changed.stage for changed in recipes],
             "data": os.path.abspath(data) if isinstance(data, str | os.PathLike) else None,
             **{"video_shape": recipe.video_shape, "frame_stride": recipe.frame_stride, "seed": self.settings.seed},
+            "fps": self.settings.fps,
         }
         note_settings(self.out, settings, fields, self.found, about)
 
@@ -427,7 +436,7 @@ class _Run:
         recipe, out, result = stage.recipe, self.out, stage.result
         batches = stage.batches()
         folder, steps = out / "checkpoints" / stage.name, self.steps(recipe)
-        before = self._remove_stale if stage.name == "tokenizer" else None
+        before = None if stage.name == "transformer" else lambda: self._before_tokenizer(stage)
         title = f"{recipe.name}, {which}"
         # Of a long stage that follows, a few steps tell how long it takes.
         later = sum(
@@ -448,8 +457,9 @@ class _Run:
         if stage.name == "tokenizer" and stage.held_out is not None:
             videos = stage.held_out.arrays(limit=64)["video"]
             scores = result.evaluate(videos, batch_size=recipe.batch_size, verbose=0, return_dict=True)
-            error = scores["reconstruction_loss"]
-            self.say(f"Held-out clips: PSNR {scores['psnr']:.1f} dB, squared error {error:.4f}.")
+            which = "Held-out clips" if len(stage.data) > 1 else "The training clip, as none is held out"
+            for text in measure.quality(scores, videos, result, which):
+                self.say(text)
         card = card_of_run(out, stage.name, stage.data, trained.steps, stage.held_out, scores)
         if self.settings.recipe is not None:
             said = f"Trained by the recipe {recipe.name}" + (", changed" if self.settings.changes else "")
@@ -458,7 +468,16 @@ class _Run:
             save_preset(stage.model.discriminator, out / "discriminator", card, trained.further)
         save_preset(result, out / stage.folder, card, trained.further)
 
-    def _remove_stale(self) -> None:
+    def _before_tokenizer(self, stage: _Stage) -> None:
+        tokenizer, fresh = stage.result, not Checkpoint(self.out / "checkpoints" / "tokenizer").read()
+        if self.settings.recipe is None and fresh and not self.trained:
+            # As many tokens as k-means wants for the codes, of clips that fit into memory.
+            tokens = math.prod(tokenizer.latent_shape(stage.recipe.video_shape))
+            count = min(256, max(16, 10 * tokenizer.codebook_size // tokens))
+            self.say(f"A look at {count} clips for a start.")
+            tokenizer.adapt(some_clips(stage.data, count), self.settings.seed)
+            if stage.model is not tokenizer:
+                stage.model.ema_tokenizer.set_weights(tokenizer.get_weights())
         # What came after an earlier, shorter training was made with other weights.
         made = (self.out / "tokens", self.out / "checkpoints" / "transformer", self.out / "magvit")
         stale = [path for path in made if path.exists()]

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from keras import ops
 
+from magvit_keras.checks import to_numpy
 from magvit_keras.commit.tasks import get_task
 from magvit_keras.commit.vocabulary import Vocabulary
 from magvit_keras.visualize.clips import clip_list
@@ -58,7 +58,7 @@ def attention_maps(
     """
     transformer = getattr(model, "transformer", model)
     shape = transformer.latent_shape
-    ids = np.asarray(ops.convert_to_numpy(token_ids))
+    ids = np.asarray(to_numpy(token_ids))
     if ids.shape[-3:] != shape or ids.ndim not in (3, 4) or ids.dtype.kind not in "iu":
         raise ValueError(
             f"token_ids: expected whole numbers {shape} or (B, *{shape}), received {ids.dtype} {ids.shape}"
@@ -73,7 +73,7 @@ def attention_maps(
     sequence = np.concatenate([prefix, flat], axis=1).astype("int32")
     chosen_layers = slice(None) if layer is None else [_in_range("layer", layer, transformer.num_layers)]
     chosen_heads = slice(None) if head is None else [_in_range("head", head, transformer.num_heads)]
-    weights = ops.convert_to_numpy(transformer.attention_weights(sequence, position))  # (layers,B,heads,N)
+    weights = to_numpy(transformer.attention_weights(sequence, position))  # (layers,B,heads,N)
     weights = weights[chosen_layers][:, :, chosen_heads, transformer.prefix_length :]
     return weights.mean(axis=(0, 2)).reshape(ids.shape)
 
@@ -156,7 +156,7 @@ def _prefix(model: Any, transformer: Any, task: str | None, label: int) -> np.nd
         task = next(iter(getattr(model, "tasks", ())), "frame_prediction")
     prompt = vocabulary.prompt_id(get_task(task).name) if vocabulary.prefix_length == 2 else 0
     prefix = vocabulary.prefix(np.array([prompt], "int32"), vocabulary.class_ids(np.array([label])))
-    return ops.convert_to_numpy(prefix)
+    return to_numpy(prefix)
 
 
 def _query_number(query: int | Sequence[int], shape: Sequence[int]) -> int:

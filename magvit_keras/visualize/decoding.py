@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from magvit_keras.checks import to_numpy
 from magvit_keras.visualize.clips import caption, decoding_steps, grid, to_uint8, token_map, upscale
 
 _GREY, _GAP = 128, 4
@@ -86,10 +87,9 @@ def _row(pictures: np.ndarray, frame_size: int) -> np.ndarray:
 
 def _pixels(tokenizer: Any, predicted: np.ndarray) -> np.ndarray:
     """One decoded frame for each step of the token grid in time, (K+1, t, H, W, 3); grey before the first step."""
-    from keras import ops
 
     decoded = []
     for ids in predicted:  # one at a time: a clip of every step at once may not fit
-        video = np.clip(ops.convert_to_numpy(tokenizer.decode(ids[None]))[0], 0, 1)  # (T,H,W,3)
+        video = np.clip(to_numpy(tokenizer.decode(ids[None]))[0], 0, 1)  # (T,H,W,3)
         decoded.append(to_uint8(video[:: len(video) // len(ids)]))
     return np.stack([np.full_like(decoded[0], _GREY), *decoded])

@@ -90,6 +90,17 @@ def test_uint8_is_scaled():
         )
 
 
+@pytest.mark.parametrize("metric", [psnr, ssim])
+def test_what_a_decoder_puts_outside_is_clipped(metric):
+    clean, noisy = pair()
+    raw = noisy + np.where(noisy > 0.75, 0.2, 0.0).astype("float32")  # to 1.1
+    np.testing.assert_allclose(value(metric(clean, raw)), value(metric(clean, np.clip(raw, 0, 1))), atol=1e-6)
+    with pytest.raises(ValueError, match=r"in \[0, 1\].* From \[-1, 1\] it is"):
+        metric(clean, 2 * noisy - 1)
+    with pytest.raises(ValueError, match=r"values from 0.6007 to 1.398\.$"):
+        metric(clean, noisy + 0.5)
+
+
 def test_gray_frames():
     gray = pair()[0][..., :1]
     coloured = np.repeat(gray, 3, axis=-1)

@@ -200,7 +200,7 @@ def test_a_tokenizer_learns_with_them(options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"quantizer": "rvq"}, "expected one of vq, lfq, fsq"),
+        ({"quantizer": "rvq"}, "expected one of vq, vq_ema, lfq, fsq"),
         ({"quantizer": "lfq", "codebook_size": 1000}, "power of two"),
         ({"quantizer": "lfq", "embedding_dim": 256}, "implies embedding_dim=10; received 256"),
         ({"quantizer": "fsq", "codebook_size": 1024}, "implies codebook_size=1000; received 1024"),

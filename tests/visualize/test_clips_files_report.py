@@ -19,6 +19,10 @@ def test_floats_in_0_1_become_uint8():
     assert values.tolist() == [[0, 128, 255]]
 
 
+def test_what_a_decoder_puts_outside_is_clipped():
+    assert visualize.to_uint8(np.array([[-0.1, 0.5, 1.1]])).tolist() == [[0, 128, 255]]
+
+
 def test_uint8_stays():
     np.testing.assert_array_equal(visualize.to_uint8(CLIPS), CLIPS)
 

@@ -10,6 +10,7 @@ import pathlib
 import struct
 from typing import TYPE_CHECKING
 
+from magvit_keras.data.arguments import BadFile
 from magvit_keras.data.files.checksums import masked_crc32c
 from magvit_keras.files import atomic_path
 
@@ -20,7 +21,7 @@ MAX_RECORD = 1 << 30  # bytes; a longer record counts as damaged
 _HEADER, _FOOTER = 12, 4
 
 
-class RecordError(ValueError):
+class RecordError(BadFile):
     """A damaged record or file of records.
 
     Args:
@@ -28,12 +29,7 @@ class RecordError(ValueError):
         reason: what is wrong, in words.
     """
 
-    def __init__(self, path: str | os.PathLike, reason: str):
-        super().__init__(f"the record file {path} is damaged: {reason}")
-        self.path, self.reason = str(path), reason
-
-    def __reduce__(self):
-        return type(self), (self.path, self.reason)
+    words = "the record file {path} is damaged: {reason}"
 
 
 class RecordFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import pathlib
 from collections import OrderedDict
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
+from magvit_keras.data.arguments import check_choice, check_clip_shape, check_count, printable
 from magvit_keras.data.files.decode import MAX_PIXELS
 from magvit_keras.data.files.images import ERRORS, FORMATS
 from magvit_keras.data.photos.camera import MOVES
 from magvit_keras.data.photos.scene import Pyramid, Style, render
 from magvit_keras.data.readers.video_folder import find_videos, folder_classes
-from magvit_keras.data.source import Source, UnreadableVideo, _count, check_clip_shape
+from magvit_keras.data.source import ON_ERROR, Source, UnreadableVideo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,10 +81,8 @@ class MovingPhotos(Source):
         training: bool = True,
         on_error: str = "skip",
     ):
-        self.folder, self.num_clips = pathlib.Path(folder), _count("num_clips", num_clips)
+        self.folder, self.num_clips = pathlib.Path(folder), check_count("num_clips", num_clips)
         self.num_frames, self.size = check_clip_shape(num_frames, size)
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise ValueError(f"seed={seed!r}: expected a whole number, 0 or more")
         camera = (camera,) if isinstance(camera, str) else tuple(camera)
         if not camera or set(camera) - set(MOVES):
             raise ValueError(f"camera={camera}: expected some of {', '.join(MOVES)}")
@@ -90,7 +90,8 @@ class MovingPhotos(Source):
             kinds = (int, np.integer) if name == "layers" else (int, float, np.number)
             if not isinstance(value, kinds) or isinstance(value, bool) or not 0 <= value <= most:
                 raise ValueError(f"{name}={value!r}: expected a number from 0 to {most}")
-        self.seed, self.training, self.on_error = int(seed), training, on_error
+        self.seed, self.training = check_count("seed", seed, 0), training
+        self.on_error = check_choice("on_error", on_error, ON_ERROR)
         self.style = Style(camera, int(layers), float(light), float(cuts))
         self.pictures = find_videos(self.folder, EXTENSIONS, "picture")
         self._class_names, labels = folder_classes(self.folder, self.pictures, kind="picture")
@@ -104,6 +105,10 @@ class MovingPhotos(Source):
     def class_names(self) -> list[str]:
         """The sub-folders; `["video"]` where there are none."""
         return self._class_names
+
+    def settings(self) -> dict:
+        """Those of every source, and what happens in clips."""
+        return {**super().settings(), **dataclasses.asdict(self.style)}
 
     def read(self, index: int, epoch: int = 0) -> dict:
         """Renders one clip.
@@ -125,8 +130,8 @@ class MovingPhotos(Source):
         return {"video": video, "label": self.labels[path]}
 
     def name(self, index: int) -> str:
-        """The path of the picture that the clip begins with."""
-        return str(self.folder / self.pictures[index % len(self.pictures)])
+        """The path, in the folder, of the picture that the clip begins with."""
+        return printable(self.pictures[index % len(self.pictures)])
 
     def for_evaluation(self) -> MovingPhotos:
         """Clips that are the same in each epoch, and others than those of training."""
@@ -145,7 +150,8 @@ class MovingPhotos(Source):
 
     def _with(self, pictures: list[str], num_clips: int, training: bool) -> MovingPhotos:
         found = copy.copy(self)
-        found.__dict__.pop("_failures_by_index", None)
+        for name in ("_failures_by_index", "_visits"):
+            found.__dict__.pop(name, None)
         found.pictures, found.num_clips, found.training = pictures, num_clips, training
         return found
 

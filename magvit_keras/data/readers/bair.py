@@ -61,11 +61,9 @@ class BAIR(RecordVideos):
         size: tuple[int, int] = (SIZE, SIZE),
         **clips: Any,
     ):
-        check_choice("split", split, SPLITS)
-        check_choice("camera", camera, CAMERAS)
+        self.split_name, self.camera = check_choice("split", split, SPLITS), check_choice("camera", camera, CAMERAS)
         root = pathlib.Path(root)
         clips = {"training": split == "train", "size": size, **clips}
-        self.split_name, self.camera = split, camera
         prepared = prepared_folder(root, "bair_robot_pushing_small", split)
         if prepared is not None:
             files, keys = shards(prepared, split, clips.get("on_error", "skip")), [camera]

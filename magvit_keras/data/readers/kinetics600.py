@@ -56,7 +56,7 @@ class Kinetics600(VideoFiles):
         class_names: Sequence[str] | None = None,
         **clips: Any,
     ):
-        check_choice("split", split, SPLITS)
+        self.split_name = check_choice("split", split, SPLITS)
         super().__init__(root, **{"training": split == "train", **clips})
         names = [f"{folder}{name}.csv" for folder in ("", "annotations/") for name in SPLITS[split]]
         path = first_file(self.root, names if csv is None else [os.fspath(csv)], "the list of videos")
@@ -84,13 +84,10 @@ class Kinetics600(VideoFiles):
         if unknown:
             raise ValueError(f"class_names lacks {', '.join(unknown[:5])}, of which {path} has videos")
         found = set(find_videos(self.root, ["mp4"]))
-        paths, missing = [], {}
-        for file, label in listed:
-            folder = label.translate(_DROPPED)
-            places = [file, *(f"{name}/{folder}/{file}" for name in SPLITS[split])]
-            places += [f"{name}/{file}" for name in SPLITS[split]] + [f"{folder}/{file}"]
-            place = next((place for place in places if place in found), None)
-            if place is None:
-                missing[len(paths)] = "no such file"
-            paths.append(place or file)
-        self.list_videos(paths, [number[label] for _, label in listed], classes, missing)
+        folders = {file: label.translate(_DROPPED) for file, label in listed}
+
+        def find(file):
+            below = [f"{folder}/" for name in SPLITS[split] for folder in (f"{name}/{folders[file]}", name)]
+            return next((at + file for at in ("", *below, f"{folders[file]}/") if at + file in found), None)
+
+        self.list_videos([file for file, _ in listed], [number[label] for _, label in listed], classes, find)

@@ -64,7 +64,7 @@ class NuScenes(ClipSource):
         video_frames: int | None = 32,
         **clips: Any,
     ):
-        check_choice("split", split, SPLITS)
+        self.split_name = check_choice("split", split, SPLITS)
         super().__init__(**{"training": split == "train", **clips})
         self.root = pathlib.Path(root)
         versions = ["v1.0-trainval", "v1.0-mini"] if version is None else [version]

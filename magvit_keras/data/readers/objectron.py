@@ -41,14 +41,14 @@ class Objectron(VideoFiles):
     """
 
     def __init__(self, root: str | os.PathLike, split: str = "train", **clips: Any):
-        check_choice("split", split, SPLITS)
+        self.split_name = check_choice("split", split, SPLITS)
         super().__init__(root, **{"training": split == "train", **clips})
         indexes = sorted((self.root / "index").glob(f"*_{split}"))
         if not indexes:
             raise FileNotFoundError(f"no index in {self.root / 'index'}; expected <class>_annotations_{split}")
         self.root = self.root / "videos" if (self.root / "videos").is_dir() else self.root
         found = {file.lower(): file for file in find_videos(self.root, ["mov", "mp4"])}
-        paths, missing = [], {}
+        paths = []
         for index in indexes:
             skipped, before = Skipped(index, self.on_error), len(paths)
             for where, line in read_lines(index):
@@ -56,10 +56,8 @@ class Objectron(VideoFiles):
                 if folder.count("/") != 2:
                     skipped.add(where, f"{line!r} is not class/batch-i/j")
                     continue
-                file = f"{folder}/video.MOV"
-                if file.lower() not in found:
-                    missing[len(paths)] = "no such file"
-                paths.append(found.get(file.lower(), file))
+                paths.append(f"{folder}/video.MOV")
             skipped.warn(len(paths) - before)
         names = sorted({path.split("/")[0] for path in paths})
-        self.list_videos(paths, [names.index(path.split("/")[0]) for path in paths], names, missing)
+        labels = [names.index(path.split("/")[0]) for path in paths]
+        self.list_videos(paths, labels, names, lambda path: found.get(path.lower()))

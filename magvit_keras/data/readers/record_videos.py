@@ -151,7 +151,7 @@ class PreparedVideos(RecordVideos):
         folder = pathlib.Path(folder)
         clips = {"training": split == "train", **clips}
         files = shards(folder, split, clips.get("on_error", "skip"))
-        self.video, self.label = video, label
+        self.split_name, self.video, self.label = split, video, label
         if class_names is None and label is not None:
             names = folder / f"{label}.labels.txt"
             if not names.is_file():

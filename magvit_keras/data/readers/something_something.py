@@ -46,7 +46,7 @@ class SomethingSomethingV2(VideoFiles):
     """
 
     def __init__(self, root: str | os.PathLike, split: str = "train", **clips: Any):
-        check_choice("split", split, SPLITS)
+        self.split_name = check_choice("split", split, SPLITS)
         super().__init__(root, **{"training": split == "train", **clips})
         labels_path = first_file(self.root, [f"{prefix}labels.json" for prefix in _PREFIXES], "the list of classes")
         path = first_file(self.root, [f"{prefix}{split}.json" for prefix in _PREFIXES], "the list of videos")
@@ -58,8 +58,8 @@ class SomethingSomethingV2(VideoFiles):
         if not number or sorted(number.values()) != list(range(len(number))):
             raise ValueError(f"{labels_path}: expected templates with the numbers 0 to {len(names) - 1}, each once")
         self.root = self.root / _FOLDER if (self.root / _FOLDER).is_dir() else self.root
-        found = set(find_videos(self.root, ["webm"]))
-        skipped, paths, labels, missing = Skipped(path, self.on_error), [], [], {}
+        found = {file: file for file in find_videos(self.root, ["webm"])}
+        skipped, paths, labels = Skipped(path, self.on_error), [], []
         for position, entry in enumerate(read_json(path, list)):
             where = f"entry {position}"
             if not isinstance(entry, dict) or not str(entry.get("id", "")).strip():
@@ -69,10 +69,7 @@ class SomethingSomethingV2(VideoFiles):
             if split != "test" and name not in number:
                 skipped.add(where, f"the template {entry.get('template')!r} is none of the {len(number)} classes")
                 continue
-            file = safe_path(f"{str(entry['id']).strip()}.webm", f"{path}, {where}")
-            if file not in found:
-                missing[len(paths)] = "no such file"
-            paths.append(file)
+            paths.append(safe_path(f"{str(entry['id']).strip()}.webm", f"{path}, {where}"))
             labels.append(number.get(name, -1))
         skipped.warn(len(paths))
-        self.list_videos(paths, labels, sorted(number, key=number.get), missing)
+        self.list_videos(paths, labels, sorted(number, key=number.get), found.get)

@@ -48,8 +48,7 @@ class UCF101(VideoFiles):
     """
 
     def __init__(self, root: str | os.PathLike, split: str = "train", fold: int = 1, **clips: Any):
-        check_choice("split", split, SPLITS)
-        check_choice("fold", fold, FOLDS)
+        self.split_name, self.fold = check_choice("split", split, SPLITS), check_choice("fold", fold, FOLDS)
         super().__init__(root, **{"training": split == "train", **clips})
         lists = "ucfTrainTestlist"
         names = _class_names(first_file(self.root, [f"{lists}/classInd.txt", "classInd.txt"], "the list of classes"))
@@ -59,7 +58,7 @@ class UCF101(VideoFiles):
         found = {file.lower(): file for file in find_videos(videos, ["avi"])}
         self.root = videos
         number = {name.lower(): label for label, name in enumerate(names)}
-        skipped, paths, labels, missing = Skipped(path, self.on_error), [], [], {}
+        skipped, paths, labels = Skipped(path, self.on_error), [], []
         for where, line in read_lines(path):
             # The train lists write the class behind the file; it is the folder's, and test lists leave it out.
             file = safe_path(line.split()[0], f"{path}, {where}")
@@ -67,12 +66,10 @@ class UCF101(VideoFiles):
             if label is None or "/" not in file:
                 skipped.add(where, f"{line!r} is not Class/video.avi of one of the {len(names)} classes")
                 continue
-            if file.lower() not in found:
-                missing[len(paths)] = "no such file"
-            paths.append(found.get(file.lower(), file))
+            paths.append(file)
             labels.append(label)
         skipped.warn(len(paths))
-        self.list_videos(paths, labels, names, missing)
+        self.list_videos(paths, labels, names, lambda path: found.get(path.lower()))
 
 
 class PreparedUCF101(PreparedVideos):
@@ -103,13 +100,11 @@ class PreparedUCF101(PreparedVideos):
     """
 
     def __init__(self, root: str | os.PathLike, split: str = "train", fold: int = 1, **clips: Any):
-        check_choice("split", split, SPLITS)
-        check_choice("fold", fold, FOLDS)
+        self.split_name, self.fold = check_choice("split", split, SPLITS), check_choice("fold", fold, FOLDS)
         root = pathlib.Path(root)
         folder = prepared_folder(root, f"ucf101/ucf101_{fold}", split) or prepared_folder(root, f"ucf101_{fold}", split)
         if folder is None:
             raise FileNotFoundError(f"ucf101/ucf101_{fold}/<version>/ with files of the split {split} is not in {root}")
-        self.fold = fold  # the files of all folds have the same names
         super().__init__(folder, split, "video", "label", **clips)
 
 

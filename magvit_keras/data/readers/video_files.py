@@ -21,7 +21,7 @@ from magvit_keras.data.files.decoders import check_decoder, read_frames
 from magvit_keras.data.source import UnreadableVideo, UnreadableVideoWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from magvit_keras.data.clip_source import StoredVideo
 
@@ -78,7 +78,7 @@ class VideoFiles(ClipSource):
         >>> folder = tempfile.mkdtemp()
         >>> path = MovingShapes(1, num_frames=6, size=(32, 32)).write_videos(folder)[0]
         >>> files = VideoFiles(folder, num_frames=4, size=16)
-        >>> files.list_videos([f"{path.parent.name}/{path.name}"], labels=[0], class_names=["all"])
+        >>> kept = files.list_videos([f"{path.parent.name}/{path.name}"], labels=[0], class_names=["all"])
         >>> files[0]["video"].shape
         (4, 16, 16, 3)
     """
@@ -99,16 +99,19 @@ class VideoFiles(ClipSource):
         paths: Sequence[str],
         labels: Sequence[int],
         class_names: Sequence[str],
-        missing: Mapping[int, str] | None = None,
-    ) -> None:
+        find: Callable[[str], str | None] = lambda path: path,
+    ) -> list[int]:
         """Says what there is to read.
 
         Args:
             paths: the files relative to the folder, with forward slashes.
             labels: the class of each, -1 for none.
             class_names: the names of the classes.
-            missing: `{position in paths: reason}` of files that are known not to be there. With `on_error="skip"`
-                they are left out, and one warning counts and names them.
+            find: where a listed file lies, or None. With `on_error="skip"` the missing are left out, and one warning
+                counts and names them.
+
+        Returns:
+            The positions in `paths` of those that are there.
 
         Raises:
             FileNotFoundError: all files are missing, or one is and `on_error="raise"`.
@@ -116,17 +119,18 @@ class VideoFiles(ClipSource):
         """
         if not paths:
             raise ValueError(f"no video is listed for {self.root}")
-        missing = {safe_path(paths[i]): reason for i, reason in (missing or {}).items()}
-        there = [(safe_path(path), int(label)) for path, label in zip(paths, labels, strict=True)]
-        there = [pair for pair in there if pair[0] not in missing]
+        places = [find(safe_path(path)) for path in paths]
+        there = [position for position, place in enumerate(places) if place is not None]
+        missing = {printable(path): "no such file" for path, place in zip(paths, places, strict=True) if place is None}
         if missing:
             text = f"{len(missing)} of {len(paths)} listed videos are not in {self.root}"
             if not there or self.on_error == "raise":
                 raise FileNotFoundError(f"{text}; the first is {next(iter(missing))} (no such file)")
             text += f"; the other {len(there)} are read:\n{listed(missing)}"
             warnings.warn(text, UnreadableVideoWarning, stacklevel=4)
-        self._paths, self._labels = (list(column) for column in zip(*there, strict=True))
+        self._paths, self._labels = [places[i] for i in there], [int(labels[i]) for i in there]
         self._class_names = list(class_names)
+        return there
 
     @property
     def num_videos(self) -> int:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import pathlib
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from magvit_keras.data.arguments import printable
-from magvit_keras.data.files.decode import MAX_PIXELS
 from magvit_keras.data.readers.video_files import VideoFiles
 
 if TYPE_CHECKING:
@@ -74,29 +73,12 @@ class VideoFolder(VideoFiles):
         num_frames: int = 16,
         size: tuple[int, int] = (64, 64),
         frame_stride: int = 1,
-        training: bool = True,
-        horizontal_flip: bool = False,
-        seed: int = 0,
-        on_error: str = "skip",
+        *,
         extensions: Sequence[str] = EXTENSIONS,
         class_names: Sequence[str] | None = None,
-        max_pixels: int = MAX_PIXELS,
-        decoder: str = "pyav",
-        fps: float | None = None,
+        **clips: Any,
     ):
-        super().__init__(
-            root,
-            num_frames=num_frames,
-            size=size,
-            frame_stride=frame_stride,
-            training=training,
-            horizontal_flip=horizontal_flip,
-            seed=seed,
-            on_error=on_error,
-            max_pixels=max_pixels,
-            decoder=decoder,
-            fps=fps,
-        )
+        super().__init__(root, num_frames=num_frames, size=size, frame_stride=frame_stride, **clips)
         extensions = [extensions] if isinstance(extensions, str) else list(extensions)
         paths, other = find_files(self.root, extensions)
         names, labels = folder_classes(self.root, paths, class_names)

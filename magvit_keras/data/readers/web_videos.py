@@ -82,11 +82,9 @@ class WebVideos(VideoFiles):
         if unknown:
             raise ValueError(f"class_names lacks {', '.join(unknown[:5])}, of which {table} has videos")
         number = {name: position for position, name in enumerate(names)}
-        missing = {i: "no such file" for i, (file, _, _) in enumerate(listed) if not (self.root / file).is_file()}
-        self.captions = None
-        if caption is not None:
-            self.captions = [text for i, (_, _, text) in enumerate(listed) if i not in missing]
-        self.list_videos([file for file, _, _ in listed], [number[name] for _, name, _ in listed], names, missing)
+        paths, labels = [file for file, _, _ in listed], [number[name] for _, name, _ in listed]
+        kept = self.list_videos(paths, labels, names, lambda path: path if (self.root / path).is_file() else None)
+        self.captions = None if caption is None else [listed[i][2] for i in kept]
 
     def read(self, index: int, epoch: int = 0) -> dict:
         """Decodes one clip; see `Source.read`. With captions there is a `"caption"` too."""
