@@ -53,9 +53,10 @@ from keras import ops
 
 magvit = mk.Magvit.from_preset("magvit_tiny_moving_shapes")  # only its weights are used, and to compare with
 tokenizer, transformer = magvit.tokenizer, magvit.transformer
-source = mk.data.MovingShapes(24, split="test", look="grid", num_frames=16, size=(64, 64))
-clips = np.stack([source[i]["video"] for i in (2, 9, 16, 21)]).astype("float32") / 255  # (B, T, H, W, 3) in [0, 1]
-labels = [int(source[i]["label"]) for i in (2, 9, 16, 21)]
+source = mk.data.MovingShapes(36, split="test", look="grid", num_frames=16, size=(64, 64))
+chosen = (29, 11, 7, 0)  # a circle up and down, a star left and right, a ring that pulses, a star in orbit
+clips = np.stack([source[i]["video"] for i in chosen]).astype("float32") / 255  # (B, T, H, W, 3) in [0, 1]
+labels = [int(source[i]["label"]) for i in chosen]
 
 
 def same(ours, theirs, tolerance=1e-4):
@@ -425,16 +426,22 @@ assert agree > 0.98  # a token changes where two logits differ by less than roun
 # Another prompt, another condition, and the loop does another task: it continues clips from their first frames, and it
 # fills a hole.
 
+
 # %%
-results = {"true": clips}
-for task, shown, pad in (
-    ("frame_prediction", predicted_from, predicted_pad),
-    ("central_inpainting", inpainted_from, inpainted_pad),
-):
-    z_given = ops.convert_to_numpy(encode(shown)).reshape(len(clips), -1)
-    ids = generate(z_given, np.broadcast_to(pad.reshape(1, -1), z_given.shape), task, no_class, steps=fewer)
-    results |= {f"{task}: given": shown, "made": ops.convert_to_numpy(decode(ids.reshape(-1, t, h, w)))}
-    mk.show(mk.visualize.side_by_side({"given": shown, "made": results["made"], "true": clips}))
+def complete(task, shown, pad):
+    """Clips (B, T, H, W, 3) for a task without a class, from its padded condition."""
+    z_given = ops.convert_to_numpy(encode(shown)).reshape(len(shown), -1)
+    pad = np.broadcast_to(pad.reshape(1, -1), z_given.shape)
+    ids = generate(z_given, pad, task, no_class, steps=fewer)
+    return ops.convert_to_numpy(decode(ids.reshape(-1, t, h, w)))
+
+
+continued = complete("frame_prediction", predicted_from, predicted_pad)
+mk.show(mk.visualize.side_by_side({"given": predicted_from, "made": continued, "true": clips}))
+
+# %%
+filled = complete("central_inpainting", inpainted_from, inpainted_pad)
+mk.show(mk.visualize.side_by_side({"given": inpainted_from, "made": filled, "true": clips}))
 
 # %% [markdown]
 # That is MAGVIT. What this page leaves out: how the tokenizer is trained (lessons 2 to 4), why condition tokens are not
@@ -442,8 +449,8 @@ for task, shown, pad in (
 #
 # ## Exercises
 #
-# 1. Algorithm 1 with one step is plain sampling of independent tokens. Make clips with `steps=1` and with `steps=2`, and
-#    look at how pieces that were drawn at once contradict one another.
+# **1.** Algorithm 1 with one step is plain sampling of independent tokens. Make clips with `steps=1` and with
+# `steps=2`, and see how pieces that were drawn at once contradict one another.
 #
 # <details><summary>Solution</summary>
 #
@@ -458,8 +465,8 @@ for task, shown, pad in (
 #
 # </details>
 #
-# 2. Turn COMMIT into MaskGIT: keep the condition's tokens as they are, and never predict them. Two lines change in
-#    `generate`.
+# **2.** Turn COMMIT into MaskGIT: keep the condition's tokens as they are, and never predict them. Two lines change in
+# `generate`.
 #
 # <details><summary>Solution</summary>
 #
@@ -474,7 +481,7 @@ for task, shown, pad in (
 #
 # </details>
 #
-# 3. What does the noise on the score do? Compare `temperature=0` with the default.
+# **3.** What does the noise on the score do? Compare `temperature=0` with the default.
 #
 # <details><summary>Solution</summary>
 #
