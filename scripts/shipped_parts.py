@@ -87,9 +87,9 @@ def ground_spread(pixels, latents):
 class OneCodeForTheGround(VideoTokenizer):
     """Trained with a part of the loss that draws the latents of the ground together."""
 
-    def reconstruct(self, pixels):
+    def reconstruct(self, pixels, training=False):
         latents = self.latents(pixels)
-        quantized, ids, losses = self.quantizer(latents)
+        quantized, ids, losses = self.quantizer(latents, training=training)
         losses["commitment"] = losses["commitment"] + GROUND * ground_spread(pixels, latents)
         return self.pixels(quantized), ids, losses
 

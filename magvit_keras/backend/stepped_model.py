@@ -1,6 +1,7 @@
 """A keras.Model whose train step is written once, as plain stateful code, for all backends."""
 
 import inspect
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -128,6 +129,8 @@ class SteppedModel(SavedWhole, StepMixin, keras.Model):
             x_, y_ = held_out[:2] if of_tuple else (held_out, None)
             size = options.get("validation_batch_size", options.get("batch_size"))
             options["validation_data"] = check.data("validation_data", x_, y_, size)
+        if isinstance(x, types.GeneratorType):
+            options.setdefault("shuffle", False)  # which Keras would say that it cannot
         draw_apart(self)
         chosen.synchronize([*self.variables, *(self.optimizer.variables if self.compiled else ())])
         with check.said():

@@ -29,7 +29,7 @@ def psnr(real: Any, generated: Any) -> Any:
 
     Example:
         >>> clips = np.full((2, 3, 16, 16, 3), 0.5, "float32")
-        >>> to_numpy(psnr(clips, clips + 0.1)).round(2).tolist()
+        >>> ops.convert_to_numpy(psnr(clips, clips + 0.1)).round(2).tolist()
         [[20.0, 20.0, 20.0], [20.0, 20.0, 20.0]]
 
     Reference:
@@ -58,7 +58,7 @@ def ssim(real: Any, generated: Any) -> Any:
 
     Example:
         >>> clip = np.random.default_rng(0).random((3, 16, 16, 3), "float32")
-        >>> to_numpy(ssim(clip, clip)).round(4).tolist()
+        >>> ops.convert_to_numpy(ssim(clip, clip)).round(4).tolist()
         [1.0, 1.0, 1.0]
 
     Reference:
@@ -121,7 +121,7 @@ def interframe(metric: Callable[[Any, Any], Any], video: Any) -> Any:
 
     Example:
         >>> still = np.full((1, 4, 16, 16, 3), 0.5, "float32")
-        >>> to_numpy(interframe(ssim, still)).round(4).tolist()
+        >>> ops.convert_to_numpy(interframe(ssim, still)).round(4).tolist()
         [[1.0, 1.0, 1.0]]
     """
     if len(video.shape) != 5 or video.shape[1] < 2:

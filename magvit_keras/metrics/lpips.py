@@ -44,7 +44,7 @@ class LPIPS(keras.Model):
     Example:
         >>> network = LPIPS(width=1 / 16)
         >>> clip = np.random.default_rng(0).random((2, 3, 16, 16, 3), "float32")
-        >>> to_numpy(network(clip, clip)).tolist()
+        >>> ops.convert_to_numpy(network(clip, clip)).tolist()
         [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
 
     Reference:

@@ -228,7 +228,7 @@ def shapes_classifier() -> ShapesClassifier:
     Example:
         >>> network = shapes_classifier()
         >>> clips = mk.data.MovingShapes(4, split="test").arrays()
-        >>> logits = to_numpy(network(clips["video"]))
+        >>> logits = ops.convert_to_numpy(network(clips["video"]))
         >>> bool((logits.argmax(axis=1) == clips["label"]).mean() > 0.5)
         True
     """

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from magvit_keras.presets.tokenizers import DATA_SETS, MULTIPLIERS, NATURAL, TINY_MOVING_SHAPES, TOKENIZER_SIZES
+from magvit_keras.presets.tokenizers import DATA_SETS, FAST, MULTIPLIERS, TINY_MOVING_SHAPES, TOKENIZER_SIZES
 
 
 def _config(filters: int, multipliers: tuple[int, ...], **other: Any) -> dict[str, Any]:
@@ -34,7 +34,7 @@ IMAGE_TOKENIZERS: dict[str, dict[str, Any]] = {
     },
     "2dvq_fast_natural": {
         "description": "The 2D form of 3dvq_fast_natural: 8x8 pixels a token, 4096 codes.",
-        "config": {**NATURAL, "wavelet": (8, 8)},
+        "config": {**FAST, "wavelet": (8, 8)},
     },
     "2dvq_tiny_moving_shapes": {
         "description": "With weights: the 2D-VQ from which 3dvq_tiny_moving_shapes was inflated; 4x4 pixels a token.",

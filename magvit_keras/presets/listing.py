@@ -85,6 +85,6 @@ def _parameters(kind: str, config: Mapping[str, Any]) -> int | None:
         return tokenizer and tokenizer + transformer_cost(config["transformer"]["config"]).parameters
     if "Tokenizer" in kind:
         by = downsampling_of(config, 3 if kind == "VideoTokenizer" else 2)
-        known = by is not None and not config.get("wavelet") and config.get("quantizer", "vq") == "vq"
+        known = by is not None and config.get("quantizer", "vq") in ("vq", "vq_ema")
         return tokenizer_cost(config, by).parameters if known else None
     return (transformer_cost if kind == "MaskedTransformer" else discriminator_cost)(config).parameters

@@ -24,7 +24,6 @@ NOT_STATED = "not stated"
 _TAGS = ["magvit", "magvit_keras", "video"]
 # The hub's names for what a model does; none of them says "tokenizer" or "discriminator".
 _PIPELINES = {"Magvit": "video-to-video"}
-_PACKAGES = {"jax": "jax", "tensorflow": "tensorflow", "torch": "torch"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,35 +94,22 @@ class ModelCard:
             "Date": self.date,
             "Licence": self.licence,
         }
-        scores = [f"| {_cell(k)} | {_cell(v)} |" for k, v in (self.scores or {}).items()]
-        lines = [
+        table = [f"| {row} | {_cell(value)} |" for row, value in rows.items()]
+        scores = [f"| {_cell(score)} | {_cell(value)} |" for score, value in (self.scores or {}).items()]
+        parts = [
             BEGIN,
-            "",
             self.description or f"A `{model}` of magvit_keras. Description: {NOT_STATED}.",
-            "",
-            "| | |",
-            "|---|---|",
-            *(f"| {row} | {_cell(value)} |" for row, value in rows.items()),
-            "",
+            "\n".join(["| | |", "|---|---|", *table]),
             "## Scores",
-            "",
-            *(["| Score | Value |", "|---|---|", *scores] if scores else [f"{NOT_STATED.capitalize()}."]),
-            "",
+            "\n".join(["| Score | Value |", "|---|---|", *scores]) if scores else f"{NOT_STATED.capitalize()}.",
             "## Use",
-            "",
-            "```python",
-            "import magvit_keras as mk",
-            "",
-            f'model = mk.{model}.from_preset("FOLDER")  # or "hf://USER/REPOSITORY"',
-            "```",
-            "",
+            "```python\nimport magvit_keras as mk\n\n"
+            f'model = mk.{model}.from_preset("FOLDER")  # or "hf://USER/REPOSITORY"\n```',
             "## Command",
-            "",
-            *(["```text", self.command, "```"] if self.command else [f"{NOT_STATED.capitalize()}."]),
-            "",
+            f"```text\n{self.command}\n```" if self.command else f"{NOT_STATED.capitalize()}.",
             END,
         ]
-        part = "\n".join(lines) + "\n"
+        part = "\n\n".join(parts) + "\n"
         if before is None:
             return f"{self._front_matter(model)}\n# {name}\n\n{part}"
         start, end = before.find(BEGIN), before.find(END)
@@ -225,5 +211,5 @@ def _command() -> str | None:
 
 
 def _versions(backend: str | None) -> dict[str, str]:
-    packages = ("magvit-keras", "keras", _PACKAGES.get(backend or "", "numpy"))
+    packages = ("magvit-keras", "keras", backend or "numpy")
     return {"python": platform.python_version(), **{name: found for name in packages if (found := version(name))}}

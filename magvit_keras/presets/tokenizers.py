@@ -51,18 +51,11 @@ FAST: dict[str, Any] = {
     "embedding_dim": 16,
     "codebook_size": 4096,
     "padding": "same",
+    # Latents that are free to move tell more; a larger cost draws them together and leaves codes unused.
     "commitment_cost": 0.02,
     "entropy_loss_weight": 0.0,
     "quantizer": "vq_ema",
     "norm_groups": 8,
-}
-
-#: The shipped pair for real videos: small enough to be trained further on a laptop.
-NATURAL: dict[str, Any] = {
-    **FAST,
-    "padding": "same",
-    # Latents that are free to move tell more; a larger cost draws them together and leaves codes unused.
-    "commitment_cost": 0.02,
 }
 
 VIDEO_TOKENIZERS: dict[str, dict[str, Any]] = {
@@ -91,7 +84,7 @@ VIDEO_TOKENIZERS: dict[str, dict[str, Any]] = {
     },
     "3dvq_fast_natural": {
         "description": "A wavelet, and residual blocks at 4x8x8 pixels a token, for real videos; 4096 codes.",
-        "config": {**NATURAL, "wavelet": (4, 8, 8)},
+        "config": {**FAST, "wavelet": (4, 8, 8)},
     },
     "3dvq_moving_shapes": {
         "description": "With weights: a very small 3D-VQ trained on Moving Shapes; 2x4x4 pixels a token, 512 codes.",

@@ -153,7 +153,7 @@ def weights_within(stored: Mapping[str, tuple[int, ...]] | None) -> Iterator[Non
         stored: what `stored_shapes` found; None sets no limit.
 
     Raises:
-        ValueError: a layer would exceed the sum of all sizes in the file, or ten times the number of its arrays.
+        ValueError: layers would exceed twice the numbers in the file, or ten times the number of its arrays.
     """
     if stored is None:
         yield
@@ -163,7 +163,8 @@ def weights_within(stored: Mapping[str, tuple[int, ...]] | None) -> Iterator[Non
     made = {"weights": 0, "layers": 0}
 
     def add_weight(layer: keras.Layer, shape: Any = None, *args: Any, **kwargs: Any) -> Any:
-        count("weights", math.prod((shape,) if isinstance(shape, int) else shape or ()), held)
+        # Twice: a quantized layer makes its weights before it makes those of fewer bits.
+        count("weights", math.prod((shape,) if isinstance(shape, int) else shape or ()), 2 * held)
         return plain[1](layer, shape, *args, **kwargs)
 
     def init(layer: keras.Layer, *args: Any, **kwargs: Any) -> None:

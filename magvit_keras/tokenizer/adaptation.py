@@ -29,10 +29,11 @@ def adapt(tokenizer: Any, clips: Any, seed: int) -> None:
         encoder.conv_out.bias.assign(-mean @ directions)
     latents = _mapped(lambda x: backend.run_compiled(tokenizer, "latents", tokenizer.latents, to_float(x)), clips)
     if tokenizer.wavelet is None:
-        scale, kernel, bias = 1 / max(latents.std(), 1e-6), encoder.conv_out.kernel, encoder.conv_out.bias
-        kernel.assign(kernel * scale)
-        bias.assign((bias - latents.mean(0)) * scale)
-        latents = (latents - latents.mean(0)) * scale
+        mean = latents.mean(0)
+        scale = 1 / max((latents - mean).std(), 1e-6)
+        encoder.conv_out.kernel.assign(encoder.conv_out.kernel * scale)
+        encoder.conv_out.bias.assign((encoder.conv_out.bias - mean) * scale)
+        latents = (latents - mean) * scale
     if hasattr(quantizer, "codebook"):
         codes, counts = kmeans(latents, tokenizer.codebook_size, np.random.default_rng(seed))
         quantizer.codebook.assign(codes)

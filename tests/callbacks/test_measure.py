@@ -60,7 +60,7 @@ def test_scores_of_sets():
     callback, logs = Measure(CLIPS, {"fvd": lambda real, made: fvd(real, made, network)}, make=brighter), {}
     callback.set_model(types.SimpleNamespace())
     callback.on_epoch_end(0, logs)
-    np.testing.assert_allclose(logs["measured_fvd"], 3 * 0.1**2, rtol=1e-5)
+    np.testing.assert_allclose(logs["measured_fvd"], 3 * 0.1**2, rtol=1e-4)  # of float32 features
 
 
 @pytest.mark.once

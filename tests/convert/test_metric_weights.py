@@ -125,7 +125,7 @@ def test_i3d_of_tf_hub(tmp_path, blank, i3d_expected):
 
 def test_other_files_are_no_checkpoint(tmp_path):
     (tmp_path / "a.index").write_bytes(b"x" * 100)
-    with pytest.raises(ValueError, match="no index of a TensorFlow checkpoint"):
+    with pytest.raises(ValueError, match="not an index of a TensorFlow checkpoint"):
         read_tf_checkpoint(tmp_path / "a")
     with pytest.raises(FileNotFoundError, match=r"no \.index file"):
         read_tf_checkpoint(tmp_path.parent / tmp_path.name / "..")

@@ -179,7 +179,7 @@ def test_a_vqgan_in_pytorch(tmp_path):
     [
         ({"kind": "video"}, "Unknown kind 'video'; known kinds: video_tokenizer"),
         ({"kind": "transformer"}, "parameters of a video_tokenizer, not of a transformer"),
-        ({"preset": "2dvq_tiny"}, "no preset of VideoTokenizer; known presets: 3dvq_base_ucf101"),
+        ({"preset": "2dvq_tiny"}, "not a preset of VideoTokenizer; known presets: 3dvq_base_ucf101"),
         ({"preset": "3dvq_tiny"}, "do not fit this VideoTokenizer|has the shape"),
         ({"preset": {"colour": 1}}, "colour"),
         ({"tasks": ["frame_prediction"]}, "belong to a whole model"),

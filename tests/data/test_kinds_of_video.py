@@ -114,6 +114,16 @@ def test_a_recording_that_begins_between_key_frames_is_read(kinds, tmp_path, nam
         np.testing.assert_array_equal(decode.read_frames(info, [index])[0], frames[index])
 
 
+@pytest.mark.parametrize("name", ["a.ts", "a.vob"])
+def test_recordings_that_were_put_together_are_read(kinds, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes((kinds / name).read_bytes() * 2)
+    frames, info = from_the_start(path), decode.probe(path)
+    assert info.num_frames == len(frames) == 120 and info.clock * info.timestamps[-1] == pytest.approx(119 / 25)
+    for index in (0, 30, 59, 60, 61, 90, 119):
+        np.testing.assert_array_equal(decode.read_frames(info, [index])[0], frames[index])
+
+
 # --- damage ---
 
 

@@ -115,7 +115,7 @@ def test_greedy_decoding_with_the_cache_equals_decoding_without(causal):
 def test_guidance_of_the_cached_decoder_pushes_away_from_the_unconditional():
     def predict(ids, position, cache):
         conditional = ops.cast(cache > 0, "float32")[:, None]
-        logits = conditional * np.array([[2.0, 1.5, 0.0]]) + (1 - conditional) * np.array([[2.0, 0.0, 0.0]])
+        logits = conditional * ops.array([[2.0, 1.5, 0.0]]) + (1 - conditional) * ops.array([[2.0, 0.0, 0.0]])
         return ops.cast(logits, "float32"), cache
 
     def final(scale):

@@ -190,8 +190,8 @@ def test_generate(magvit, mistake):
 
 
 PRESETS = {
-    "a typo": ("magvit_tiny_moving_shape", {}, "Did you mean 'magvit_tiny_moving_shapes'"),
-    "a folder that is not there": ("runs/nowhere", {}, "neither a preset of Magvit nor a folder"),
+    "a typo": ("magvit_tiny_moving_shape", {}, "did you mean magvit_tiny_moving_shapes"),
+    "a folder that is not there": ("runs/nowhere", {}, "'runs/nowhere'"),
     "a number": (3, {}, "takes a name, a folder"),
     "a mistyped argument": ("magvit_tiny_moving_shapes", {"class_droput": 0.1}, "no argument 'class_droput'"),
 }

@@ -39,6 +39,8 @@ def test_the_tokenizer_scores_what_is_said_of_it():
         (ImageTokenizer, "2dvq_tiny_moving_shapes", "plain"),
         (VideoTokenizer, "3dvq_tiny_moving_shapes", "plain"),
         (VideoTokenizer, "3dvq_grid_shapes", "grid"),
+        (ImageTokenizer, "2dvq_fast_natural", "textured"),
+        (VideoTokenizer, "3dvq_fast_natural", "textured"),
     ],
 )
 def test_the_tokenizers_of_16x64x64_score_what_is_said_of_them(kind, name, look):
@@ -55,6 +57,22 @@ def test_without_weights_it_is_the_architecture_alone():
     trained, fresh = (VideoTokenizer.from_preset(NAME, load_weights=load) for load in (True, False))
     assert trained.get_config() | {"name": ""} == fresh.get_config() | {"name": ""}
     assert not np.array_equal(trained.get_weights()[0], fresh.get_weights()[0])
+
+
+@pytest.mark.once
+def test_every_photograph_has_an_author_and_a_licence_on_the_page():
+    told = json.loads((shipped.SHIPPED / "3dvq_fast_natural" / "training.json").read_text())
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "model_zoo.md").read_text()
+    assert len(told["photographs"]) > 40
+    for about in told["photographs"]:
+        assert f"| {about['author']} | {about['licence']} | {about['package']} |" in page
+
+
+@pytest.mark.once
+def test_the_natural_tokenizer_was_judged_on_real_clips_and_is_ahead_of_four_times_as_many_block_means():
+    told = json.loads((shipped.SHIPPED / "3dvq_fast_natural" / "training.json").read_text())
+    assert len(told["real_clips"]) >= 30 and len({about["source"] for about in told["real_clips"]}) >= 10
+    assert told["psnr_db"] > told["psnr_of_means_db"]["blocks of 4x4x4"]
 
 
 @pytest.mark.once
@@ -77,7 +95,17 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("name", [NAME, "2dvq_tiny_moving_shapes", "3dvq_tiny_moving_shapes", "3dvq_grid_shapes"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        NAME,
+        "2dvq_tiny_moving_shapes",
+        "3dvq_tiny_moving_shapes",
+        "3dvq_grid_shapes",
+        "2dvq_fast_natural",
+        "3dvq_fast_natural",
+    ],
+)
 def test_the_page_says_what_was_measured(name):
     told = json.loads((shipped.SHIPPED / name / "training.json").read_text())
     page = (pathlib.Path(__file__).parents[2] / "docs" / "model_zoo.md").read_text()

@@ -42,7 +42,8 @@ class Averages:
     def get_config(self):
         return {"name": f"averages_{id(self)}"}
 
-    def get_weights(self):
+    @property
+    def weights(self):
         return [np.array([self.offset])]
 
 

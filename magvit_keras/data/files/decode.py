@@ -51,7 +51,8 @@ class VideoInfo:
         fps: frames per second, on average; 0 where the file does not say.
         timestamps: the time of each frame in ascending order, in units of the stream's clock; compact, since many
             files are remembered.
-        exact: decoded frames carry these times. Otherwise (raw streams, H.264 in AVI and ASF) they can only be counted.
+        exact: decoded frames carry these times. Otherwise (raw streams, H.264 in AVI and ASF, clocks that start again)
+            they can only be counted.
         indexed: the container finds the packets of a time by itself.
         clock: the length of such a unit in seconds.
         num_bytes: the size of the file.
@@ -104,13 +105,15 @@ def probe(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> VideoInfo:
         if length is None and container.duration and len(container.streams) == 1:
             length = container.duration / 1e6
         rate = float(stream.average_rate or 0)
-        times, packets, end, first, told = [], 0, 0, None, True
+        times, packets, end, first, told, last = [], 0, 0, None, True, None
         for packet in container.demux(stream):
             if first is None:
                 first = next(iter(packet.decode()), None)
             if packet.size == 0:  # the flush packet at the end
                 continue
-            told = told and packet.pts is not None
+            # Recordings that were put together may start their clock again: more than a second back.
+            again = last is not None and packet.dts is not None and (last - packet.dts) * clock > 1
+            told, last = told and packet.pts is not None and not again, packet.dts
             time = packet.pts if packet.pts is not None else packet.dts or 0
             end, packets = max(end, time + (packet.duration or 0)), packets + 1
             if not packet.is_discard:  # what lies before the cut of a video that was cut without encoding it again
