@@ -58,7 +58,8 @@ found = []
 for arguments in json.load(sys.stdin):
     start = time.process_time()
     result = CliRunner().invoke(app, arguments)
-    found.append((result.exit_code, " ".join(result.output.split()), "keras" in sys.modules, time.process_time() - start))
+    seconds = time.process_time() - start
+    found.append((result.exit_code, " ".join(result.output.split()), "keras" in sys.modules, seconds))
 json.dump(found, sys.stdout)
 """
 
