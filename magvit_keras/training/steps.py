@@ -39,7 +39,8 @@ class StopAfter(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Listens for Ctrl-C, which only the main thread of a process hears."""
         self._before = None
-        if threading.current_thread() is threading.main_thread():
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as in the background of a shell
+        if threading.current_thread() is threading.main_thread() and not ignored:
             self._before = signal.signal(signal.SIGINT, self._interrupt)
 
     def on_train_end(self, logs: dict | None = None) -> None:

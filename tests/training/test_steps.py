@@ -50,6 +50,15 @@ def run(folder, steps=40, interrupt=None, verbose=0, **more):
     return float(ops.convert_to_numpy(model.mean))
 
 
+@pytest.fixture
+def listening():
+    """Ctrl-C is heard, also where the tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 def test_ctrl_c_saves_the_step_that_it_comes_in_and_the_training_goes_on_from_there(tmp_path):
     whole = run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt, match="Stopped after step 14 of 40"):
