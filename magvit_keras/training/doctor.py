@@ -66,7 +66,7 @@ def examine(
 
     clips = some_clips(source, _CLIPS)
     ceiling, best = _reconstructions(clips, pathlib.Path(out), say)
-    say(f"The best of them, {best}, reaches {ceiling:.1f} dB: about what a training of its own can expect to pass.")
+    say(f"The best of them, {best}, reaches {ceiling:.1f} dB: what a training on your own videos should reach, too.")
 
     settings = Settings(num_frames=_SHAPE[0], size=_SHAPE[1:], frame_stride=stride)
     seconds = seconds_of_steps(settings)
@@ -95,7 +95,7 @@ def _reconstructions(clips: np.ndarray, out: pathlib.Path, say: Callable[[str], 
             tokenizer = VideoTokenizer.from_preset(row["name"])
             made = np.clip(np.asarray(tokenizer.predict(clips, batch_size=2, verbose=0), "float32"), 0, 1)
             scores[row["name"]] = float(keras.ops.convert_to_numpy(psnr(true, made)).mean())
-            shown[row["name"]] = np.round(255 * made).astype("uint8")
+            shown[f"{row['name']}: {scores[row['name']]:.1f} dB"] = np.round(255 * made).astype("uint8")
             tokens = math.prod(tokenizer.latent_shape(clips.shape[1:4]))
             blocks = measure.block_means_psnr(clips, tokenizer.downsampling)
             say(f"{row['name']}: {scores[row['name']]:.1f} dB with {tokens} tokens; block means {blocks:.1f} dB")

@@ -56,9 +56,10 @@ from typer.testing import CliRunner
 from magvit_keras.cli import app
 found = []
 for arguments in json.load(sys.stdin):
-    start = time.monotonic()
+    start = time.process_time()
     result = CliRunner().invoke(app, arguments)
-    found.append((result.exit_code, " ".join(result.output.split()), "keras" in sys.modules, time.monotonic() - start))
+    seconds = time.process_time() - start
+    found.append((result.exit_code, " ".join(result.output.split()), "keras" in sys.modules, seconds))
 json.dump(found, sys.stdout)
 """
 
@@ -82,7 +83,7 @@ def answers(tmp_path_factory):
 def test_a_mistake_is_answered_at_once(answers, line, message):
     code, output, keras, seconds = answers[line]
     assert code == 2 and message in output, output
-    assert not keras and seconds < 2
+    assert not keras and seconds < 2  # of a processor, whatever else runs
 
 
 def test_a_backend_that_is_spelt_otherwise_is_answered_in_a_line():
