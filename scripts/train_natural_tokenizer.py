@@ -18,7 +18,7 @@ import time
 import keras
 import numpy as np
 from gather_photographs import LIST
-from shipped_parts import CLIP, EPOCH, KernelMuon, Windows, curves
+from shipped_parts import CLIP, EPOCH, KernelMuon, Windows, curves, note_plan, plans
 
 from magvit_keras.callbacks.checkpoint import Checkpoint
 from magvit_keras.data import MovingPhotos, MovingShapes
@@ -128,13 +128,14 @@ def main() -> None:
     tokenizer.compile(optimizer=optimizer(options.steps))
     checkpoint = Checkpoint(options.run / options.name, data=data)
     first = checkpoint.restore(tokenizer)
+    checkpoint.folder.mkdir(parents=True, exist_ok=True)
+    note_plan(checkpoint.folder, first * EPOCH, options.steps)
     score = Score(judge, options.run / options.name / "scores.json")
     score.set_model(tokenizer)
     if not first:
         start = np.asarray(clips[:ADAPTED])
         tokenizer.adapt(start if model is VideoTokenizer else start[:, ::4])
         command = " ".join(["python", "scripts/train_natural_tokenizer.py", *sys.argv[1:]])
-        score.file.parent.mkdir(parents=True, exist_ok=True)
         write_text(score.file.with_name("command.txt"), f"KERAS_BACKEND={keras.config.backend()} {command}")
         if judge is not None:
             score.add(0)
@@ -171,6 +172,7 @@ def ship(options: argparse.Namespace, judge: np.ndarray) -> None:
         "commands": {"train": (run / "command.txt").read_text()},
         "stages": {"train": {"window": window, "batch": batch}},
         "steps": {"train": epochs * EPOCH},
+        **plans([run]),
         "seed": options.seed,
         "curves": {"train": curves(run)},
         "curve_on_real_clips": json.loads((run / "scores.json").read_text()),

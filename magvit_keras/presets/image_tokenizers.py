@@ -33,7 +33,8 @@ IMAGE_TOKENIZERS: dict[str, dict[str, Any]] = {
         "config": _config(32, (1, 2, 2, 2), num_res_blocks=1, embedding_dim=32, codebook_size=256),
     },
     "2dvq_fast_natural": {
-        "description": "The 2D form of 3dvq_fast_natural: 8x8 pixels a token, 4096 codes.",
+        "description": "With weights: the 2D form of 3dvq_fast_natural; 8x8 pixels a token, 4096 codes.",
+        "shipped": True,
         "config": {**FAST, "wavelet": (8, 8)},
     },
     "2dvq_tiny_moving_shapes": {

@@ -83,7 +83,8 @@ VIDEO_TOKENIZERS: dict[str, dict[str, Any]] = {
         "config": {**FAST, "codebook_size": 1024, "wavelet": (4, 8, 8)},
     },
     "3dvq_fast_natural": {
-        "description": "A wavelet, and residual blocks at 4x8x8 pixels a token, for real videos; 4096 codes.",
+        "description": "With weights: for real videos of any size; learns fast; 4x8x8 pixels a token, 4096 codes.",
+        "shipped": True,
         "config": {**FAST, "wavelet": (4, 8, 8)},
     },
     "3dvq_moving_shapes": {
