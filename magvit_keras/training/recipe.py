@@ -23,7 +23,7 @@ from magvit_keras.presets.resolver import STAGES, TABLES, resolve, run_settings
 from magvit_keras.presets.transformers import transformer_config
 
 #: The tokenizer of a training on one's own videos; one that comes with weights is trained further.
-DEFAULT_TOKENIZER = "3dvq_fast_tiny"
+DEFAULT_TOKENIZER = "3dvq_fast_natural"
 DEFAULT_TASKS = ("frame_prediction", "class_conditional_generation")
 _OWN = "own videos"
 
