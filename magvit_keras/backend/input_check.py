@@ -1,6 +1,7 @@
 """What `fit` and `evaluate` are given, looked at before Keras is handed it."""
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -154,6 +155,5 @@ def _is_function(x: Any) -> bool:
 
 def _batches(first: Any, rest: Iterator) -> Iterator[tuple]:
     """Batches in tuples, which is what Keras takes from generators."""
-    yield (first,)
-    for batch in rest:
-        yield (batch,)
+    for batch in itertools.chain([first], rest):
+        yield batch if isinstance(batch, tuple) else (batch,)
