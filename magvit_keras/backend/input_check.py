@@ -53,7 +53,7 @@ class InputCheck:
             )
         if isinstance(x, keras.utils.PyDataset):
             whole = getattr(x, "arrays", None)
-            if isinstance(whole, dict):  # cached tokens are looked at as a whole
+            if isinstance(whole, dict) and "tokens" in whole:  # cached tokens are checked as a whole
                 self._look(name, whole)
             self._look(name, x[0], fixed=True)
             self.model.check_classes(getattr(x, "class_names", None))
