@@ -136,3 +136,9 @@ def test_no_file_depends_on_one_machine(text):
     assert len(files) > 20
     # Bytes, so that notebooks, locks and anything else are read alike.
     assert [str(path) for path in files if path.is_file() and text.encode() in path.read_bytes().lower()] == []
+
+
+def test_test_files_have_different_names():
+    """pytest imports them by name alone, so of two the second one fails."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

@@ -132,8 +132,12 @@ def test_a_stop_in_validation_or_after_it_keeps_the_epoch(used, at):
 def test_ctrl_c_in_a_step_waits_for_its_end(used):
     ended = []
     step = whole_step(used, lambda _: os.kill(os.getpid(), signal.SIGINT) or ended.append(1))
-    with pytest.raises(KeyboardInterrupt):
-        step(None)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            step(None)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert ended == [1]
 
 
