@@ -224,7 +224,7 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
             ...                            embedding_dim=3, codebook_size=8)
             >>> rng = np.random.default_rng(0)
             >>> colours = np.repeat(rng.random((4, 1, 2, 1, 3), "float32"), 4, axis=1).repeat(8, axis=2)
-            >>> clips = colours.repeat(16, axis=3)  # (4, 4, 16, 16, 3), two tokens each
+            >>> clips = colours.repeat(8, axis=3)  # (4, 4, 16, 8, 3), two tokens each
             >>> tokenizer.adapt(clips)
             >>> float(abs(ops.convert_to_numpy(tokenizer(clips)) - clips).max()) < 0.01
             True
