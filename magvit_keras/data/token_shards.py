@@ -55,7 +55,7 @@ class TokenShards:
     """A folder of tokens, or of features: arrays of numbers, a row for each clip.
 
     A shard counts when its checksum, which is written after it, is that of the file. A process that is killed at any
-    moment leaves files that do not count; they are made anew. Several processes may write different shards.
+    moment leaves files that do not count; they are made again. Several processes may write different shards.
 
     Args:
         folder: made by `describe` where it is missing.
@@ -96,7 +96,7 @@ class TokenShards:
 
         Args:
             description: whatever decides about the tokens, as plain data.
-            passes: passes over the data that there shall be.
+            passes: passes over the data.
             shards_per_pass: shards in each.
 
         Raises:

@@ -186,7 +186,7 @@ class Studio:
         if task is None:
             hole = _from_bits(wish.get("hole"), magvit.video_shape)
             if not hole.any():
-                raise ValueError("Nothing is painted: paint over what the model shall make.")
+                raise ValueError("Nothing is painted: paint over what the model is to invent.")
             options["condition_mask"] = ~hole
         if magvit.transformer.causal:
             options["num_revisions"] = 0
