@@ -58,6 +58,17 @@ class ImageTokenizer(BaseTokenizer):
     presets: ClassVar = {name: entry["description"] for name, entry in IMAGE_TOKENIZERS.items()}
     _preset_table: ClassVar = IMAGE_TOKENIZERS
 
+    def __init__(
+        self,
+        filters: int = 64,
+        channel_multipliers: tuple[int, ...] = (1, 2, 2, 4),
+        num_res_blocks: int | tuple[int, int] = 2,
+        *others: Any,
+        **kwargs: Any,
+    ):
+        # The arguments of the 3D-VQ, in its order, but for the time that is halved.
+        super().__init__(filters, channel_multipliers, (), num_res_blocks, *others, **kwargs)
+
     def latent_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Tokens (h, w) of an image of that (H, W), or (T, h, w) of a clip of that (T, H, W)."""
         return tuple(size // by for size, by in zip(shape, self.downsampling[-len(shape) :], strict=True))

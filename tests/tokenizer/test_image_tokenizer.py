@@ -161,3 +161,9 @@ def test_bad_pixels(pixels, message):
 def test_bad_shortcut():
     with pytest.raises(ValueError, match="expected one of input, output"):
         small(shortcut="both")
+
+
+@pytest.mark.once
+def test_arguments_by_place_are_those_of_the_3d_tokenizer_without_time():
+    made = ImageTokenizer(8, (1, 2), 1, 4, 16, "same", norm_groups=4)
+    assert (made.num_res_blocks, made.embedding_dim, made.codebook_size, made.padding) == (1, 4, 16, "same")
