@@ -1,6 +1,7 @@
 """Checks of what users hand in, made before any long work."""
 
 import os
+import warnings
 from typing import Any
 
 import keras
@@ -16,7 +17,9 @@ EXCURSION = 0.25
 def to_numpy(x: Any) -> np.ndarray:
     """`keras.ops.convert_to_numpy` without the warnings that NumPy gives on Keras' way; of a variable a copy."""
     if isinstance(x, keras.Variable):
-        return np.array(to_numpy(x.value))
+        with warnings.catch_warnings():  # its value may be that of several replicas, which Keras knows how to read
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return np.array(ops.convert_to_numpy(x))
     if hasattr(x, "detach"):  # of PyTorch
         x = x.detach().cpu()
         if keras.backend.standardize_dtype(x.dtype) != "bfloat16":  # which NumPy knows by another library alone

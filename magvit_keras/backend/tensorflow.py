@@ -242,7 +242,10 @@ class StepMixin:
 
     def train_step(self, data: Any) -> dict:
         """One call of `training_step`."""
-        return self.training_step(self._own(data))
+        data = self._own(data)
+        # Not before the batch is there: where the data fail, not even the count of steps has moved.
+        with tf.control_dependencies([x for x in keras.tree.flatten(data) if tf.is_tensor(x)]):
+            return self.training_step(data)
 
     def test_step(self, data: Any) -> dict:
         """One call of `evaluation_step`."""
