@@ -1,5 +1,6 @@
 """The 2D-VQ image tokenizer, frame by frame on clips: the baseline and the source of the inflation (Table 7)."""
 
+import inspect
 from typing import Any, ClassVar
 
 import keras
@@ -68,6 +69,11 @@ class ImageTokenizer(BaseTokenizer):
     ):
         # The arguments of the 3D-VQ, in its order, but for the time that is halved.
         super().__init__(filters, channel_multipliers, (), num_res_blocks, *others, **kwargs)
+
+    # What `help`, an editor and `train --set` are told.
+    __init__.__signature__ = inspect.Signature(
+        [p for p in inspect.signature(BaseTokenizer.__init__).parameters.values() if p.name != "temporal_downsample"]
+    )
 
     def latent_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Tokens (h, w) of an image of that (H, W), or (T, h, w) of a clip of that (T, H, W)."""

@@ -1,5 +1,7 @@
 """The 2D-VQ against the reference arrays, its parameter counts, its training and its errors."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -167,3 +169,8 @@ def test_bad_shortcut():
 def test_arguments_by_place_are_those_of_the_3d_tokenizer_without_time():
     made = ImageTokenizer(8, (1, 2), 1, 4, 16, "same", norm_groups=4)
     assert (made.num_res_blocks, made.embedding_dim, made.codebook_size, made.padding) == (1, 4, 16, "same")
+
+
+def test_the_signature_names_every_argument():
+    names = inspect.signature(ImageTokenizer).parameters
+    assert {"filters", "norm_groups", "wavelet"} <= set(names) and "temporal_downsample" not in names
