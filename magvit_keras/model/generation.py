@@ -19,6 +19,7 @@ from magvit_keras.decoding.halton import halton_order
 from magvit_keras.decoding.noise import clip_seeds
 from magvit_keras.decoding.sampling import check_filters
 from magvit_keras.decoding.schedules import get_schedule
+from magvit_keras.model.details import put_back
 from magvit_keras.model.generation_inputs import (
     as_clips,
     check_guidance,
@@ -116,7 +117,7 @@ class Generates:
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int = 0,
-        keep_condition: bool = False,
+        keep_condition: bool | str = False,
         return_details: bool = False,
         max_batch_size: int = 16,
         verbose: int = 0,
@@ -146,7 +147,8 @@ class Generates:
             top_k: draw from the k most likely tokens only.
             top_p: draw from the most likely tokens of this total probability only.
             seed: an int. The same seed gives the same clip on every backend, in every batch.
-            keep_condition: put the given pixels back into the result.
+            keep_condition: True puts the given pixels back into the result; "details" also carries what the tokens lose
+                of them on to other frames, where the clip stands still.
             return_details: also return tokens, condition and every decoding step.
             max_batch_size: larger batches are split.
             verbose: 1 shows a progress bar.
@@ -166,6 +168,8 @@ class Generates:
         check_numbers(0, temperature=temperature, token_temperature=token_temperature, guidance_scale=guidance_scale)
         check_filters(top_k, top_p)
         get_schedule(schedule)
+        if not isinstance(keep_condition, bool | np.bool_) and keep_condition != "details":
+            raise ValueError(f'keep_condition must be True, False or "details"; received {keep_condition!r}.')
         decoder = _decoder(self, decoder)
         whole = isinstance(num_revisions, int | np.integer)
         if not whole or num_revisions < 0 or (num_revisions and decoder == "autoregressive"):
@@ -212,13 +216,13 @@ class Generates:
             if on_step is None:
                 made = backend.run_compiled(self, ("generate", static, reads_pixels), program, part, scalars)
             else:
-                made = _step_by_step(self, part, scalars, static, len(chosen), keep_condition, on_step)
+                made = _step_by_step(self, part, scalars, static, len(chosen), bool(keep_condition), on_step)
             made = {k: to_numpy(v) for k, v in made.items()}
             results.append({k: v.take(np.arange(len(chosen)), axis=_clip_axis(k)) for k, v in made.items()})
             progress.update(chosen[-1] + 1)
         made = {k: np.concatenate([r[k] for r in results], axis=_clip_axis(k)) for k in results[0]}
         if keep_condition and reads_pixels:
-            made["video"] = np.where(plan.is_condition[..., None], clips, made["video"])
+            made["video"] = put_back(made["video"], clips, plan.is_condition, keep_condition == "details")
         if not return_details:
             return made["video"]
         return _details(self, made, plan)

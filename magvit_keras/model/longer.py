@@ -33,7 +33,7 @@ class Lengthens:
         token_temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
-        keep_condition: bool = False,
+        keep_condition: bool | str = False,
         max_batch_size: int = 16,
     ) -> np.ndarray:
         """Continues clips to any length: the last frames are the condition of the next ones.

@@ -144,6 +144,11 @@ def test_keep_condition_puts_the_given_pixels_back(magvit):
     np.testing.assert_array_equal(video[:, 0], CLIPS[:1, 0])
 
 
+def test_keep_condition_refuses_what_it_does_not_know(magvit):
+    with pytest.raises(ValueError, match='keep_condition must be True, False or "details"; received \'all\''):
+        magvit.generate("frame_prediction", video=CLIPS[:1], keep_condition="all")
+
+
 def test_details_show_every_step(magvit):
     made = magvit.generate("frame_prediction", video=CLIPS[:2], num_steps=3, return_details=True)
     unknown = made.steps.unknown.reshape(3, 2, -1).sum(-1)
