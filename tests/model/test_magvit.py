@@ -145,7 +145,7 @@ def test_keep_condition_puts_the_given_pixels_back(magvit):
 
 
 def test_keep_condition_refuses_what_it_does_not_know(magvit):
-    with pytest.raises(ValueError, match='keep_condition must be True, False or "details"; received \'all\''):
+    with pytest.raises(ValueError, match="keep_condition must be True, False or \"details\"; received 'all'"):
         magvit.generate("frame_prediction", video=CLIPS[:1], keep_condition="all")
 
 
