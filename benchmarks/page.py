@@ -1,4 +1,4 @@
-"""Parts of docs/performance.md that the benchmarks write."""
+"""Parts of docs/performance.md, or of another page, that the benchmarks write."""
 
 import pathlib
 import re
@@ -6,31 +6,31 @@ import re
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "performance.md"
 
 
-def write_part(name: str, text: str) -> None:
+def write_part(name: str, text: str, page: pathlib.Path = PAGE) -> None:
     """Replaces what stands between `<!-- name: ... -->` and the next `<!-- end -->`.
 
     Lines that begin with a date, which tell where something was measured, do not run together on the page.
     """
     text = re.sub(r"(?m)^(\d{4}-\d\d-\d\d, .*[^>])\n(?=\S)", r"\1<br>\n", text.strip())
-    before, _, after = _parts(name)
-    PAGE.write_text(f"{before}{text}\n{after}")
+    before, _, after = _parts(name, page)
+    page.write_text(f"{before}{text}\n{after}")
 
 
 def kept_rows(name: str, backends: list[str], column: int) -> tuple[list[list[str]], set[str]]:
     """The rows of a part's table, and its lines that begin with a date, that are of none of these backends."""
-    lines = [line.removesuffix("<br>") for line in _parts(name)[1].splitlines()]
+    lines = [line.removesuffix("<br>") for line in _parts(name, PAGE)[1].splitlines()]
     rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines if line.startswith("|")][2:]
     about = {line for line in lines if re.match(r"\d{4}-\d\d-\d\d, ", line)}
     others = {line for line in about if not any(f", {backend} " in line for backend in backends)}
     return [row for row in rows if row[column] not in backends], others
 
 
-def _parts(name: str) -> tuple[str, str, str]:
+def _parts(name: str, page: pathlib.Path) -> tuple[str, str, str]:
     """What stands before a part of the page, the part, and what stands after it."""
     marks = rf"(.*<!-- {re.escape(name)}: .*? -->\n)(.*?)(<!-- end -->.*)"
-    found = re.fullmatch(marks, PAGE.read_text(), flags=re.DOTALL)
+    found = re.fullmatch(marks, page.read_text(), flags=re.DOTALL)
     if not found:
-        raise ValueError(f"{PAGE} has no part <!-- {name}: ... --> to <!-- end -->.")
+        raise ValueError(f"{page} has no part <!-- {name}: ... --> to <!-- end -->.")
     return found[1], found[2], found[3]
 
 
