@@ -12,6 +12,8 @@ import re
 
 import matplotlib.pyplot as plt
 
+from magvit_keras.presets.listing import list_presets
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "magvit_keras" / "presets" / "shipped"
 PAGE = ROOT / "docs" / "model_zoo.md"
@@ -22,8 +24,10 @@ NAMES = (
     "2dvq_tiny_moving_shapes",
     "3dvq_tiny_moving_shapes",
     "3dvq_grid_shapes",
+    "magvit_tiny_natural",
     "magvit_tiny_moving_shapes",
 )
+OVERVIEW, HISTORY = "overview", "history"  # the marks of the first table, and of what stands last
 PHOTOGRAPHS = "photographs"  # the mark of their table
 
 
@@ -39,23 +43,37 @@ def table(told: dict) -> str:
         rows += [(f"PSNR, {told['held_out']}", f"{told['psnr_db']} dB"), ("Codes used on them", told["codes_used"])]
     for means, found in told.get("psnr_of_means_db", {}).items():
         rows.append((f"For comparison: the mean colour of {means}", f"{found} dB"))
-    rows += [
+    rows.append(("Licence", told["licence"]))
+    lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
+    return "\n".join(lines + (["", *scores(told)] if "tasks" in told else []))
+
+
+def overview() -> str:
+    """A row for each model that comes with weights."""
+    lines = ["| Name | What it is | Clips | Parameters | MB | PSNR on its clips |", "|---|---|---|---:|---:|---:|"]
+    for row in list_presets(weights=True):
+        what = row["description"].removeprefix("With weights: ")
+        parameters = "" if row["parameters"] is None else f"{row['parameters'] / 1e6:.1f} M"
+        score = "" if row["score"] is None else f"{row['score']:.1f} dB"
+        cells = [f"[`{row['name']}`](#{row['name']})", what, row["clip"], parameters, f"{row['MB']}", score]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def history(name: str, told: dict) -> str:
+    """How a model was trained, from what and by which commands."""
+    rows = [
         ("Data", told["data"]),
-        ("Steps", ", ".join(f"{name} {count}" for name, count in told["steps"].items())),
+        ("Steps", ", ".join(f"{stage} {count}" for stage, count in told["steps"].items())),
         ("Trained", f"{told['date']}, {told['hardware']}, seed {told['seed']}; shipped in float16"),
         *([("Plan", told["plan"])] if "plan" in told else []),
         ("Commands", "; ".join(f"`{command}`" for command in told["commands"].values())),
-        ("Licence", told["licence"]),
     ]
-    lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
+    lines = [f"### Of `{name}`", "", "| | |", "|---|---|", *(f"| {title} | {value} |" for title, value in rows)]
     if "earlier" in told:
-        lines += [
-            "",
-            "Earlier trainings, the last one first; `--from-shipped` started from the weights of the one below it:",
-            "",
-        ]
-        lines += before(told["earlier"])
-    return "\n".join(lines + (["", *scores(told)] if "tasks" in told else []))
+        said = "Earlier trainings, the last one first; `--from-shipped` started from the weights of the one below it:"
+        lines += ["", said, "", *before(told["earlier"])]
+    return "\n".join(lines)
 
 
 def photographs(told: dict) -> str:
@@ -79,6 +97,8 @@ def before(earlier: dict) -> list[str]:
 
 def scores(told: dict) -> list[str]:
     """The scores of each task."""
+    if "share_of_clips_ahead_of_the_fill" in next(iter(told["tasks"].values())):
+        return beside_fills(told)
     lines = [
         f"Scores on {told['held_out']}, each made once in 12 steps by default settings. A share of so few clips has a "
         f"standard error of up to {0.5 / int(told['held_out'].split()[0]) ** 0.5:.0%}. PSNR is that of the mean "
@@ -110,6 +130,32 @@ def scores(told: dict) -> list[str]:
         ]
         lines += ["|---|---:|---:|"]
         lines += [f"| {name} | {r['psnr_db']:.2f} | {r['shapes_fvd']:.1f} |" for name, r in told["rivals"].items()]
+    return lines
+
+
+def beside_fills(told: dict) -> list[str]:
+    """What is made of real clips, beside what takes no learning."""
+    fills = {"frame_prediction": "the last frame repeated", "central_inpainting": "colours diffused from the border"}
+    lines = [
+        f'On {told["held_out"]}, what was not given, each made once with `keep_condition="details"`. The distance '
+        "is made as LPIPS is, in the features of EfficientNet-Lite0, all channels alike; less is better:",
+        "",
+        "| | PSNR, dB | distance | ahead of the fill in PSNR, of clips | in distance |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for task, found in told["tasks"].items():
+        shares = found["share_of_clips_ahead_of_the_fill"]
+        for name in ("generated", "fill", "tokens of the clip"):
+            title = (
+                task.replace("_", " ")
+                if name == "generated"
+                else fills[task]
+                if name == "fill"
+                else "the clip's own tokens"
+            )
+            more = [f"{shares[key]:.0%}" for key in ("psnr", "distance")] if name == "generated" else ["", ""]
+            cells = [title, f"{found[name]['psnr_db']:.2f}", f"{found[name]['distance']:.2f}", *more]
+            lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
@@ -160,6 +206,8 @@ def main() -> None:
         page = filled(page, name, table(all_told[name]))
         if "photographs" in all_told[name]:
             page = filled(page, PHOTOGRAPHS, photographs(all_told[name]))
+    page = filled(page, OVERVIEW, overview())
+    page = filled(page, HISTORY, "\n\n".join(history(name, told) for name, told in all_told.items()))
     PAGE.write_text(page)
     draw(all_told)
 

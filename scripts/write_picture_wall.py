@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import magvit_keras as mk
 from magvit_keras.demo import LOOK, PRESET
+from magvit_keras.commit.conditions import condition_plan
 from magvit_keras.files import atomic_path
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -42,8 +43,9 @@ def ten_tasks() -> list[tuple[str, list[tuple[str, np.ndarray]]]]:
             made = [magvit.generate(task.name, label=[label], seed=seed, **DECODING)[0] for seed in range(3)]
             shown = [(f"made {i + 1}", clip) for i, clip in enumerate(made)]
         else:
-            found = magvit.generate(task.name, video=clip[None], seed=0, return_details=True, **options)
-            shown = [("given", found.condition_video[0]), ("made", found.video[0]), ("true", clip)]
+            made = magvit.generate(task.name, video=clip[None], seed=0, **options)[0]
+            given = condition_plan(task, magvit.video_shape, magvit.latent_shape).is_condition
+            shown = [("given", mk.visualize.hatched(clip, given)), ("made", made), ("true", clip)]
         name += f": {source.class_names[label].replace('_', ' ')}" if task.needs_class else ""
         wall.append((name, [(kind, mk.visualize.to_uint8(np.asarray(c))) for kind, c in shown]))
     return wall

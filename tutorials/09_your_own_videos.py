@@ -356,7 +356,7 @@ print("classes:", again.class_names, "- weights equal:", same)
 # magvit = mk.train(
 #     "videos",
 #     "runs/mine",
-#     start_from="magvit_tiny_moving_shapes",  # or a folder, or hf://...; left out, both models start from nothing
+#     start_from="magvit_tiny_moving_shapes",  # or a folder, hf://...; "none": from nothing
 #     tokenizer_steps=5000,
 #     transformer_steps=20000,
 #     adversarial=True,  # sharper, slower: lesson 4

@@ -12,6 +12,8 @@ import typer
 from magvit_keras.cli.options import Precision, errors_in_one_line, set_precision
 from magvit_keras.early_checks import check_positive, unknown
 
+_BATCH = 16  # clips that are made at once
+
 
 def generate(
     context: typer.Context,
@@ -38,6 +40,9 @@ def generate(
     start: Annotated[int, typer.Option(help="First frame that is read from the video.")] = 0,
     fps: Annotated[float, typer.Option(help="Frames per second of the file.")] = 8.0,
     seed: Annotated[int, typer.Option(help="Another seed gives other clips.")] = 0,
+    keep: Annotated[
+        bool, typer.Option(help="Put what the task is given back as it is, its details into what stands still.")
+    ] = True,
     precision: Precision = None,
 ) -> None:
     """Make clips with the model of a run."""
@@ -57,9 +62,11 @@ def generate(
         number = None if label is None else _label(label, *names)
         settings = run_settings(run)
         set_precision(precision)
+        import keras
         import numpy as np
 
         from magvit_keras.data import read_clip
+        from magvit_keras.model.generation import GenerationStep
         from magvit_keras.training.train import load_run
 
         magvit = load_run(run)
@@ -74,6 +81,13 @@ def generate(
                 video, frames, (height, width), settings.get("frame_stride", 1), start, settings.get("fps")
             )
             clip = np.repeat(clip[None], num_clips, axis=0)
+        batches = -(-num_clips // _BATCH)
+        progress = keras.utils.Progbar(None, unit_name="decoding step")
+
+        def show(step: GenerationStep) -> None:
+            progress.target = batches * step.count
+            progress.add(1)
+
         made = magvit.generate(
             task,
             video=clip,
@@ -83,6 +97,9 @@ def generate(
             guidance_scale=guidance_scale,
             num_condition_frames=condition_frames,
             seed=seed,
+            keep_condition="details" if keep else False,
+            max_batch_size=_BATCH,
+            on_step=None if magvit.transformer.causal else show,
         )
         writer(out, made, fps)
         typer.echo(f"Wrote {len(made)} clip(s) of {made.shape[1]} frames, {made.shape[2]}x{made.shape[3]}, to {out}.")

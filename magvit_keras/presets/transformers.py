@@ -122,7 +122,8 @@ MAGVITS: dict[str, dict[str, Any]] = {
         "config": _shapes("3dvq_grid_shapes"),
     },
     "magvit_tiny_natural": {
-        "description": "A small MAGVIT for real videos, all ten tasks, 16x64x64, one class.",
+        "description": "With weights: a small MAGVIT for real videos, all ten tasks, 16x64x64, one class.",
+        "shipped": True,
         "config": _natural("3dvq_fast_natural"),
     },
 }

@@ -17,7 +17,7 @@ from magvit_keras.presets.listing import list_presets
 from magvit_keras.tokenizer.video_tokenizer import VideoTokenizer
 from magvit_keras.training import measure
 from magvit_keras.training.data import some_clips
-from magvit_keras.training.recipe import DEFAULT_TOKENIZER, Settings
+from magvit_keras.training.recipe import DEFAULT_MODEL, Settings
 from magvit_keras.training.steps import duration
 from magvit_keras.training.train import seconds_of_steps
 from magvit_keras.visualize import save_png_strip, side_by_side
@@ -25,7 +25,7 @@ from magvit_keras.visualize import save_png_strip, side_by_side
 #: Frames a second at which things move far enough from frame to frame.
 _FPS = 12
 _CLIPS = 4
-_SHAPE = (16, 64, 64)
+_SHAPE = (Settings.num_frames, *Settings.size)
 
 
 def examine(
@@ -68,18 +68,16 @@ def examine(
     ceiling, best = _reconstructions(clips, pathlib.Path(out), say)
     say(f"The best of them, {best}, reaches {ceiling:.1f} dB: what a training on your own videos should reach, too.")
 
-    settings = Settings(num_frames=_SHAPE[0], size=_SHAPE[1:], frame_stride=stride)
-    seconds = seconds_of_steps(settings)
-    shape = measure.chosen_shape(math.prod(_SHAPE), seconds[0], 60 * minutes)
-    seconds = [each * math.prod(shape) / math.prod(_SHAPE) for each in seconds]
-    steps = measure.chosen_steps(tuple(seconds), 60 * minutes)
+    # Of the size of the model that has learned something already.
+    seconds = seconds_of_steps(Settings(start_from=DEFAULT_MODEL))
+    steps = measure.chosen_steps(seconds, 60 * minutes)
     total = sum(n * each for n, each in zip(steps, seconds, strict=True))
     memory = measure.memory_bytes() / 1e9
-    clip = "x".join(map(str, shape))
-    say(f"Recommended: {DEFAULT_TOKENIZER}, clips of {clip}, one frame in {stride}; {duration(total)}.")
+    clip = "x".join(map(str, _SHAPE))
+    say(f"Recommended: {DEFAULT_MODEL} trained further, clips of {clip}, one frame in {stride}; {duration(total)}.")
     if memory:
-        say(f"Memory of this process: {memory:.1f} GB, on clips of {'x'.join(map(str, _SHAPE))}.")
-    sizes = ["--frames", shape[0], "--size", f"{shape[1]}x{shape[2]}", "--stride", stride]
+        say(f"Memory of this process: {memory:.1f} GB.")
+    sizes = ["--frames", _SHAPE[0], "--size", f"{_SHAPE[1]}x{_SHAPE[2]}", "--stride", stride]
     lengths = ["--tokenizer-steps", steps[0], "--transformer-steps", steps[1]]
     more = ["--fps", _FPS] if mixed else []
     name = pathlib.Path(folder).resolve().name

@@ -24,6 +24,8 @@ from magvit_keras.presets.transformers import transformer_config
 
 #: The tokenizer of a training on one's own videos; one that comes with weights is trained further.
 DEFAULT_TOKENIZER = "3dvq_fast_natural"
+#: What is trained further where the clips are of its size and no other model is asked for.
+DEFAULT_MODEL = "magvit_tiny_natural"
 DEFAULT_TASKS = ("frame_prediction", "class_conditional_generation")
 _OWN = "own videos"
 
@@ -43,7 +45,8 @@ class Settings:
         recipe: a row of the paper, by its name, or a `Recipe`; None trains tokenizer and transformer on one's own
             videos.
         start_from: own videos: a trained `Magvit` to train further: a name, a folder, a run, or `hf://user/repo`;
-            "none" starts from fresh weights, also of a tokenizer that comes with weights.
+            "none" starts from fresh weights, also of a tokenizer that comes with weights. None stands for
+            `magvit_tiny_natural` where clips are of its 16x64x64 and no tokenizer, transformer or size is given.
         tokenizer: own videos: a preset of `VideoTokenizer`, the run or preset of a trained one, or constructor
             arguments. With a transformer's recipe: its trained tokenizer.
         transformer: own videos: "tiny", "base", "large" or "huge", or constructor arguments of `MaskedTransformer`.
@@ -183,6 +186,8 @@ def plan(data: Any, out: str | os.PathLike | None, given: Mapping[str, Any]) -> 
         raise ValueError(f"`out` must be a folder; {out} is a file.")
     noted = noted_settings(out)
     settings = settings_of(given, noted and noted["settings"])
+    if noted is None and _suits_default_model(settings):
+        settings = dataclasses.replace(settings, start_from=DEFAULT_MODEL)
     recipes = recipes_of(settings)
     if data is None and noted is not None and settings.tokens is None:
         data = noted["data"]
@@ -200,6 +205,17 @@ def plan(data: Any, out: str | os.PathLike | None, given: Mapping[str, Any]) -> 
             with warnings.catch_warnings(action="ignore"):  # given again when the videos are read
                 find_videos(pathlib.Path(data))
     return Plan(out, settings, recipes, data, noted)
+
+
+def _suits_default_model(settings: Settings) -> bool:
+    """Whether a training on one's own videos asks for no other weights, sizes or parts than those of the default."""
+    fields = {*_FIELDS_OF["tokenizer"], *_FIELDS_OF["transformer"]}
+    return (
+        (settings.recipe, settings.start_from, settings.tokenizer) == (None, None, None)
+        and settings.transformer == Settings.transformer
+        and (settings.num_frames, tuple(settings.size)) == (Settings.num_frames, Settings.size)
+        and all(name.rpartition(".")[2] in fields for name in settings.changes)
+    )
 
 
 def noted_settings(out: pathlib.Path) -> dict[str, Any] | None:

@@ -194,6 +194,7 @@ class _Run:
         self.say(f"{len(training)} clips to train on, {len(held_out)} held out, {left_out}{len(names)} classes.")
         # Both are built first: sizes that do not fit are found before a long run, and cost nothing.
         if settings.learned is not None:
+            self.say(f"Starts from {settings.learned}; --from none starts from fresh weights.")
             learned, dropout = load_run(settings.learned), second.recipe.class_dropout
             magvit = train_further(learned, training, second.recipe.tasks, dropout, settings.remat)
             tokenizer = magvit.tokenizer
