@@ -150,6 +150,7 @@ def batch_of(data: Any) -> dict[str, Any]:
         data = video if isinstance(video, dict) else {"video": video, "label": label}
     elif not isinstance(data, dict):
         data = {"video": data}
-    if "video" not in data and "tokens" not in data:
-        raise ValueError(f'A batch needs the key "video" or "tokens"; received the keys {_keys(data)}.')
-    return {key: value for key, value in data.items() if value is not None}
+    given = {key: value for key, value in data.items() if value is not None}
+    if "video" not in given and "tokens" not in given:
+        raise ValueError(f'A batch needs the key "video" or "tokens"; received the keys {_keys(given)}.')
+    return given

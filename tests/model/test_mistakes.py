@@ -85,6 +85,8 @@ FIT = {
     "a list of clips": (list(CLIPS), r"received a list of 4 arrays"),
     "two clips": ([CLIPS[0], CLIPS[1]], r"received a list of 2 arrays"),
     "a folder of clips": (MovingShapes(4, num_frames=4, size=(8, 8)), r"source.loader\(batch_size=8\)"),
+    "a class": (dict, "fit reads arrays"),
+    "nothing as the clips": ({"video": None, "label": LABELS}, 'needs the key "video" or "tokens"; received the keys'),
     "a generator function": (batches, r"fit\(batches\(\)\)"),
     "an empty generator": (iter(()), "not a single batch"),
     "no label": ({"video": CLIPS}, "need labels"),
@@ -125,6 +127,11 @@ FIT_OPTIONS = {
         {"validation_data": batches({"video": WRONG[:2], "label": [0, 1]}), "validation_steps": 2},
         "validation_data: video must be",
     ),
+    "held-out weights": ({"validation_data": (CLIPS, LABELS, np.ones(4))}, "validation_data: .* weighs all examples"),
+    "half an epoch": ({"epochs": 1.5}, "epochs must be an integer of at least 1; received 1.5"),
+    "no clip at a time": ({"validation_batch_size": 0}, "validation_batch_size must be an integer of at least 1"),
+    "more than all held out": ({"validation_split": 2.0}, "validation_split must be .* at most 1; received 2.0"),
+    "a mistyped option": ({"epoch": 2}, "fit got an unexpected keyword argument 'epoch'"),
     "weights of examples": ({"sample_weight": np.ones(4)}, "weighs all examples alike"),
 }
 
@@ -140,7 +147,7 @@ def test_fit(magvit, mistake):
 @pytest.mark.parametrize("mistake", FIT_OPTIONS)
 def test_fit_with_options(magvit, mistake):
     options, message = FIT_OPTIONS[mistake]
-    with pytest.raises(ValueError, match=message) as raised:
+    with pytest.raises((ValueError, TypeError), match=message) as raised:
         magvit.fit(DATA, batch_size=2, verbose=0, **options)
     own_message(raised.value)
 
@@ -266,6 +273,23 @@ def test_later_batches_of_tf_data_are_looked_at(magvit):
             magvit.fit(tf.data.Dataset.from_tensor_slices(data).batch(2), verbose=0)
         own_message(raised.value)
     assert len(before) == len(magvit.get_weights())
+
+
+def pytorch_loader(clips):
+    """Batches of two, as dicts."""
+    torch = pytest.importorskip("torch")
+    return torch.utils.data.DataLoader([{"video": x, "label": y} for x, y in zip(clips, LABELS, strict=True)], 2)
+
+
+def test_a_pytorch_loader_may_give_dicts(magvit):
+    assert np.isfinite(magvit.fit(pytorch_loader(CLIPS), verbose=0).history["loss"][0])
+
+
+def test_later_batches_of_a_pytorch_loader_are_looked_at(magvit):
+    clips = np.concatenate([CLIPS[:2] / np.float32(255), WRONG[2:]])
+    with pytest.raises(ValueError, match="Divide by 255") as raised:
+        magvit.fit(pytorch_loader(clips), verbose=0)
+    own_message(raised.value)
 
 
 def test_columns_that_no_model_reads_do_no_harm(magvit):
