@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 
 from magvit_keras.backend.replicas import chosen, even_arrays
 from magvit_keras.backend.tf_data import is_tf_dataset, looked_at
@@ -14,20 +15,21 @@ from magvit_keras.checks import described
 
 
 class InputCheck:
-    """The look at the data of one call of `fit` or `evaluate`.
+    """The look at the data of one call of `fit`, `evaluate` or `predict`.
 
     Args:
         model: whose `check_batch` knows what fits.
+        read: another method in its place.
     """
 
-    def __init__(self, model: Any):
-        self.model = model
+    def __init__(self, model: Any, read: Callable[[Any], Any] | None = None):
+        self.model, self._read = model, read or model.check_batch
         self._errors: list[ValueError] = []
 
     def data(self, name: str, x: Any, y: Any = None, batch_size: int | None = None) -> tuple[Any, Any]:
         """`x` and `y` as Keras is to have them; `name` is what messages call them."""
         x, y = self._looked_at(name, x, y)
-        if _are_arrays(x):
+        if _are_arrays(x) and name != "predict":
             x = even_arrays(x, name, repeat=name != "fit")
             self._check_shares(name, min(batch_size or 32, len(keras.tree.flatten(x)[0])))
         return x, y
@@ -76,9 +78,9 @@ class InputCheck:
         try:
             if batch is None:
                 raise ValueError("there is not a single batch.")
-            if isinstance(batch, tuple | list) and len(batch) > 2 and len(getattr(batch[2], "shape", ())) < 3:
+            if isinstance(batch, tuple | list) and len(batch) > 2 and np.ndim(batch[2]) < 3:
                 self.model._refuse_weights({"sample_weight": batch[2]})
-            read = self.model.check_batch(batch)
+            read = self._read(batch)
             if fixed:
                 self._check_fixed(batch, read)
             return read

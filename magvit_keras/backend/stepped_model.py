@@ -150,10 +150,16 @@ class SteppedModel(SavedWhole, StepMixin, keras.Model):
             return super().evaluate(x, y, *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.predict`, after a look at arrays."""
-        if hasattr(x, "shape"):
-            self.check_input(x)
-        return super().predict(x, *args, **kwargs)
+        """`keras.Model.predict`, which looks at arrays, and at each batch of data sets and generators."""
+        check = InputCheck(self, self._checked_input)
+        x, _ = check.data("predict", x)
+        with check.said():
+            return super().predict(x, *args, **kwargs)
+
+    def _checked_input(self, batch: Any) -> Any:
+        alone = isinstance(batch, tuple) or (isinstance(batch, list) and len(batch) == 1)
+        self.check_input(batch[0] if alone else batch)
+        return batch
 
     def predict_on_batch(self, x: Any) -> Any:
         """`keras.Model.predict_on_batch`, after a look at the batch."""

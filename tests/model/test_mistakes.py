@@ -82,6 +82,7 @@ FIT = {
     "a path as the clips": ({"video": "clips.mp4", "label": LABELS}, "read_video"),
     "a dict as the clips": ({"video": {"a": CLIPS}, "label": LABELS}, "received a dict with the keys a"),
     "a list as the clips": ({"video": list(CLIPS), "label": LABELS}, r"np.stack\(clips\)"),
+    "lists in lists": (CLIPS.tolist(), "received a list of 4"),
     "a list of clips": (list(CLIPS), r"received a list of 4 arrays"),
     "two clips": ([CLIPS[0], CLIPS[1]], r"received a list of 2 arrays"),
     "a folder of clips": (MovingShapes(4, num_frames=4, size=(8, 8)), r"source.loader\(batch_size=8\)"),
@@ -115,6 +116,10 @@ FIT = {
     ),
     "shards of another tokenizer": (Tokens(TOKENS, "0" * 64), "of another tokenizer"),
     "tokens that are floats": ({**TOKENS, "tokens": TOKENS["tokens"] / 64}, "tokens must be integers"),
+    "tokens of more clips than their conditions": (
+        {**TOKENS, "condition_tokens": TOKENS["condition_tokens"][:3]},
+        "tokens are of 4 clips",
+    ),
     "tokens without conditions": ({"tokens": TOKENS["tokens"], "label": LABELS}, "Made by `tokenize` of this model"),
 }
 FIT_OPTIONS = {
@@ -167,6 +172,9 @@ CLASS = {"task": "class_conditional_generation", "num_steps": 1}
 FRAME = {"task": "frame_prediction", "num_steps": 1}
 GENERATE = {
     "a path": ({**FRAME, "video": "clip.mp4"}, "read_video"),
+    "one clip": ({**FRAME, "video": CLIPS[0]}, "needs a batch axis"),
+    "a number for the schedule": ({**CLASS, "label": 0, "schedule": 3}, "Unknown mask schedule '3'"),
+    "a list of tasks": ({"task": ["frame_prediction"]}, r"Unknown task \['frame_prediction'\]"),
     "clips of several sizes": ({**FRAME, "video": [CLIPS[0], CLIPS[1, :2]]}, r"np.stack\(clips\)"),
     "clips in 0..255": ({**FRAME, "video": WRONG}, "Divide by 255"),
     "a set of labels": ({**CLASS, "label": {0, 1}}, "an array or a list of class numbers"),
@@ -232,6 +240,17 @@ def test_tokenizers_look_at_pixels_everywhere(vqgan, name, video):
         if hasattr(model, name):
             with pytest.raises(ValueError, match="Divide by 255"):
                 (model if name == "call" else getattr(model, name))(video)
+
+
+@pytest.mark.parametrize("kind", [iter, lambda batches: Batches(*batches)], ids=["generator", "data set"])
+def test_predict_looks_at_every_batch(vqgan, kind):
+    with pytest.raises(ValueError, match="Divide by 255") as raised:
+        vqgan.tokenizer.predict(kind([(CLIPS[:2] / np.float32(255),), (WRONG[:2],)]), verbose=0)
+    own_message(raised.value)
+
+
+def test_predict_reads_plain_arrays_of_a_generator(vqgan):
+    assert vqgan.tokenizer.predict((clips for clips in (CLIPS[:2], CLIPS[2:])), verbose=0).shape == CLIPS.shape
 
 
 def test_shards_of_this_tokenizer_are_taken(magvit):
@@ -327,6 +346,19 @@ def test_a_part_is_not_replaced(magvit, part):
 def test_a_part_of_the_adversarial_training_is_not_replaced(vqgan, part):
     with pytest.raises(AttributeError, match=f"The {part} of a VQGAN cannot be replaced"):
         setattr(vqgan, part, keras.layers.Dense(1))
+
+
+def test_a_part_is_not_deleted(magvit):
+    with pytest.raises(AttributeError, match="The tokenizer of a Magvit cannot be deleted"):
+        del magvit.tokenizer
+
+
+def test_weights_that_were_cut_off(magvit, tmp_path):
+    path = tmp_path / "model.weights.h5"
+    magvit.save_weights(path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(OSError, match=r"model.weights.h5': the file is cut off or damaged"):
+        magvit.load_weights(path)
 
 
 @pytest.mark.parametrize("name", ["model.h5", "model.HDF5"])
