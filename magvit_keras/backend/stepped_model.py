@@ -9,7 +9,7 @@ import keras
 from magvit_keras.backend.input_check import InputCheck
 from magvit_keras.backend.replicas import chosen, draw_apart, mean_logs
 from magvit_keras.backend.saved_whole import SavedWhole
-from magvit_keras.checks import check_numbers, check_positive
+from magvit_keras.checks import check_numbers, check_positive, to_numpy
 
 if keras.config.backend() == "jax":
     from magvit_keras.backend.jax import StepMixin, apply_gradients, value_and_gradients
@@ -180,7 +180,7 @@ class SteppedModel(SavedWhole, StepMixin, keras.Model):
         """Adds the states of the random seeds, which Keras leaves out: a resumed run draws what the run would have."""
         super().save_own_variables(store)
         for i, state in enumerate(_seed_states(self)):
-            store[f"{_SEED}{i}"] = state
+            store[f"{_SEED}{i}"] = to_numpy(state)
 
     def load_own_variables(self, store: Any) -> None:
         """Loads the states of the random seeds where the file has them."""
