@@ -80,6 +80,17 @@ def _keys(batch: dict) -> str:
     return ", ".join(sorted(map(str, batch))) or "(none)"
 
 
+def check_axes(video: Any, name: str = "video") -> None:
+    """Raises ValueError unless `video` is an array (B, T, H, W, 3)."""
+    check_array(video, name)
+    shape = tuple(video.shape)
+    if len(shape) != 5 or shape[-1] != 3:
+        hint = " A single clip needs a batch axis: clip[None]." if len(shape) == 4 and shape[-1] == 3 else ""
+        raise ValueError(
+            f"{name} must be (batch, time, height, width, 3), channels last; received the shape {shape}.{hint}"
+        )
+
+
 def check_video(video: Any, divisor: tuple[int, int, int], name: str = "video") -> None:
     """Raises ValueError unless `video` is (B, T, H, W, 3), divisible, and in [0, 1] or uint8.
 
@@ -88,13 +99,8 @@ def check_video(video: Any, divisor: tuple[int, int, int], name: str = "video") 
         divisor: what time, height and width must be divisible by.
         name: how the message calls the argument.
     """
-    check_array(video, name)
+    check_axes(video, name)
     shape = tuple(video.shape)
-    if len(shape) != 5 or shape[-1] != 3:
-        hint = " A single clip needs a batch axis: clip[None]." if len(shape) == 4 and shape[-1] == 3 else ""
-        raise ValueError(
-            f"{name} must be (batch, time, height, width, 3), channels last; received the shape {shape}.{hint}"
-        )
     for axis, size, by in zip(("time", "height", "width"), shape[1:4], divisor, strict=True):
         if size % by or size < by:
             raise ValueError(
@@ -150,6 +156,7 @@ def batch_of(data: Any) -> dict[str, Any]:
         data = video if isinstance(video, dict) else {"video": video, "label": label}
     elif not isinstance(data, dict):
         data = {"video": data}
-    if "video" not in data and "tokens" not in data:
-        raise ValueError(f'A batch needs the key "video" or "tokens"; received the keys {_keys(data)}.')
-    return {key: value for key, value in data.items() if value is not None}
+    given = {key: value for key, value in data.items() if value is not None}
+    if "video" not in given and "tokens" not in given:
+        raise ValueError(f'A batch needs the key "video" or "tokens"; received the keys {_keys(given)}.')
+    return given

@@ -1,11 +1,13 @@
 """What `fit` and `evaluate` are given, looked at before Keras is handed it."""
 
 import contextlib
+import copy
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 
 from magvit_keras.backend.replicas import chosen, even_arrays
 from magvit_keras.backend.tf_data import is_tf_dataset, looked_at
@@ -13,20 +15,21 @@ from magvit_keras.checks import described
 
 
 class InputCheck:
-    """The look at the data of one call of `fit` or `evaluate`.
+    """The look at the data of one call of `fit`, `evaluate` or `predict`.
 
     Args:
         model: whose `check_batch` knows what fits.
+        read: another method in its place.
     """
 
-    def __init__(self, model: Any):
-        self.model = model
+    def __init__(self, model: Any, read: Callable[[Any], Any] | None = None):
+        self.model, self._read = model, read or model.check_batch
         self._errors: list[ValueError] = []
 
     def data(self, name: str, x: Any, y: Any = None, batch_size: int | None = None) -> tuple[Any, Any]:
         """`x` and `y` as Keras is to have them; `name` is what messages call them."""
         x, y = self._looked_at(name, x, y)
-        if _are_arrays(x):
+        if _are_arrays(x) and name != "predict":
             x = even_arrays(x, name, repeat=name != "fit")
             self._check_shares(name, min(batch_size or 32, len(keras.tree.flatten(x)[0])))
         return x, y
@@ -64,20 +67,20 @@ class InputCheck:
         if hasattr(x, "__next__"):  # a generator can be read once only, so what was looked at is put back
             first = self._look(name, next(x, None))
             return _batches(first, (self._look(name, batch) for batch in x)), None
-        if isinstance(x, str | bytes) or not hasattr(x, "__iter__"):
+        if isinstance(x, str | bytes | type) or not hasattr(x, "__iter__"):
             hint = f" A function of batches is called first: {name}({x.__name__}())." if _is_function(x) else ""
             raise ValueError(f"{name} reads arrays, data sets and loaders; received {described(x)}.{hint}")
         self._look(name, next(iter(x), None), fixed=True)
-        return x, None
+        return _looked_at_loader(x, lambda batch: self._look(name, batch, fixed=True)), None
 
     def _look(self, name: str, batch: Any, fixed: bool = False) -> Any:
         """The batch as the model reads it; where it is `fixed`, Keras gets it as it came."""
         try:
             if batch is None:
                 raise ValueError("there is not a single batch.")
-            if isinstance(batch, tuple | list) and len(batch) > 2 and len(getattr(batch[2], "shape", ())) < 3:
+            if isinstance(batch, tuple | list) and len(batch) > 2 and np.ndim(batch[2]) < 3:
                 self.model._refuse_weights({"sample_weight": batch[2]})
-            read = self.model.check_batch(batch)
+            read = self._read(batch)
             if fixed:
                 self._check_fixed(batch, read)
             return read
@@ -132,6 +135,25 @@ class _Looked(keras.utils.PyDataset):
         self.dataset.on_epoch_end()
 
 
+def _looked_at_loader(loader: Any, look: Callable[[Any], Any]) -> Any:
+    """A loader of PyTorch or a data set of Grain whose batches `look` sees in this process, on their way to Keras."""
+
+    def seen(batch: Any) -> tuple:
+        look(batch)
+        return _in_tuple(batch)
+
+    if callable(getattr(loader, "map", None)):  # Grain's data sets; Keras takes none but theirs
+        return loader.map(seen)
+
+    class Looked(type(loader)):  # Keras knows them by their class
+        def __iter__(self) -> Iterator[Any]:
+            return map(seen, super().__iter__())
+
+    result = copy.copy(loader)
+    result.__class__ = Looked
+    return result
+
+
 def _entries(batch: Any) -> Iterator[tuple[str, Any]]:
     """Arrays of a batch with what messages call them."""
     if isinstance(batch, dict):
@@ -153,7 +175,11 @@ def _is_function(x: Any) -> bool:
     return callable(x) and hasattr(x, "__name__")
 
 
+def _in_tuple(batch: Any) -> tuple:
+    """As Keras takes batches of generators and of PyTorch's loaders, whose dicts it would read as their keys."""
+    return tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+
+
 def _batches(first: Any, rest: Iterator) -> Iterator[tuple]:
-    """Batches in tuples, which is what Keras takes from generators."""
     for batch in itertools.chain([first], rest):
-        yield batch if isinstance(batch, tuple) else (batch,)
+        yield _in_tuple(batch)

@@ -22,6 +22,24 @@ class SavedWhole:
             )
         super().save(filepath, *args, **kwargs)
 
+    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """`keras.Model.load_weights`.
+
+        Raises:
+            OSError: there is no such file, or it is cut off or damaged.
+        """
+        try:
+            super().load_weights(filepath, *args, **kwargs)
+        except OSError as error:
+            known = "is not there" if isinstance(error, FileNotFoundError) else "is cut off or damaged"
+            raise type(error)(f"The weights {os.fspath(filepath)!r}: the file {known} ({error}).") from None
+
+    def __delattr__(self, name: str) -> None:
+        """Refuses to take a part away: Keras would go on saving it."""
+        if isinstance(getattr(self, name, None), keras.Layer):
+            raise AttributeError(f"The {name} of a {type(self).__name__} cannot be deleted.")
+        super().__delattr__(name)
+
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuses another part in the place of one: Keras would go on training and saving the old one."""
         old = None if hasattr(type(self), name) else getattr(self, name, None)

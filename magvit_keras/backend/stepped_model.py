@@ -1,7 +1,6 @@
 """A keras.Model whose train step is written once, as plain stateful code, for all backends."""
 
 import inspect
-import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import keras
 from magvit_keras.backend.input_check import InputCheck
 from magvit_keras.backend.replicas import chosen, draw_apart, mean_logs
 from magvit_keras.backend.saved_whole import SavedWhole
+from magvit_keras.checks import check_numbers, check_positive, to_numpy
 
 if keras.config.backend() == "jax":
     from magvit_keras.backend.jax import StepMixin, apply_gradients, value_and_gradients
@@ -109,27 +109,30 @@ class SteppedModel(SavedWhole, StepMixin, keras.Model):
         """`keras.Model.fit`, which checks the data, so that bad input fails before any long work.
 
         Arrays are checked as a whole, data sets batch by batch: the first one before the first step, the others
-        before their own (of PyTorch's and Grain's loaders the first alone). So are `validation_data`. An error, and
+        before their own (of a `grain.DataLoader` the first alone). So are `validation_data`. An error, and
         Ctrl-C, leave the model as after its last finished step.
 
         Raises:
             ValueError: the data does not fit the model, or examples or classes have weights, which no loss reads.
         """
-        given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kwargs).arguments
+        try:
+            given = inspect.signature(keras.Model.fit).bind(self, x, y, *args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f"fit {error}.") from None
         options = {name: value for name, value in given.items() if name not in ("self", "x", "y")}
         self._refuse_weights(options)
+        _check_counts(options)
         if self.compiled and not self.trainable_variables:
             raise ValueError(f"Nothing of this {type(self).__name__} trains: every layer is frozen (trainable=False).")
         check = InputCheck(self)
         x, y = check.data("fit", x, y, options.get("batch_size"))
         held_out = options.get("validation_data")
         if held_out is not None:
-            of_tuple = isinstance(held_out, tuple | list) and len(held_out) in (2, 3)
-            self._refuse_weights({"sample_weight": held_out[2] if of_tuple and len(held_out) == 3 else None})
-            x_, y_ = held_out[:2] if of_tuple else (held_out, None)
+            of_tuple = isinstance(held_out, tuple | list) and len(held_out) == 2
+            x_, y_ = held_out if of_tuple else (held_out, None)
             size = options.get("validation_batch_size", options.get("batch_size"))
             options["validation_data"] = check.data("validation_data", x_, y_, size)
-        if isinstance(x, types.GeneratorType):
+        if not isinstance(x, keras.utils.PyDataset | dict | tuple | list) and not hasattr(x, "shape"):
             options.setdefault("shuffle", False)  # which Keras would say that it cannot
         draw_apart(self)
         chosen.synchronize([*self.variables, *(self.optimizer.variables if self.compiled else ())])
@@ -139,6 +142,7 @@ class SteppedModel(SavedWhole, StepMixin, keras.Model):
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.evaluate`, which checks the data in the same way; raises ValueError as `fit` does."""
         self._refuse_weights(kwargs)
+        _check_counts({"batch_size": args[0] if args else None, **kwargs})
         check = InputCheck(self)
         if not kwargs.get("_use_cached_eval_dataset"):  # `fit` has looked
             x, y = check.data("evaluate", x, y, kwargs.get("batch_size", args[0] if args else None))
@@ -146,10 +150,16 @@ class SteppedModel(SavedWhole, StepMixin, keras.Model):
             return super().evaluate(x, y, *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.predict`, after a look at arrays."""
-        if hasattr(x, "shape"):
-            self.check_input(x)
-        return super().predict(x, *args, **kwargs)
+        """`keras.Model.predict`, which looks at arrays, and at each batch of data sets and generators."""
+        check = InputCheck(self, self._checked_input)
+        x, _ = check.data("predict", x)
+        with check.said():
+            return super().predict(x, *args, **kwargs)
+
+    def _checked_input(self, batch: Any) -> Any:
+        alone = isinstance(batch, tuple) or (isinstance(batch, list) and len(batch) == 1)
+        self.check_input(batch[0] if alone else batch)
+        return batch
 
     def predict_on_batch(self, x: Any) -> Any:
         """`keras.Model.predict_on_batch`, after a look at the batch."""
@@ -170,7 +180,7 @@ class SteppedModel(SavedWhole, StepMixin, keras.Model):
         """Adds the states of the random seeds, which Keras leaves out: a resumed run draws what the run would have."""
         super().save_own_variables(store)
         for i, state in enumerate(_seed_states(self)):
-            store[f"{_SEED}{i}"] = state
+            store[f"{_SEED}{i}"] = to_numpy(state)
 
     def load_own_variables(self, store: Any) -> None:
         """Loads the states of the random seeds where the file has them."""
@@ -210,6 +220,14 @@ class SteppedModel(SavedWhole, StepMixin, keras.Model):
         given = [name for name in ("sample_weight", "class_weight") if options.get(name) is not None]
         if given:
             raise ValueError(f"{type(self).__name__} weighs all examples alike; leave {' and '.join(given)} off.")
+
+
+def _check_counts(options: dict[str, Any]) -> None:
+    """Raises ValueError where a number of `fit` or `evaluate` is one that Keras takes for another, or fails at."""
+    for name in ("batch_size", "validation_batch_size", "steps_per_epoch", "validation_steps", "epochs", "steps"):
+        if options.get(name) is not None and (name, options[name]) != ("epochs", 0):
+            check_positive(**{name: options[name]})
+    check_numbers(0, 1, validation_split=options.get("validation_split") or 0.0)
 
 
 def neutral_config(config: Any) -> Any:

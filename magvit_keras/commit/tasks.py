@@ -186,6 +186,6 @@ def get_task(task: str | Task) -> Task:
     """
     if isinstance(task, Task):
         return task
-    if task not in TASKS:
+    if not isinstance(task, str) or task not in TASKS:
         raise ValueError(f"Unknown task {task!r}; known tasks: {', '.join(TASKS)}.")
     return TASKS[task]

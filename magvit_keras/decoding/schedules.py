@@ -64,6 +64,7 @@ def get_schedule(name: str) -> Callable:
     Raises:
         ValueError: unknown name; the message lists the known ones.
     """
+    name = str(name)
     if name in SCHEDULES:
         return SCHEDULES[name]
     try:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from magvit_keras.checks import check_array, check_positive, check_range, to_float, to_numpy
+from magvit_keras.checks import check_axes, check_positive, check_range, to_float, to_numpy
 from magvit_keras.commit.conditions import ConditionPlan, condition_plan, drawn_region_plan
 from magvit_keras.commit.tasks import Task, get_task
 from magvit_keras.model.labels import class_numbers
@@ -41,7 +41,7 @@ def task_and_plan(
         if len(magvit.tasks) > 1:
             raise ValueError(f"Say which task: one of {', '.join(magvit.tasks)}.")
         task = next(iter(magvit.tasks))
-    task = get_task(magvit.tasks.get(task, task))
+    task = get_task(magvit.tasks.get(task, task) if isinstance(task, str) else task)
     if num_condition_frames is not None:
         task = task.with_frames(num_condition_frames)
     return task, condition_plan(task, magvit.video_shape, magvit.latent_shape)
@@ -70,9 +70,7 @@ def as_clips(video: Any) -> Any:
     """Clips (B, T, H, W, 3): an array or a tensor, or a list of clips of one size."""
     if isinstance(video, list | tuple) and len({np.shape(clip) for clip in video}) == 1:
         video = np.stack([to_numpy(clip) for clip in video])
-    check_array(video)
-    if len(video.shape) != 5 or video.shape[-1] != 3:
-        raise ValueError(f"video must be (batch, time, height, width, 3); received the shape {tuple(video.shape)}.")
+    check_axes(video)
     return video
 
 

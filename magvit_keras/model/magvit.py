@@ -335,6 +335,8 @@ class Magvit(Generates, Lengthens, PresetMixin, backend.SteppedModel):
                 )
             for name, ids in read.items():
                 self._check_ids(ids, name)
+            if len({len(ids) for ids in read.values()}) > 1:
+                raise ValueError(f"tokens are of {len(read['tokens'])} clips, condition_tokens of another number.")
         else:
             read = {"video": batch["video"]}
             self._check_clips(batch["video"])

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from magvit_keras import backend
+from magvit_keras.checks import to_numpy
 
 
 def batches_per_update(optimizer: keras.optimizers.Optimizer) -> int:
@@ -112,7 +113,7 @@ class TwoOptimizers(keras.optimizers.Optimizer):
     def save_own_variables(self, store: Any) -> None:
         """Its own variables alone: Keras saves the parts as children."""
         for i, variable in enumerate(self._variables):
-            store[str(i)] = variable
+            store[str(i)] = to_numpy(variable)
 
     def load_own_variables(self, store: Any) -> None:
         """Its own variables alone."""

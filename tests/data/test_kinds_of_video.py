@@ -150,6 +150,23 @@ def test_frames_that_the_decoder_doubts_are_not_used(tmp_path, seed):
             assert decode.read_frames(info, [index]).shape == (1, *whole.shape[1:])
 
 
+@pytest.mark.skipif("libx265" not in av.codecs_available, reason="this PyAV does not encode HEVC")
+def test_checksums_of_pictures_are_compared(tmp_path):
+    path = write(tmp_path / "a.mp4", codec="libx265", options={"x265-params": "hash=1:log-level=none"})
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 8
+    path.write_bytes(content)
+    with pytest.raises(UnreadableVideo):
+        read_video(path)
+
+
+def test_a_stream_of_an_unknown_codec(tmp_path):
+    path = write(tmp_path / "a.webm", container="webm", codec="libvpx-vp9", options={})
+    path.write_bytes(path.read_bytes().replace(b"V_VP9", b"V_XX9"))
+    with pytest.raises(UnreadableVideo, match="its codec is not known"):
+        read_video(path)
+
+
 def test_a_damaged_file_is_skipped_and_counted(tmp_path):
     for name in "abc":
         write(tmp_path / f"{name}.mp4", options={"bf": "2", "threads": "1"})

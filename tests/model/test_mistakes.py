@@ -82,9 +82,12 @@ FIT = {
     "a path as the clips": ({"video": "clips.mp4", "label": LABELS}, "read_video"),
     "a dict as the clips": ({"video": {"a": CLIPS}, "label": LABELS}, "received a dict with the keys a"),
     "a list as the clips": ({"video": list(CLIPS), "label": LABELS}, r"np.stack\(clips\)"),
+    "lists in lists": (CLIPS.tolist(), "received a list of 4"),
     "a list of clips": (list(CLIPS), r"received a list of 4 arrays"),
     "two clips": ([CLIPS[0], CLIPS[1]], r"received a list of 2 arrays"),
     "a folder of clips": (MovingShapes(4, num_frames=4, size=(8, 8)), r"source.loader\(batch_size=8\)"),
+    "a class": (dict, "fit reads arrays"),
+    "nothing as the clips": ({"video": None, "label": LABELS}, 'needs the key "video" or "tokens"; received the keys'),
     "a generator function": (batches, r"fit\(batches\(\)\)"),
     "an empty generator": (iter(()), "not a single batch"),
     "no label": ({"video": CLIPS}, "need labels"),
@@ -113,6 +116,10 @@ FIT = {
     ),
     "shards of another tokenizer": (Tokens(TOKENS, "0" * 64), "of another tokenizer"),
     "tokens that are floats": ({**TOKENS, "tokens": TOKENS["tokens"] / 64}, "tokens must be integers"),
+    "tokens of more clips than their conditions": (
+        {**TOKENS, "condition_tokens": TOKENS["condition_tokens"][:3]},
+        "tokens are of 4 clips",
+    ),
     "tokens without conditions": ({"tokens": TOKENS["tokens"], "label": LABELS}, "Made by `tokenize` of this model"),
 }
 FIT_OPTIONS = {
@@ -125,6 +132,11 @@ FIT_OPTIONS = {
         {"validation_data": batches({"video": WRONG[:2], "label": [0, 1]}), "validation_steps": 2},
         "validation_data: video must be",
     ),
+    "held-out weights": ({"validation_data": (CLIPS, LABELS, np.ones(4))}, "validation_data: .* weighs all examples"),
+    "half an epoch": ({"epochs": 1.5}, "epochs must be an integer of at least 1; received 1.5"),
+    "no clip at a time": ({"validation_batch_size": 0}, "validation_batch_size must be an integer of at least 1"),
+    "more than all held out": ({"validation_split": 2.0}, "validation_split must be .* at most 1; received 2.0"),
+    "a mistyped option": ({"epoch": 2}, "fit got an unexpected keyword argument 'epoch'"),
     "weights of examples": ({"sample_weight": np.ones(4)}, "weighs all examples alike"),
 }
 
@@ -140,7 +152,7 @@ def test_fit(magvit, mistake):
 @pytest.mark.parametrize("mistake", FIT_OPTIONS)
 def test_fit_with_options(magvit, mistake):
     options, message = FIT_OPTIONS[mistake]
-    with pytest.raises(ValueError, match=message) as raised:
+    with pytest.raises((ValueError, TypeError), match=message) as raised:
         magvit.fit(DATA, batch_size=2, verbose=0, **options)
     own_message(raised.value)
 
@@ -160,6 +172,9 @@ CLASS = {"task": "class_conditional_generation", "num_steps": 1}
 FRAME = {"task": "frame_prediction", "num_steps": 1}
 GENERATE = {
     "a path": ({**FRAME, "video": "clip.mp4"}, "read_video"),
+    "one clip": ({**FRAME, "video": CLIPS[0]}, "needs a batch axis"),
+    "a number for the schedule": ({**CLASS, "label": 0, "schedule": 3}, "Unknown mask schedule '3'"),
+    "a list of tasks": ({"task": ["frame_prediction"]}, r"Unknown task \['frame_prediction'\]"),
     "clips of several sizes": ({**FRAME, "video": [CLIPS[0], CLIPS[1, :2]]}, r"np.stack\(clips\)"),
     "clips in 0..255": ({**FRAME, "video": WRONG}, "Divide by 255"),
     "a set of labels": ({**CLASS, "label": {0, 1}}, "an array or a list of class numbers"),
@@ -227,6 +242,17 @@ def test_tokenizers_look_at_pixels_everywhere(vqgan, name, video):
                 (model if name == "call" else getattr(model, name))(video)
 
 
+@pytest.mark.parametrize("kind", [iter, lambda batches: Batches(*batches)], ids=["generator", "data set"])
+def test_predict_looks_at_every_batch(vqgan, kind):
+    with pytest.raises(ValueError, match="Divide by 255") as raised:
+        vqgan.tokenizer.predict(kind([(CLIPS[:2] / np.float32(255),), (WRONG[:2],)]), verbose=0)
+    own_message(raised.value)
+
+
+def test_predict_reads_plain_arrays_of_a_generator(vqgan):
+    assert vqgan.tokenizer.predict((clips for clips in (CLIPS[:2], CLIPS[2:])), verbose=0).shape == CLIPS.shape
+
+
 def test_shards_of_this_tokenizer_are_taken(magvit):
     tokens = Tokens(TOKENS, fingerprint(magvit.tokenizer))
     assert np.isfinite(magvit.fit(TokenBatches(tokens, 2), verbose=0).history["loss"][0])
@@ -268,6 +294,23 @@ def test_later_batches_of_tf_data_are_looked_at(magvit):
     assert len(before) == len(magvit.get_weights())
 
 
+def pytorch_loader(clips):
+    """Batches of two, as dicts."""
+    torch = pytest.importorskip("torch")
+    return torch.utils.data.DataLoader([{"video": x, "label": y} for x, y in zip(clips, LABELS, strict=True)], 2)
+
+
+def test_a_pytorch_loader_may_give_dicts(magvit):
+    assert np.isfinite(magvit.fit(pytorch_loader(CLIPS), verbose=0).history["loss"][0])
+
+
+def test_later_batches_of_a_pytorch_loader_are_looked_at(magvit):
+    clips = np.concatenate([CLIPS[:2] / np.float32(255), WRONG[2:]])
+    with pytest.raises(ValueError, match="Divide by 255") as raised:
+        magvit.fit(pytorch_loader(clips), verbose=0)
+    own_message(raised.value)
+
+
 def test_columns_that_no_model_reads_do_no_harm(magvit):
     data = {**DATA, "path": np.array(["a", "b", "c", "d"]), "more": np.zeros(7)}
     assert np.isfinite(magvit.fit(data, batch_size=2, verbose=0).history["loss"][0])
@@ -303,6 +346,19 @@ def test_a_part_is_not_replaced(magvit, part):
 def test_a_part_of_the_adversarial_training_is_not_replaced(vqgan, part):
     with pytest.raises(AttributeError, match=f"The {part} of a VQGAN cannot be replaced"):
         setattr(vqgan, part, keras.layers.Dense(1))
+
+
+def test_a_part_is_not_deleted(magvit):
+    with pytest.raises(AttributeError, match="The tokenizer of a Magvit cannot be deleted"):
+        del magvit.tokenizer
+
+
+def test_weights_that_were_cut_off(magvit, tmp_path):
+    path = tmp_path / "model.weights.h5"
+    magvit.save_weights(path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(OSError, match=r"model.weights.h5': the file is cut off or damaged"):
+        magvit.load_weights(path)
 
 
 @pytest.mark.parametrize("name", ["model.h5", "model.HDF5"])

@@ -126,7 +126,7 @@ def probe(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> VideoInfo:
             times = [time for time in times if time >= first.pts]
         rotation = first.rotation if first is not None else 0
         info = VideoInfo(
-            path=os.fspath(path),
+            path=os.fsdecode(path),
             **dict(zip(("height", "width"), _turned(context.height, context.width, rotation), strict=True)),
             fps=rate,
             timestamps=_compact(sorted(times)),
@@ -312,7 +312,7 @@ def _turned(height: int, width: int, rotation: float) -> tuple[int, int]:
 @contextlib.contextmanager
 def address(path: str | os.PathLike, mode: str = "r") -> Iterator[str | BinaryIO]:
     """What FFmpeg opens for a path: a file whatever its name looks like, also one that is no text."""
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -336,11 +336,15 @@ def _opened(path: str | os.PathLike, max_pixels: int) -> Iterator[tuple]:
             if not container.streams.video:
                 raise UnreadableVideo(path, "it has no video stream")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise UnreadableVideo(path, "its codec is not known")
             height, width = stream.codec_context.height, stream.codec_context.width
             if not 0 < height * width <= max_pixels:
                 found = f"are {width} x {height}" if height * width else "have no known size or more"
                 raise UnreadableVideo(path, f"its frames {found} pixels; at most {max_pixels} are read")
             stream.codec_context.thread_count = 1  # processes, not threads, share the work
+            if stream.codec_context.name == "hevc":  # whose pictures may carry checksums
+                stream.codec_context.options = {"err_detect": "crccheck+explode"}
             yield container, stream
     except UnreadableVideo:
         raise
