@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import magvit_keras as mk
-from magvit_keras.demo import LOOK, PRESET
 from magvit_keras.commit.conditions import condition_plan
+from magvit_keras.demo import LOOK, PRESET
 from magvit_keras.files import atomic_path
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
