@@ -41,3 +41,41 @@ def test_an_adversarial_run_goes_on_and_keeps_the_averaged_weights(tmp_path, cap
     assert "| Reconstruction PSNR of the tokenizer, held-out clips |" in card and "| Licence | not stated |" in card
     after = mk.load_run(tmp_path / "run").tokenizer.get_weights()
     assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+SMALL = {
+    **{name: SETTINGS[name] for name in ("transformer", "batch_size", "changes", "checkpoint_steps")},
+    "tokenizer": {**SETTINGS["tokenizer"], "embedding_dim": 8, "codebook_size": 32},
+}
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Half a second for a step of the tokenizer, a quarter for one of the transformer, on clips of any size."""
+    monkeypatch.setattr("magvit_keras.training.train._Run.measured", lambda *_, **__: (0.5, 0.25))
+
+
+def test_minutes_choose_the_steps_and_sizes_that_are_given_stay(tmp_path, capsys, measured):
+    source = MovingShapes(6, num_frames=4, size=(8, 8))
+    mk.train(source, tmp_path / "run", minutes=0.3, num_frames=4, size=(8, 8), **SMALL)
+    noted = json.loads((tmp_path / "run" / "settings.json").read_text())["settings"]
+    # 0.6 and 0.3 of the 18 seconds
+    assert (noted["tokenizer_steps"], noted["transformer_steps"]) == (21, 21)
+    assert "Clips of 4x8x8; 21 steps of the tokenizer, 21 of the transformer." in capsys.readouterr().out
+
+
+def test_a_run_within_minutes_is_not_measured_again_when_it_goes_on(tmp_path, measured, monkeypatch):
+    source = MovingShapes(6, num_frames=4, size=(8, 8))
+    settings = {"minutes": 0.1, "num_frames": 4, "size": (8, 8), "verbose": 0, **SMALL}
+    mk.train(source, tmp_path / "run", **settings)
+    monkeypatch.setattr("magvit_keras.training.train._Run.within_minutes", None)  # would fail when it is called
+    mk.train(source, tmp_path / "run", **settings)
+    assert len(json.loads((tmp_path / "run" / "history.json").read_text())["tokenizer"]["loss"]) == 10
+
+
+def test_a_dry_run_says_what_the_training_takes_and_writes_nothing(tmp_path, capsys):
+    source = MovingShapes(6, num_frames=4, size=(8, 8))
+    mk.train(source, tmp_path / "run", dry_run=True, num_frames=4, size=(8, 8), tokenizer_steps=4, **SMALL)
+    said = capsys.readouterr().out
+    assert "tokenizer: " in said and " parameters, 4 steps of 2 clips, " in said and "The whole training: " in said
+    assert not (tmp_path / "run").exists()
