@@ -191,7 +191,8 @@ class _Run:
         names = list(training.class_names)
         self.found = {**parts, "class_names": names}
         left_out = f"{len(parts['left_out'])} left out as unreadable, " if parts["left_out"] else ""
-        self.say(f"{len(training)} clips to train on, {len(held_out)} held out, {left_out}{len(names)} classes.")
+        classes = f"{len(names)} class{'es' * (len(names) != 1)}"
+        self.say(f"{len(training)} clips to train on, {len(held_out)} held out, {left_out}{classes}.")
         # Both are built first: sizes that do not fit are found before a long run, and cost nothing.
         if settings.learned is not None:
             self.say(f"Starts from {settings.learned}; --from none starts from fresh weights.")
