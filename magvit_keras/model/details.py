@@ -22,7 +22,8 @@ def put_back(made: np.ndarray, given: np.ndarray, is_given: np.ndarray, details:
 
     Example:
         >>> made = np.full((1, 2, 1, 1, 3), 0.5, "float32")  # two frames of a still clip
-        >>> put_back(made, made + 0.1, np.array([[[True]], [[False]]]), details=True)[0, :, 0, 0, 0].round(2).tolist()
+        >>> clip = put_back(made, made + 0.1, np.array([[[True]], [[False]]]), details=True)
+        >>> [round(float(value), 2) for value in clip[0, :, 0, 0, 0]]
         [0.6, 0.6]
     """
     is_given = np.broadcast_to(is_given, made.shape[:-1])
