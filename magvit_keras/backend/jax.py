@@ -3,6 +3,8 @@
 import contextlib
 import contextvars
 import functools
+import math
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -218,6 +220,9 @@ def run_compiled(owner: keras.Layer, key: Any, fn: Callable, *arrays: Any) -> An
     return cache[key](values, *arrays)
 
 
+#: How much of a training a device that fails may lose.
+_COPY_SECONDS = 60
+
 #: What Keras' JAX trainer hands from step to step, by the number of groups: of predict, evaluate, fit.
 _GROUPS = {
     2: ("trainable_variables", "non_trainable_variables"),
@@ -231,15 +236,20 @@ def _gives_back(name: str) -> Callable:
 
     @functools.wraps(getattr(keras.Model, name))
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self._lost = ""
+        if name == "fit":
+            self._copied = {}, -math.inf
         try:
             return getattr(super(StepMixin, self), name)(*args, **kwargs)
         except BaseException as error:
-            kept = [value for group in (self._jax_state or {}).values() for value in group]
-            if any(value.is_deleted() for value in kept):  # a device that fails in a step keeps what it was given
-                error.add_note("The device failed within a step and took the weights along: load the last checkpoint.")
             self.jax_state_sync()
             self._jax_state = None
+            if self._lost:
+                error.add_note(self._lost)
             raise
+        finally:
+            if name == "fit":
+                self._copied = None
 
     return method
 
@@ -248,8 +258,23 @@ class StepMixin:
     """Runs the stateful steps of `SteppedModel` inside a stateless scope, as Keras' JAX trainer asks.
 
     While `fit` runs, Keras takes the values out of the variables: each step consumes them and returns new ones. So
-    that an error loses none, `_jax_state`, from which Keras fills the variables again, always holds the newest.
+    that an error loses none, `_jax_state`, from which Keras fills the variables again, always holds the newest. A
+    device that fails within a step loses these, too; `fit` therefore keeps a copy of them on the host.
     """
+
+    _copied: tuple[dict, float] | None = None
+    _lost = ""
+
+    def jax_state_sync(self) -> None:
+        """Keras' own; where a device has failed in a step, and keeps what it was given, from the copy."""
+        kept = [] if self._jax_state_synced else [v for group in (self._jax_state or {}).values() for v in group]
+        if any(isinstance(value, jax.Array) and value.is_deleted() for value in kept):
+            copy, at = self._copied or ({}, 0.0)
+            self._jax_state = copy or self._jax_state
+            seconds = f"{time.monotonic() - at:.0f}"
+            became = f"is as it was {seconds} seconds ago" if copy else "is lost: load the last checkpoint"
+            self._lost = f"The device failed within a step, and the model {became}."
+        super().jax_state_sync()
 
     fit = _gives_back("fit")
     evaluate = _gives_back("evaluate")
@@ -268,6 +293,7 @@ class StepMixin:
     def _make_function(self, step: Callable, **options: Any) -> Callable:
         def whole(state: tuple, data: Any) -> tuple:
             self._keep_state(state)
+            self._copy_now_and_then(state)
             with uninterrupted():  # else the new values could be lost when the old ones have been consumed
                 outputs, state = step(state, data)
                 self._keep_state(state)
@@ -277,6 +303,12 @@ class StepMixin:
 
     def _keep_state(self, state: tuple) -> None:
         self._jax_state, self._jax_state_synced = dict(zip(_GROUPS[len(state)], state, strict=True)), False
+
+    def _copy_now_and_then(self, state: tuple) -> None:
+        due = self._copied is not None and time.monotonic() - self._copied[1] > _COPY_SECONDS
+        if due and len(state) == 4 and all(value.is_fully_addressable for group in state for value in group):
+            groups = ([np.array(value) for value in group] for group in state)
+            self._copied = dict(zip(_GROUPS[4], groups, strict=True)), time.monotonic()
 
     def train_step(self, state: tuple, data: Any) -> tuple[dict, tuple]:
         """One call of `training_step`; `state` = trainable, non-trainable, optimizer and metric values."""

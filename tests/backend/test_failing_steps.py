@@ -121,6 +121,30 @@ def test_a_stop_after_a_step_keeps_the_steps_done(used):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.skipif(keras.config.backend() != "jax", reason="others change variables in place")
+def test_a_device_that_fails_within_a_step_leaves_an_earlier_state(used):
+    before, calls = steps(used), []
+    used.make_train_function()
+    step = used.train_function
+
+    def fails(values, iterator):
+        calls.append(1)
+        if len(calls) < 3:
+            return step(values, iterator)
+        for value in keras.tree.flatten(values):
+            value.delete()
+        raise RuntimeError("out of memory")
+
+    used.train_function = fails
+    try:
+        with pytest.raises(RuntimeError, match="out of memory") as raised:
+            used.fit(DATA, **OPTIONS)
+    finally:
+        used.train_function = step
+    assert "the model is as it was 0 seconds ago" in raised.value.__notes__[0]
+    assert steps(used) == before  # as of the first step of this `fit`, less than a minute ago
+
+
 @pytest.mark.parametrize("at", ["test", "epoch"])
 def test_a_stop_in_validation_or_after_it_keeps_the_epoch(used, at):
     before = steps(used)
