@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,12 +26,14 @@ class InputCheck:
     def __init__(self, model: Any, read: Callable[[Any], Any] | None = None):
         self.model, self._read = model, read or model.check_batch
         self._errors: list[ValueError] = []
+        # Known to the thread that calls `fit`, not to those of pipelines and workers.
+        self._parts = chosen.batch_parts() // chosen.process()[1]
 
     def data(self, name: str, x: Any, y: Any = None, batch_size: int | None = None) -> tuple[Any, Any]:
         """`x` and `y` as Keras is to have them; `name` is what messages call them."""
         x, y = self._looked_at(name, x, y)
-        if _are_arrays(x) and name != "predict":
-            x = even_arrays(x, name, repeat=name != "fit")
+        if _are_arrays(x):
+            x = self._padded(x) if name == "predict" else even_arrays(x, name, repeat=name != "fit")
             self._check_shares(name, min(batch_size or 32, len(keras.tree.flatten(x)[0])))
         return x, y
 
@@ -65,22 +68,24 @@ class InputCheck:
             self._look(name, next(iter(x), None), fixed=True)
             return looked_at(x, lambda batch: self._look(name, batch, fixed=True)), None
         if hasattr(x, "__next__"):  # a generator can be read once only, so what was looked at is put back
-            first = self._look(name, next(x, None))
-            return _batches(first, (self._look(name, batch) for batch in x)), None
+            first = self._look(name, next(x, None), fixed=False)
+            return _batches(first, (self._look(name, batch, fixed=False) for batch in x)), None
         if isinstance(x, str | bytes | type) or not hasattr(x, "__iter__"):
             hint = f" A function of batches is called first: {name}({x.__name__}())." if _is_function(x) else ""
             raise ValueError(f"{name} reads arrays, data sets and loaders; received {described(x)}.{hint}")
         self._look(name, next(iter(x), None), fixed=True)
         return _looked_at_loader(x, lambda batch: self._look(name, batch, fixed=True)), None
 
-    def _look(self, name: str, batch: Any, fixed: bool = False) -> Any:
-        """The batch as the model reads it; where it is `fixed`, Keras gets it as it came."""
+    def _look(self, name: str, batch: Any, fixed: bool | None = None) -> Any:
+        """The batch as the model reads it; where it is `fixed`, Keras gets it as it came; None is of all arrays."""
         try:
             if batch is None:
                 raise ValueError("there is not a single batch.")
             if isinstance(batch, tuple | list) and len(batch) > 2 and np.ndim(batch[2]) < 3:
                 self.model._refuse_weights({"sample_weight": batch[2]})
             read = self._read(batch)
+            if fixed is not None:
+                self._check_shares("a batch of the data set", keras.tree.flatten(read)[0].shape[0])
             if fixed:
                 self._check_fixed(batch, read)
             return read
@@ -92,7 +97,6 @@ class InputCheck:
 
     def _check_fixed(self, batch: Any, read: Any) -> None:
         first = keras.tree.flatten(read)[0]
-        self._check_shares("a batch of the data set", first.shape[0])
         for path, value in _entries(batch):
             if getattr(value.dtype, "kind", "V") in "OSUT" or "string" in str(value.dtype):
                 raise ValueError(
@@ -103,12 +107,26 @@ class InputCheck:
             if shape not in ((first.shape[0],), (first.shape[0], 1)):
                 raise ValueError(f"label of a data set must be numbers (batch,); received the shape {shape}.")
 
-    def _check_shares(self, name: str, size: int) -> None:
-        parts = chosen.batch_parts() // chosen.process()[1]
-        if size % parts:
+    def _padded(self, x: Any) -> Any:
+        """The last example once more until devices can share them evenly."""
+        more = -len(keras.tree.flatten(x)[0]) % self._parts
+        return keras.tree.map_structure(lambda a: np.concatenate([a, *[a[-1:]] * more]), x) if more else x
+
+    def check_split(self, x: Any, part: float) -> None:
+        """Raises ValueError where the examples held out by `validation_split`, or the others, cannot be shared evenly."""
+        size, parts = len(keras.tree.flatten(x)[0]), self._parts
+        kept = math.floor(size * (1 - part))
+        if kept % parts or size % parts:
             raise ValueError(
-                f"{name}: batches of {size} cannot be shared evenly by {parts} devices. Choose a batch_size that is a "
-                f"multiple of {parts}."
+                f"validation_split={part} makes {kept} and {size - kept} examples, which {parts} devices cannot share "
+                "evenly. Split them before, and give the held-out ones as validation_data."
+            )
+
+    def _check_shares(self, name: str, size: int) -> None:
+        if size % self._parts:
+            raise ValueError(
+                f"{name}: batches of {size} cannot be shared evenly by {self._parts} devices. Choose a batch_size that "
+                f"is a multiple of {self._parts}, and leave out a smaller last batch."
             )
 
 

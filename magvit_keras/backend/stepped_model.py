@@ -126,6 +126,8 @@ class SteppedModel(SavedWhole, StepMixin, keras.Model):
             raise ValueError(f"Nothing of this {type(self).__name__} trains: every layer is frozen (trainable=False).")
         check = InputCheck(self)
         x, y = check.data("fit", x, y, options.get("batch_size"))
+        if options.get("validation_split"):
+            check.check_split(x, options["validation_split"])
         held_out = options.get("validation_data")
         if held_out is not None:
             of_tuple = isinstance(held_out, tuple | list) and len(held_out) == 2
@@ -151,10 +153,10 @@ class SteppedModel(SavedWhole, StepMixin, keras.Model):
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """`keras.Model.predict`, which looks at arrays, and at each batch of data sets and generators."""
-        check = InputCheck(self, self._checked_input)
-        x, _ = check.data("predict", x)
+        check, size = InputCheck(self, self._checked_input), len(x) if hasattr(x, "shape") else None
+        x, _ = check.data("predict", x, None, kwargs.get("batch_size", args[0] if args else None))
         with check.said():
-            return super().predict(x, *args, **kwargs)
+            return keras.tree.map_structure(lambda made: made[:size], super().predict(x, *args, **kwargs))
 
     def _checked_input(self, batch: Any) -> Any:
         alone = isinstance(batch, tuple) or (isinstance(batch, list) and len(batch) == 1)

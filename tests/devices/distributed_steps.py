@@ -158,6 +158,39 @@ def replica_values(fn):
     return [x["x"] for x in values]
 
 
+def uneven():
+    """What `fit` says of data that the devices cannot share evenly."""
+    model, arrays = magvit(), cached_tokens()
+
+    def part(start, stop):
+        return {name: x[start:stop] for name, x in arrays.items()}
+
+    calls = {
+        "arrays": lambda: model.fit(part(0, 6), batch_size=3, verbose=0),
+        "held-out arrays": lambda: model.fit(
+            part(0, 4), batch_size=4, validation_data=part(0, 6), verbose=0, validation_batch_size=3
+        ),
+        "split": lambda: model.fit(part(0, 12), batch_size=4, validation_split=0.4, verbose=0),
+        "generator": lambda: model.fit((part(*ends) for ends in ((0, 4), (4, 7))), verbose=0),
+        "data set": lambda: model.fit(tf_data(part(0, 7)), verbose=0),
+    }
+    found = {}
+    for name, call in calls.items():
+        try:
+            call()
+        except Exception as error:
+            found[name] = f"{type(error).__name__}: {error}"
+    found["predicted"] = len(magvit().tokenizer.predict(CLIPS[:3], verbose=0))
+    return found
+
+
+def tf_data(arrays):
+    """Batches of four, and what is left."""
+    import tensorflow
+
+    return tensorflow.data.Dataset.from_tensor_slices(arrays).batch(4)
+
+
 def noise():
     """Draws of two replicas: for examples, and of dropout with and without a noise shape."""
     keras.utils.set_random_seed(0)
@@ -233,6 +266,7 @@ def main():
         found["arrays"] = {"given": GIVEN.tolist(), "left": CLIPS.tolist()}
         if kind == "data":
             found[kind]["scores"] = scores(kind)
+            found["uneven"] = uneven() if NAME != "torch" else {}  # whose processes each have a batch of their own
         found["statistics"] = merged_statistics(devices)
         mk.distribution.stop()
     print(json.dumps(found))

@@ -90,6 +90,18 @@ def test_training_leaves_the_arrays_as_they_were(name):
     assert arrays["left"] == arrays["given"]
 
 
+@pytest.mark.parametrize("name", ["jax", "tensorflow"])
+@pytest.mark.parametrize("data", ["arrays", "held-out arrays", "split", "generator", "data set"])
+def test_data_that_cannot_be_shared_evenly(name, data):
+    assert results(name)[0]["uneven"][data].startswith("ValueError: ")
+    assert "share" in results(name)[0]["uneven"][data]
+
+
+@pytest.mark.parametrize("name", ["jax", "tensorflow"])
+def test_predict_takes_any_number_of_clips(name):
+    assert results(name)[0]["uneven"]["predicted"] == 3
+
+
 @pytest.mark.parametrize("name", SEPARATE)
 def test_all_replicas_skip_a_step_that_is_not_finite_on_one(name):
     found = results(name)[0]
