@@ -113,7 +113,7 @@ class InputCheck:
         return keras.tree.map_structure(lambda a: np.concatenate([a, *[a[-1:]] * more]), x) if more else x
 
     def check_split(self, x: Any, part: float) -> None:
-        """Raises ValueError where the examples that `validation_split` holds out, or the rest, cannot be shared evenly."""
+        """Raises ValueError where what `validation_split` holds out, or the rest, cannot be shared evenly."""
         size, parts = len(keras.tree.flatten(x)[0]), self._parts
         kept = math.floor(size * (1 - part))
         if kept % parts or size % parts:
