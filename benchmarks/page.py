@@ -6,12 +6,13 @@ import re
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "performance.md"
 
 
-def write_part(name: str, text: str, page: pathlib.Path = PAGE) -> None:
+def write_part(name: str, text: str, page: pathlib.Path | None = None) -> None:
     """Replaces what stands between `<!-- name: ... -->` and the next `<!-- end -->`.
 
     Lines that begin with a date, which tell where something was measured, do not run together on the page.
     """
     text = re.sub(r"(?m)^(\d{4}-\d\d-\d\d, .*[^>])\n(?=\S)", r"\1<br>\n", text.strip())
+    page = page or PAGE
     before, _, after = _parts(name, page)
     page.write_text(f"{before}{text}\n{after}")
 
