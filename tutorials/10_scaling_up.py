@@ -425,6 +425,7 @@ else:
         **os.environ,
         "KERAS_BACKEND": "jax",
         "JAX_PLATFORMS": "cpu",
+        "JAX_CPU_ENABLE_ASYNC_DISPATCH": "0",  # steps in flight at once can block each other where cores are few
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
