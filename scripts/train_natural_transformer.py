@@ -146,6 +146,7 @@ def ship(options: argparse.Namespace, clips: np.ndarray) -> None:
         "data": of_tokenizer["data"].replace("photographs below", f"photographs of {TOKENIZER}"),
         "commands": {"train": (folder / "command.txt").read_text()},
         "steps": {"train": epochs * EPOCH},
+        **(json.loads(before.read_text()) if (before := folder / "before.json").exists() else {}),
         "batch": {"train": options.batch},
         **plans([folder]),
         "seed": options.seed,
@@ -167,6 +168,7 @@ def main() -> None:
     parser.add_argument("--judge", type=pathlib.Path, help="real clips, .npy; measures")
     parser.add_argument("--ship", action="store_true", help="write the last checkpoint into the package")
     parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--further", action="store_true", help="begin with the weights in the package")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--learning-rate", type=float, default=0.006)
     parser.add_argument("--seed", type=int, default=0)
@@ -195,9 +197,14 @@ def train(options: argparse.Namespace) -> None:
     first = checkpoint.restore(magvit)
     folder.mkdir(parents=True, exist_ok=True)
     note_plan(folder, first * EPOCH, options.steps)
-    if not first:
+    if not first and options.further:
+        magvit.set_weights(Magvit.from_preset(MODEL).get_weights())
+        told = json.loads((SHIPPED / MODEL / "training.json").read_text())
+        write_text(folder / "before.json", json.dumps({"before": told.get("before", 0) + told["steps"]["train"]}))
+    elif not first:
         start_from_codes(magvit, options.seed)
         start_from_places(magvit)
+    if not first:
         command = " ".join(["python", "scripts/train_natural_transformer.py", *sys.argv[1:]])
         write_text(folder / "command.txt", f"KERAS_BACKEND={keras.config.backend()} {command}")
     magvit.fit(data, initial_epoch=first, epochs=-(-options.steps // EPOCH), callbacks=[checkpoint], verbose=2)

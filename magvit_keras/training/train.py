@@ -98,7 +98,7 @@ def train(
     keras.utils.set_random_seed(chosen.seed)
     run = _Run(out, chosen, noted, verbose)
     if chosen.minutes is not None and noted is None:
-        run.settings = chosen = run.within_minutes(recipes, settings)
+        run.settings = chosen = run.within_minutes(recipes, data, settings)
         recipes = recipes_of(chosen)
         keras.utils.set_random_seed(chosen.seed)
     stages = run.of_own_videos(recipes, data) if chosen.recipe is None else run.of_recipe(recipes[0], data)
@@ -133,9 +133,9 @@ def load_run(run: str | os.PathLike) -> Magvit:
     return load_trained(Magvit, run)
 
 
-def seconds_of_steps(settings: Settings) -> tuple[float, float]:
+def seconds_of_steps(settings: Settings, source: Source) -> tuple[float, float]:
     """Seconds of a step of each stage of a training on one's own videos, on models that are thrown away."""
-    return _Run(pathlib.Path(), settings, None, 0).measured(recipes_of(settings), steps=5)
+    return _Run(pathlib.Path(), settings, None, 0).measured(recipes_of(settings), source, steps=5)
 
 
 class _Stage(NamedTuple):
@@ -371,25 +371,28 @@ class _Run:
 
     # --- the time it takes ---
 
-    def within_minutes(self, recipes: list[ChangedRecipe], given: dict[str, Any]) -> Settings:
+    def within_minutes(self, recipes: list[ChangedRecipe], data: Any, given: dict[str, Any]) -> Settings:
         """The settings with steps, and sizes of clips that were not given, for the minutes that there are."""
         settings, budget = self.settings, 60 * self.settings.minutes
         shape, fixed = recipes[0].recipe.video_shape, given.keys() & {"num_frames", "size"} or settings.learned
         self.say(f"Measuring a few steps on clips of {'x'.join(map(str, shape))}, to choose for this machine.")
-        seconds = self.measured(recipes)
+        seconds = self.measured(recipes, data)
         if not fixed:
             shape = measure.chosen_shape(math.prod(shape), seconds[0], budget)
             settings = dataclasses.replace(settings, num_frames=shape[0], size=shape[1:])
-            seconds = self.measured(recipes_of(settings))
+            seconds = self.measured(recipes_of(settings), data)
         steps = measure.chosen_steps(seconds, budget)
         self.say(
             f"Clips of {'x'.join(map(str, shape))}; {steps[0]} steps of the tokenizer, {steps[1]} of the transformer."
         )
         return dataclasses.replace(settings, tokenizer_steps=steps[0], transformer_steps=steps[1])
 
-    def measured(self, recipes: list[ChangedRecipe], steps: int = 2) -> tuple[float, float]:
-        """Seconds of a step of each stage, on models that are thrown away."""
+    def measured(self, recipes: list[ChangedRecipe], data: Any, steps: int = 2) -> tuple[float, float]:
+        """Seconds of a step of each stage, reading included, on models that are thrown away."""
         first, second = recipes
+        settings = self.settings
+        source = open_clips(first.recipe, data, settings.data_format, settings.reader, settings.seed)
+        reading = measure.reading_seconds(source, first.recipe, settings.workers)
         if self.settings.learned is None:
             tokenizer = self._new_tokenizer(first)
             magvit = self._new_magvit(second, tokenizer, 1, None)
@@ -398,14 +401,16 @@ class _Run:
             tokenizer = VideoTokenizer.from_config(magvit.tokenizer.get_config())
         trainer = self._compiled_tokenizer(first, tokenizer)
         self._compile(magvit, second.recipe)
-        pairs = (trainer, first.recipe), (magvit, second.recipe)
-        return tuple(measure.step_seconds(model, recipe, steps) for model, recipe in pairs)
+        alone = measure.step_seconds(trainer, first.recipe, steps)
+        return alone + reading, measure.step_seconds(magvit, second.recipe, steps)
 
     def estimate(self, stages: list[_Stage]) -> None:
         """Prints what a training takes."""
         total = 0.0
         for stage in stages:
             steps, each = self.steps(stage.recipe), measure.step_seconds(stage.model, stage.recipe)
+            if stage.name == "tokenizer" and isinstance(stage.data, Source):
+                each += measure.reading_seconds(stage.data, stage.recipe, self.settings.workers)
             total += steps * each
             print(
                 f"{stage.recipe.name}: {stage.model.count_params():,} parameters, {steps} steps of "

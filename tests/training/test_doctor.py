@@ -25,7 +25,7 @@ def report(videos, tmp_path_factory):
     """Picture, lines and command; half a second and a quarter for a step, and one tokenizer."""
     said, picture = [], tmp_path_factory.mktemp("report") / "doctor.png"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(doctor, "seconds_of_steps", lambda settings: (0.5, 0.25))
+        patch.setattr(doctor, "seconds_of_steps", lambda settings, source: (0.5, 0.25))
         rows = [{"class": "VideoTokenizer", "name": "3dvq_fast_natural"}]
         patch.setattr(doctor, "list_presets", lambda weights: rows)
         command = doctor.examine(videos, picture, minutes=30, say=said.append)

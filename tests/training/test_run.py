@@ -1,12 +1,15 @@
 """Adversarial training of a run's tokenizer."""
 
 import json
+import time
 
 import numpy as np
 import pytest
 
 import magvit_keras as mk
 from magvit_keras.data import MovingShapes
+from magvit_keras.training.measure import reading_seconds
+from magvit_keras.training.recipe import Settings, recipes_of
 
 # VQGAN itself is tested on every backend; here is what a run does with it.
 pytestmark = [pytest.mark.slow, pytest.mark.once]
@@ -79,3 +82,14 @@ def test_a_dry_run_says_what_the_training_takes_and_writes_nothing(tmp_path, cap
     said = capsys.readouterr().out
     assert "tokenizer: " in said and " parameters, 4 steps of 2 clips, " in said and "The whole training: " in said
     assert not (tmp_path / "run").exists()
+
+
+def test_the_time_of_a_step_holds_the_reading_that_shares_the_cores():
+    class Slow(MovingShapes):
+        def read(self, index, epoch=0):
+            time.sleep(0.01)
+            return super().read(index, epoch)
+
+    recipe = recipes_of(Settings(num_frames=4, size=(8, 8)))[0].recipe
+    seconds = reading_seconds(Slow(6, num_frames=4, size=(8, 8)), recipe, workers=1)
+    assert seconds > 0.01 * recipe.batch_size / 2  # a worker beside the training, on two cores or more
