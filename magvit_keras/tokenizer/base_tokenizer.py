@@ -128,6 +128,11 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
         quantized, ids, losses = self.quantizer(self.latents(pixels), training=training)
         return self.pixels(quantized), ids, losses
 
+    def __call__(self, video: Any, *args: Any, **kwargs: Any) -> Any:
+        """`call`, of an array: Keras would say of a list that it is no tensor."""
+        check_array(video)
+        return super().__call__(video, *args, **kwargs)
+
     def call(self, video: Any, training: bool = False) -> Any:
         """Reconstruction, not clipped, of pixels in [0, 1]; ValueError where they are others."""
         if not backend.is_traced(video):

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from magvit_keras import backend
 from magvit_keras.backend import SavedWhole
-from magvit_keras.checks import check_positive
+from magvit_keras.checks import EXCURSION, check_array, check_positive, check_range, to_float
 from magvit_keras.layers.blur_pool import blur_pool
 from magvit_keras.layers.convolution import Convolution
 from magvit_keras.layers.padding import check_padding
@@ -141,8 +142,19 @@ class StyleGANDiscriminator(PresetMixin, SavedWhole, keras.Model):
         self.logit.build((None, self.dense.units))
         self.built = True
 
+    def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """`call`, of an array: Keras would say of a list that it is no tensor."""
+        check_array(x, "x", "pixels")
+        return super().__call__(x, *args, **kwargs)
+
     def call(self, x: Any, training: bool = False) -> Any:
-        """Pixels in [0, 1] -> logits float32, positive where they look real."""
+        """Logits (B, 1) float32, positive where uint8 pixels, or floats in [0, 1], look real; ValueError for others."""
+        if not backend.is_traced(x):
+            check_range(x, "x", EXCURSION)
+        return self.logits(to_float(x))
+
+    def logits(self, x: Any) -> Any:
+        """The same without a look at the values: pixels in [0, 1], also what a decoder puts a little outside."""
         if tuple(x.shape[1:]) != (*self.input_size, 3):
             raise ValueError(
                 f"This {type(self).__name__} takes (batch, {', '.join(map(str, self.input_size))}, 3); received "
@@ -267,13 +279,13 @@ class ImageDiscriminator(StyleGANDiscriminator):
     ):
         super().__init__(filters, channel_multipliers, image_shape, padding, resampling, remat, **kwargs)
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def logits(self, x: Any) -> Any:
         """(B, H, W, 3) -> (B, 1), or frame by frame (B, T, H, W, 3) -> (B, T, 1)."""
         if len(x.shape) != 5:
-            return super().call(x, training=training)
+            return super().logits(x)
         b, t = ops.shape(x)[0], x.shape[1]
         frames = ops.reshape(x, (-1, *x.shape[2:]))  # (B*T, H, W, 3)
-        return ops.reshape(super().call(frames, training=training), (b, t, 1))
+        return ops.reshape(super().logits(frames), (b, t, 1))
 
     def get_config(self) -> dict:
         """Every constructor argument."""

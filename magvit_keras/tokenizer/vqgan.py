@@ -151,6 +151,15 @@ class VQGAN(backend.SteppedModel):
         ]
         return [name for name in names if optional.get(name, True)]
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuses one optimizer in the place of two."""
+        if name == "optimizer" and not isinstance(value, TwoOptimizers | None):
+            raise AttributeError(
+                f"A VQGAN has two optimizers; received {type(value).__name__} as its one. Give both: "
+                "vqgan.compile(generator_optimizer=..., discriminator_optimizer=...)."
+            )
+        super().__setattr__(name, value)
+
     def compile(self, generator_optimizer: Any = None, discriminator_optimizer: Any = None, **kwargs: Any) -> None:
         """Sets the two optimizers.
 
@@ -260,7 +269,7 @@ class VQGAN(backend.SteppedModel):
             keep = self.tokenizer.remat == "none"
             perceptual = network(*frames) if keep else backend.rematerialize(network, [network], *frames)
             logs["perceptual_loss"] = self.perceptual_weight * ops.cast(perceptual, "float32")
-        gan = losses.gan_losses(self.gan_loss)[1](self.discriminator(fake))
+        gan = losses.gan_losses(self.gan_loss)[1](self.discriminator.logits(fake))
         logs["g_adversarial_loss"] = adversarial * self.adversarial_weight * gan
         loss = sum(logs.values())
         usage, perplexity = codebook_statistics(ids, self.tokenizer.codebook_size)
@@ -270,11 +279,11 @@ class VQGAN(backend.SteppedModel):
     def _discriminator_loss(self, video: Any, fake: Any, r1: bool) -> tuple[Any, dict[str, Any]]:
         parts = {}
         if r1:
-            penalty, real_logits = losses.r1_penalty(self.discriminator, video)
+            penalty, real_logits = losses.r1_penalty(self.discriminator.logits, video)
             parts["r1_penalty"] = self.r1_weight * penalty
         else:
-            real_logits = self.discriminator(video)
-        fake_logits = self.discriminator(ops.stop_gradient(fake))
+            real_logits = self.discriminator.logits(video)
+        fake_logits = self.discriminator.logits(ops.stop_gradient(fake))
         parts["d_adversarial_loss"] = losses.gan_losses(self.gan_loss)[0](real_logits, fake_logits)
         # LeCam squares the mean of the batch, so that on several devices each needs the mean of all.
         real, fake = (backend.replica_mean(ops.mean(ops.cast(x, "float32"))) for x in (real_logits, fake_logits))

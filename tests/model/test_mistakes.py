@@ -353,6 +353,37 @@ def test_a_part_is_not_deleted(magvit):
         del magvit.tokenizer
 
 
+def test_a_block_in_the_place_of_another_is_saved(tmp_path):
+    made = MaskedTransformer(64, 3, (2, 4, 4), num_layers=2, hidden_size=32, num_heads=2, mlp_dim=64)
+    made.blocks[0] = made.blocks[1].from_config(made.blocks[1].get_config())
+    made.blocks[0].build((None, None, 32))
+    made.save(tmp_path / "made.keras")
+    kept = keras.saving.load_model(tmp_path / "made.keras")
+    for old, new in zip(made.blocks[0].get_weights(), kept.blocks[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_two_optimizers_are_not_replaced_by_one(vqgan):
+    with pytest.raises(AttributeError, match="A VQGAN has two optimizers; received Adam as its one"):
+        vqgan.optimizer = keras.optimizers.Adam()
+
+
+def test_what_a_discriminator_is_given(vqgan):
+    shape = (2, *vqgan.discriminator.input_size, 3)
+    clips = np.random.default_rng(0).integers(0, 256, shape, "uint8")
+    with pytest.raises(ValueError, match=r"x must be in \[0, 1\].* Divide by 255"):
+        vqgan.discriminator(clips.astype("float32"))
+    logits = [keras.ops.convert_to_numpy(vqgan.discriminator(x)) for x in (clips, clips / np.float32(255))]
+    np.testing.assert_allclose(*logits, rtol=1e-5)
+
+
+@pytest.mark.parametrize("part", ["tokenizer", "discriminator"])
+def test_lists_in_the_place_of_arrays(vqgan, part):
+    with pytest.raises(ValueError, match=r"must be an array .*received a list") as raised:
+        getattr(vqgan, part)(CLIPS.tolist())
+    own_message(raised.value)
+
+
 def test_weights_that_were_cut_off(magvit, tmp_path):
     path = tmp_path / "model.weights.h5"
     magvit.save_weights(path)
