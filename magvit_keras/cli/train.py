@@ -16,7 +16,9 @@ def train(
     data: Annotated[pathlib.Path | None, typer.Option(help="Folder of videos; a sub-folder is a class.")] = None,
     out: Annotated[
         pathlib.Path | None,
-        typer.Option(help="Folder of the run. Started again, the run goes on from there. runs/RECIPE by default."),
+        typer.Option(
+            help="Folder of the run. Started again, the run goes on from there. runs/RECIPE or runs/FOLDER by default."
+        ),
     ] = None,
     recipe: Recipe = None,
     start_from: Annotated[

@@ -113,7 +113,7 @@ class VectorQuantizer(keras.layers.Layer):
             losses["entropy"] = self.entropy_loss_weight * entropy_loss(distances, self.entropy_temperature)
         if self.moving:
             losses["codebook"] = ops.zeros(())
-            if training:
+            if training and self.trainable:
                 self._move(ops.stop_gradient(x), ids)
         return x + ops.stop_gradient(quantized - x), ids, losses
 

@@ -69,8 +69,9 @@ def examine(
     say(f"The best of them, {best}, reaches {ceiling:.1f} dB: what a training on your own videos should reach, too.")
 
     # Of the size of the model that has learned something already.
-    seconds = seconds_of_steps(Settings(start_from=DEFAULT_MODEL), source)
-    steps = measure.chosen_steps(seconds, 60 * minutes)
+    settings = Settings(start_from=DEFAULT_MODEL)
+    seconds = seconds_of_steps(settings, source)
+    steps = measure.chosen_steps(seconds, 60 * minutes, settings.decoder_only)
     total = sum(n * each for n, each in zip(steps, seconds, strict=True))
     memory = measure.memory_bytes() / 1e9
     clip = "x".join(map(str, _SHAPE))

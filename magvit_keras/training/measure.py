@@ -18,8 +18,9 @@ from magvit_keras.presets.recipes import Recipe
 SHAPES = ((16, 128, 128), (16, 64, 64), (8, 64, 64), (8, 32, 32))
 # Steps of the tokenizer below which larger clips are not worth it.
 _ENOUGH = 1000
-# Parts of the time for the two stages; the rest is for reading, tokens and starting.
+# Parts of the time for the two stages; the rest is for tokens and starting.
 _PARTS = (0.6, 0.3)
+_PARTS_OF_DECODER_ONLY = (0.3, 0.6)
 
 
 def step_seconds(model: keras.Model, recipe: Recipe, steps: int = 2) -> float:
@@ -86,14 +87,20 @@ def chosen_shape(pixels: int, seconds: float, budget: float, shapes: Iterable[tu
     return shapes[-1]
 
 
-def chosen_steps(seconds: tuple[float, float], budget: float) -> tuple[int, int]:
+def chosen_steps(seconds: tuple[float, float], budget: float, decoder_only: bool = False) -> tuple[int, int]:
     """Steps of the two stages for which the time is enough, in two digits.
+
+    Args:
+        seconds: of a step of each.
+        budget: seconds of the whole training.
+        decoder_only: whether the first stage trains a decoder alone, which asks for less.
 
     Example:
         >>> chosen_steps((0.5, 0.25), budget=1800)
         (2100, 2100)
     """
-    steps = [max(20, int(part * budget / each)) for part, each in zip(_PARTS, seconds, strict=True)]
+    parts = _PARTS_OF_DECODER_ONLY if decoder_only else _PARTS
+    steps = [max(20, int(part * budget / each)) for part, each in zip(parts, seconds, strict=True)]
     return tuple(int(n // 10 ** (len(str(n)) - 2) * 10 ** (len(str(n)) - 2)) for n in steps)
 
 

@@ -49,6 +49,8 @@ class Settings:
             `magvit_tiny_natural` where clips are of its 16x64x64 and no tokenizer, transformer or size is given.
         tokenizer: own videos: a preset of `VideoTokenizer`, the run or preset of a trained one, or constructor
             arguments. With a transformer's recipe: its trained tokenizer.
+        keep_tokens: own videos: train the tokenizer's decoder alone: a clip's tokens stay as they are, and with them
+            what a transformer has learned of them. None stands for True where `start_from` names one, else for False.
         transformer: own videos: "tiny", "base", "large" or "huge", or constructor arguments of `MaskedTransformer`.
         tasks: own videos: names of the tasks to train; with `start_from` none stands for those of the model.
         num_frames: own videos: frames of a clip.
@@ -86,6 +88,7 @@ class Settings:
     recipe: str | Recipe | None = None
     start_from: str | None = None
     tokenizer: str | os.PathLike | Mapping[str, Any] | None = None
+    keep_tokens: bool | None = None
     transformer: str | Mapping[str, Any] = "tiny"
     tasks: tuple[str, ...] = ()
     num_frames: int = 16
@@ -118,6 +121,11 @@ class Settings:
     def learned(self) -> str | None:
         """The whole model that is trained further; None where none is."""
         return None if self.start_from == "none" else self.start_from
+
+    @property
+    def decoder_only(self) -> bool:
+        """Whether the first stage trains the decoder alone."""
+        return self.learned is not None if self.keep_tokens is None else self.keep_tokens
 
 
 #: What may differ when a training goes on: it changes the length or the speed, not what was learned so far.
@@ -170,18 +178,20 @@ def plan(data: Any, out: str | os.PathLike | None, given: Mapping[str, Any]) -> 
 
     Args:
         data: a folder, or any `Source`.
-        out: the run's folder; None is runs/RECIPE.
+        out: the run's folder; None is runs/RECIPE, or runs/FOLDER of one's own videos.
         given: settings; what is not given is as a run that goes on has noted it.
 
     Raises:
         ValueError: settings that are unknown, out of range or do not fit each other.
         FileNotFoundError: the data is not there.
     """
-    if out is None and given.get("recipe") is None:
-        raise ValueError(
-            "`out` must be given, the folder of the run." if data is not None else "`data` and `out` must be given."
-        )
-    out = pathlib.Path("runs", getattr(given["recipe"], "name", given["recipe"])) if out is None else pathlib.Path(out)
+    if out is None:
+        recipe = given.get("recipe")
+        if recipe is None and not isinstance(data, str | os.PathLike):
+            raise ValueError("`data` must be given, a folder of videos." if data is None else "`out` must be given.")
+        named = os.path.basename(os.path.abspath(data)) if recipe is None else getattr(recipe, "name", recipe)
+        out = os.path.join("runs", named)
+    out = pathlib.Path(out)
     if out.exists() and not out.is_dir():
         raise ValueError(f"`out` must be a folder; {out} is a file.")
     noted = noted_settings(out)

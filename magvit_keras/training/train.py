@@ -71,7 +71,7 @@ def train(
     Args:
         data: a folder of videos, or any `Source`. None for a recipe that makes its own clips, with `tokens`, and for
             a run that goes on with the folder that it began with.
-        out: the run's folder; with a recipe runs/NAME by default.
+        out: the run's folder; by default runs/NAME of the recipe, or runs/FOLDER of the folder of videos.
         verbose: 1 shows progress bars, 2 a line an epoch, 0 nothing.
         dry_run: nothing is trained or written: prints parameters, memory and hours, after a few steps that are
             measured, and returns the untrained model.
@@ -302,6 +302,7 @@ class _Run:
         rates = (recipe.total_steps, recipe.learning_rate, recipe.warmup, recipe.beta_1, recipe.beta_2)
         parts = {"gradient_accumulation_steps": settings.accumulate}
         if recipe.discriminator is None:
+            tokenizer.encoder.trainable = tokenizer.quantizer.trainable = not settings.decoder_only
             tokenizer.compile(optimizer=tokenizer_optimizer(*rates, **parts))
             return tokenizer
         kind = KINDS[recipe.kind][1]
@@ -316,6 +317,7 @@ class _Run:
         weights = {n: w for n, w in recipe.losses.items() if n not in ("commitment_cost", "entropy_loss_weight")}
         decay = {} if recipe.ema_decay is None else {"ema_decay": recipe.ema_decay}
         critic = getattr(discriminators, kind)(**config)
+        weights["decoder_only"] = settings.decoder_only
         vqgan = VQGAN(tokenizer, critic, perceptual, **weights, **decay, seed=settings.seed)
         vqgan.compile(tokenizer_optimizer(*rates, **parts), tokenizer_optimizer(*rates, **parts))
         return vqgan
@@ -381,7 +383,7 @@ class _Run:
             shape = measure.chosen_shape(math.prod(shape), seconds[0], budget)
             settings = dataclasses.replace(settings, num_frames=shape[0], size=shape[1:])
             seconds = self.measured(recipes_of(settings), data)
-        steps = measure.chosen_steps(seconds, budget)
+        steps = measure.chosen_steps(seconds, budget, settings.decoder_only)
         self.say(
             f"Clips of {'x'.join(map(str, shape))}; {steps[0]} steps of the tokenizer, {steps[1]} of the transformer."
         )
@@ -456,7 +458,7 @@ class _Run:
         )
         if hasattr(batches, "close"):
             batches.close()
-        adversarial = stage.model is not result
+        result.trainable, adversarial = True, stage.model is not result
         if adversarial:
             result.set_weights(stage.model.ema_tokenizer.get_weights())
             result.compile()

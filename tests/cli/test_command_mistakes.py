@@ -16,7 +16,6 @@ MISTAKES = [
     ("train --data nowhere --out RUN", "--data: the folder nowhere does not exist"),
     ("train FILE --out RUN", "is a file; expected a folder of videos"),
     ("train EMPTY --out RUN", "is empty; expected videos"),
-    ("train VIDEOS", "--out must be given"),
     ("train VIDEOS --out FILE", "--out must be a folder"),
     ("train VIDEOS --out RUN --frames 10", "frames 10: use 8 or 12"),
     ("train VIDEOS --out RUN --size 60", "height 60: use 56 or 64"),

@@ -1,9 +1,11 @@
 """What a training on one's own videos starts from when nothing is said of it."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
-from magvit_keras.data import Source
+from magvit_keras.data import MovingShapes, Source
 from magvit_keras.presets.resolver import resolve
 from magvit_keras.training.recipe import DEFAULT_MODEL, Settings, plan, recipes_of
 
@@ -52,3 +54,16 @@ def test_it_comes_with_weights_and_has_the_size_of_the_defaults():
     config = resolve(DEFAULT_MODEL, "Magvit")
     assert config.preset == DEFAULT_MODEL
     assert recipes_of(Settings(start_from=DEFAULT_MODEL))[0].recipe.video_shape == (16, 64, 64)
+
+
+def test_the_folder_names_the_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    MovingShapes(1, num_frames=4, size=(8, 8)).write_videos(tmp_path / "mine")
+    assert plan(tmp_path / "mine", None, {}).out == pathlib.Path("runs", "mine")
+
+
+@pytest.mark.parametrize(
+    ("given", "alone"), [({}, True), ({"keep_tokens": False}, False), ({"start_from": "none"}, False)]
+)
+def test_the_decoder_alone_trains_where_a_transformer_knows_the_tokens(tmp_path, given, alone):
+    assert plan(Clips(), tmp_path / "run", given).settings.decoder_only is alone

@@ -84,6 +84,18 @@ def test_a_dry_run_says_what_the_training_takes_and_writes_nothing(tmp_path, cap
     assert not (tmp_path / "run").exists()
 
 
+def test_a_training_that_starts_from_another_keeps_its_tokens(tmp_path):
+    source = MovingShapes(6, num_frames=4, size=(8, 8))
+    short = {"num_frames": 4, "size": (8, 8), "verbose": 0, "tokenizer_steps": 2, "transformer_steps": 2}
+    changes = {"quantizer": "vq_ema"}  # its codes would move without a gradient
+    first = mk.train(source, tmp_path / "first", **short, **{**SMALL, "changes": {**SMALL["changes"], **changes}})
+    further = mk.train(source, tmp_path / "further", start_from=str(tmp_path / "first"), **short, batch_size=2)
+    clips = source.arrays()["video"]
+    np.testing.assert_array_equal(*(np.asarray(model.tokenizer.encode(clips)) for model in (first, further)))
+    pairs = zip(first.tokenizer.decoder.get_weights(), further.tokenizer.decoder.get_weights(), strict=True)
+    assert any(not np.array_equal(a, b) for a, b in pairs)
+
+
 def test_the_time_of_a_step_holds_the_reading_that_shares_the_cores():
     class Slow(MovingShapes):
         def read(self, index, epoch=0):
