@@ -26,10 +26,8 @@ from magvit_keras.visualize.notebook import picture_bytes
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "how_to" / "own_videos.md"
 PICTURE = "own_videos_{}.webp"
-STARTS = {
-    "natural": ([], "the weights that come with the package"),
-    "none": (["--from", "none", "--frames", "16", "--size", "64x64"], "fresh weights"),
-}
+SIZES = ["--frames", "16", "--size", "64x64"]
+STARTS = {"natural": ([], "the weights that come with the package"), "none": (["--from", "none"], "fresh weights")}
 
 
 def main() -> None:
@@ -46,7 +44,8 @@ def main() -> None:
             out = options.run / f"{minutes:g}-{start}"
             if not (out / "magvit" / "model.weights.h5").exists():
                 command = [sys.executable, "-m", "magvit_keras", "train", str(options.folder), "--out", str(out)]
-                subprocess.run([*command, "--minutes", f"{minutes:g}", *SIZES, *arguments, "--verbose", "2"], check=True)
+                command += ["--minutes", f"{minutes:g}", *SIZES, *arguments, "--verbose", "2"]
+                subprocess.run(command, check=True)
             found = measured(mk.load_run(out), clips, out / "measured.json", options.show, f"{minutes:g}_{start}")
             steps = json.loads((out / "settings.json").read_text())["settings"]
             rows.append(
