@@ -37,7 +37,8 @@ def described(value: Any) -> str:
         return f"a dict with the keys {', '.join(map(str, value)) or '(none)'}"
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
-    return f"{type(value).__name__} {value!r}"[:120]
+    text = repr(value)
+    return f"a {type(value).__name__}" if " object at 0x" in text else f"{type(value).__name__} {text}"[:120]
 
 
 def check_array(video: Any, name: str = "video", what: str = "") -> None:

@@ -72,6 +72,7 @@ class InputCheck:
             return _batches(first, (self._look(name, batch, fixed=False) for batch in x)), None
         if isinstance(x, str | bytes | type) or not hasattr(x, "__iter__"):
             hint = f" A function of batches is called first: {name}({x.__name__}())." if _is_function(x) else ""
+            hint = f" Its arrays are what its read() returns: {name}(x.read())." if hasattr(x, "read") else hint
             raise ValueError(f"{name} reads arrays, data sets and loaders; received {described(x)}.{hint}")
         self._look(name, next(iter(x), None), fixed=True)
         return _looked_at_loader(x, lambda batch: self._look(name, batch, fixed=True)), None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from magvit_keras import VQGAN, Magvit, MaskedTransformer, VideoTokenizer
-from magvit_keras.data import MovingShapes, TokenBatches
+from magvit_keras.data import MovingShapes, TokenBatches, TokenShards
 from magvit_keras.data.token_shards import Tokens
 from magvit_keras.model.tokenizing import fingerprint
 from magvit_keras.tokenizer.discriminator import VideoDiscriminator
@@ -361,6 +361,11 @@ def test_a_block_in_the_place_of_another_is_saved(tmp_path):
     kept = keras.saving.load_model(tmp_path / "made.keras")
     for old, new in zip(made.blocks[0].get_weights(), kept.blocks[0].get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_shards_in_the_place_of_their_arrays(magvit, tmp_path):
+    with pytest.raises(ValueError, match=r"received a TokenShards\. Its arrays are what its read\(\) returns"):
+        magvit.fit(TokenShards(tmp_path), verbose=0)
 
 
 def test_two_optimizers_are_not_replaced_by_one(vqgan):
