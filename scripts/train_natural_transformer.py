@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-from shipped_parts import CLIP, EPOCH, KernelMuon, Windows, curves, note_plan, plans
+from shipped_parts import CLIP, EARLIER, EPOCH, KernelMuon, Windows, curves, history, note_plan, plans
 from train_shipped_transformer import start_from_codes, start_from_places
 
 from magvit_keras.callbacks.checkpoint import Checkpoint
@@ -146,7 +146,6 @@ def ship(options: argparse.Namespace, clips: np.ndarray) -> None:
         "data": of_tokenizer["data"].replace("photographs below", f"photographs of {TOKENIZER}"),
         "commands": {"train": (folder / "command.txt").read_text()},
         "steps": {"train": epochs * EPOCH},
-        **(json.loads(before.read_text()) if (before := folder / "before.json").exists() else {}),
         "batch": {"train": options.batch},
         **plans([folder]),
         "seed": options.seed,
@@ -157,6 +156,8 @@ def ship(options: argparse.Namespace, clips: np.ndarray) -> None:
         "held_out": f"the {len(clips)} real clips of {TOKENIZER}",
         "tasks": measure(Magvit.from_preset(MODEL), clips, options.seed),
     }
+    if earlier := history([MODEL], MODEL, options.run)[1]:
+        told["earlier"] = earlier
     write_text(shipped / "training.json", json.dumps(told, indent=1) + "\n")
     print(json.dumps(told["tasks"], indent=1))
 
@@ -199,8 +200,7 @@ def train(options: argparse.Namespace) -> None:
     note_plan(folder, first * EPOCH, options.steps)
     if not first and options.further:
         magvit.set_weights(Magvit.from_preset(MODEL).get_weights())
-        told = json.loads((SHIPPED / MODEL / "training.json").read_text())
-        write_text(folder / "before.json", json.dumps({"before": told.get("before", 0) + told["steps"]["train"]}))
+        write_text(folder / EARLIER, (SHIPPED / MODEL / "training.json").read_text())
     elif not first:
         start_from_codes(magvit, options.seed)
         start_from_places(magvit)

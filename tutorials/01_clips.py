@@ -89,7 +89,7 @@ except ValueError as error:
 # ## Moving Shapes
 #
 # Real video data sets are large and need a licence or a long download. Moving Shapes are drawn from a seed. A class is
-# a *shape* times a *motion*, so telling classes apart needs both a look at one frame and a look at several. Clip number
+# a *shape* times a *motion*, so telling classes apart takes both a single frame and several. Clip number
 # $i$ of a split depends on `(seed, split, i)` alone: it is the same on every machine, and the splits share no clip.
 
 # %%

@@ -97,7 +97,7 @@ print("classes:", videos.class_names)
 
 # %% [markdown]
 # `scan` opens every file and decodes a frame. Broken ones are named, with the reason, and not opened again: the next
-# readable one takes the place of each, with a warning. So it is with files that turn out broken later; a training does
+# readable one replaces each, with a warning. So it is with files that turn out broken later; a training does
 # not stop for them.
 #
 # A training clip is a random window of 16 frames and a random square crop, scaled to 64×64, anew in each epoch; an

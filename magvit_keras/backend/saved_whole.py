@@ -41,7 +41,7 @@ class SavedWhole:
         super().__delattr__(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuses another part in the place of one: Keras would go on training and saving the old one."""
+        """Refuses to replace a part: Keras would go on training and saving the old one."""
         old = None if hasattr(type(self), name) else getattr(self, name, None)
         if isinstance(old, keras.Layer) and value is not old:
             kind = type(self).__name__

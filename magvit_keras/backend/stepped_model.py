@@ -164,17 +164,17 @@ class SteppedModel(SavedWhole, StepMixin, keras.Model):
         return batch
 
     def predict_on_batch(self, x: Any) -> Any:
-        """`keras.Model.predict_on_batch`, after a look at the batch."""
+        """`keras.Model.predict_on_batch`, of a batch that is checked first."""
         self.check_input(x)
         return super().predict_on_batch(x)
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.train_on_batch`, after a look at the batch."""
+        """`keras.Model.train_on_batch`, of a batch that is checked first."""
         x, y = InputCheck(self).data("train_on_batch", x, y)
         return super().train_on_batch(x, y, *args, **kwargs)
 
     def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """`keras.Model.test_on_batch`, after a look at the batch."""
+        """`keras.Model.test_on_batch`, of a batch that is checked first."""
         x, y = InputCheck(self).data("test_on_batch", x, y)
         return super().test_on_batch(x, y, *args, **kwargs)
 

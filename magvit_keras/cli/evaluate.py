@@ -46,7 +46,9 @@ def evaluate(
     task: Annotated[list[str] | None, typer.Option(help="Only this task; may be given several times.")] = None,
     samples: Annotated[int | None, typer.Option(help="Samples of a fold.")] = None,
     folds: Annotated[int | None, typer.Option(help="Repetitions with other samples.")] = None,
-    tries: Annotated[int | None, typer.Option(help="PSNR, SSIM, LPIPS: the best of so many samples of a clip.")] = None,
+    tries: Annotated[
+        int | None, typer.Option(help="PSNR, SSIM, LPIPS: the best of this many samples of a clip.")
+    ] = None,
     num_steps: Annotated[int | None, typer.Option(help="Decoding steps.")] = None,
     schedule: Annotated[str | None, typer.Option(help="Mask schedule.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Of the noise on the confidence.")] = None,
@@ -57,7 +59,7 @@ def evaluate(
     crops: Annotated[int | None, typer.Option(help="Crops of each window.")] = None,
     frames: Annotated[int | None, typer.Option(help="Frames of a clip.")] = None,
     size: Annotated[str | None, typer.Option(help="Height and width of the clips, as HxW or one number.")] = None,
-    stride: Annotated[int | None, typer.Option(help="Take every so many-th frame of a video.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Take every n-th frame of a video.")] = None,
     process: Process = None,
     distribution: Distribution = "none",
     precision: Precision = None,

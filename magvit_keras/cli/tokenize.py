@@ -36,7 +36,7 @@ def tokenize(
     reader: Reader = None,
     frames: Annotated[int, typer.Option(help="Frames of a clip.")] = 16,
     size: Size = "64x64",
-    stride: Annotated[int, typer.Option(help="Take every so many-th frame of a video.")] = 1,
+    stride: Annotated[int, typer.Option(help="Take every n-th frame of a video.")] = 1,
     task: Annotated[list[str] | None, typer.Option(help="A task; may be given several times. All by default.")] = None,
     passes: Annotated[int, typer.Option(help="How many random windows, crops and flips of each video.")] = 1,
     flip: Annotated[bool, typer.Option(help="Mirror clips at random; leave off where left and right matter.")] = False,

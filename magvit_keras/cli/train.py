@@ -31,9 +31,9 @@ def train(
     reader: Reader = None,
     num_frames: Annotated[int, typer.Option("--frames", help="Frames of a clip.")] = 16,
     size: Size = "64x64",
-    frame_stride: Annotated[int, typer.Option("--stride", help="Take every so many-th frame of a video.")] = 1,
+    frame_stride: Annotated[int, typer.Option("--stride", help="Take every n-th frame of a video.")] = 1,
     fps: Annotated[
-        float | None, typer.Option(help="Bring all videos to so many frames a second, before --stride counts.")
+        float | None, typer.Option(help="Bring all videos to this frame rate before --stride counts.")
     ] = None,
     tasks: Annotated[
         list[str] | None,
@@ -53,7 +53,9 @@ def train(
     ] = None,
     tokenizer_steps: Annotated[int, typer.Option(help="Optimizer steps of the first stage.")] = 2000,
     transformer_steps: Annotated[int, typer.Option(help="Optimizer steps of the second stage.")] = 2000,
-    max_steps: Annotated[int | None, typer.Option(help="End each stage after so many steps, for a trial.")] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(help="End each stage after this many steps.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Clips in a step; 4, or the recipe's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Its peak, in place of the recipe's.")] = None,
     held_out: Annotated[float, typer.Option(help="Share, or number, of the videos that are not trained on.")] = 0.1,

@@ -67,7 +67,7 @@ class Task:
         return self.region == "all" and self.num_condition_frames == 0 and self.num_final_frames == 0
 
     def in_words(self, num_frames: int) -> str:
-        """What is given and what is made, for a clip of so many frames, in one sentence.
+        """One sentence on what is given and what is made, for a clip of this many frames.
 
         Example:
             >>> from magvit_keras.commit.tasks import TASKS
@@ -163,7 +163,7 @@ def named_tasks(tasks: Iterable[str | Task]) -> dict[str, Task]:
 
 
 def check_task_weights(weights: Sequence[float], count: int) -> None:
-    """Raises ValueError unless these are so many finite numbers of at least 0, and one is above."""
+    """Raises ValueError unless these are `count` finite numbers of at least 0, one of them above."""
     if len(weights) != count or not all(0 <= weight < math.inf for weight in weights) or not sum(weights):
         raise ValueError(
             f"task_weights must be {count} numbers of at least 0, not all of them 0; received {list(weights)}."

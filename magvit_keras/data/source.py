@@ -195,7 +195,7 @@ class Source(abc.ABC):
         self.failures.update(new)
         named = {self.name(index): reason for index, reason in new.items()}
         warnings.warn(
-            f"{len(new)} of {len(self)} videos could not be read; the next readable one takes the place of each:\n"
+            f"{len(new)} of {len(self)} videos could not be read; the next readable one replaces each:\n"
             + listed(named),
             UnreadableVideoWarning,
             stacklevel=3,

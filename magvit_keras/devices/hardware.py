@@ -60,7 +60,7 @@ def accelerators(backend: str) -> list[str]:
 
 
 def keep_memory() -> bool:
-    """Has this process keep memory that it frees, for its next arrays: on a CPU, PyTorch becomes faster.
+    """Keeps freed memory in this process for its next arrays, which makes PyTorch faster on a CPU.
 
     The C library of Linux gives each large array back to the system when it is freed, and the system clears every page
     of the next one. PyTorch on a CPU frees large arrays, and asks for others of the same sizes, in every step of

@@ -85,7 +85,7 @@ def _number(entry: Any, names: Sequence[str] | None, expected: str) -> float:
 
 
 def _without_second_axis(array: np.ndarray, num_classes: int, expected: str) -> np.ndarray:
-    """(B, 1) -> (B,), and rows with a single 1 -> the place of that."""
+    """(B, 1) -> (B,), and rows with a single 1 -> its position."""
     if array.ndim < 2:
         return array
     if array.shape[1:] == (1,):

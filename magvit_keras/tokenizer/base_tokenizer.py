@@ -208,7 +208,7 @@ class BaseTokenizer(PresetMixin, backend.SteppedModel):
         }
 
     def adapt(self, clips: Any, seed: int = 0) -> None:
-        """A good start for a training: sets weights that a look at the data can tell.
+        """Initializes weights from data, for a good start of the training.
 
         The latents get the mean 0 and the mean square 1, learned codes are the centres of latents (k-means), and the
         output is the mean colour. With a wavelet, the matrices beside the residual blocks are the principal components

@@ -16,7 +16,7 @@ class CodeUsage(keras.layers.Layer):
 
     Args:
         codebook_size: number of codes K.
-        restart_after: codes that went unused for so many steps are replaced by random latents; None never does.
+        restart_after: codes that went unused for this many steps are replaced by random latents; None never does.
         seed: of the choice of latents.
 
     Raises:

@@ -154,7 +154,7 @@ class StyleGANDiscriminator(PresetMixin, SavedWhole, keras.Model):
         return self.logits(to_float(x))
 
     def logits(self, x: Any) -> Any:
-        """The same without a look at the values: pixels in [0, 1], also what a decoder puts a little outside."""
+        """`call` without its check: pixels in [0, 1], also what a decoder puts a little outside."""
         if tuple(x.shape[1:]) != (*self.input_size, 3):
             raise ValueError(
                 f"This {type(self).__name__} takes (batch, {', '.join(map(str, self.input_size))}, 3); received "

@@ -37,7 +37,7 @@ class ImageTokenizer(BaseTokenizer):
             1 it learns the detail of a clip more slowly.
         remat: activations that training keeps: "none" keeps all; "blocks" computes those within the residual blocks
             again for the gradients, "full" those of whole levels: less memory, more time, the same numbers.
-        wavelet: (height, width), powers of two: a Haar wavelet folds blocks of so many pixels into channels before
+        wavelet: (height, width), powers of two: a Haar wavelet folds blocks of this size into channels before
             anything is convolved, and unfolds them at the end, as in `VideoTokenizer`; None is the paper's.
 
     Raises:

@@ -37,7 +37,7 @@ class VideoTokenizer(BaseTokenizer):
             1 it learns the detail of a clip more slowly.
         remat: activations that training keeps: "none" keeps all; "blocks" computes those within the residual blocks
             again for the gradients, "full" those of whole levels: less memory, more time, the same numbers.
-        wavelet: (time, height, width), powers of two: a Haar wavelet folds blocks of so many pixels into channels
+        wavelet: (time, height, width), powers of two: a Haar wavelet folds blocks of this size into channels
             before anything is convolved, and unfolds them at the end; the levels begin at the grid of the blocks, and a
             matrix leads past them. It learns many times as fast as the paper's, which has None; call `adapt` first.
 

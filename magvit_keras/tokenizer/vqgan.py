@@ -40,9 +40,9 @@ class VQGAN(backend.SteppedModel):
             unless set, Open-MAGVIT2 has 0.05, the default here.
         gan_loss: "non_saturating" (the paper) or "hinge".
         ema_decay: of the averaged weights and of LeCam's two running logits.
-        generator_only_steps: for so many steps the discriminator rests, and the tokenizer trains without it.
+        generator_only_steps: steps at the start in which the tokenizer trains without the discriminator.
         decoder_only: encoder and codebook keep their weights; only the decoder trains.
-        restart_codes_after: codes that went unused for so many steps are replaced by random latents of the batch;
+        restart_codes_after: codes that went unused for this many steps are replaced by random latents of the batch;
             None never does.
         seed: of those random latents.
 
@@ -152,7 +152,7 @@ class VQGAN(backend.SteppedModel):
         return [name for name in names if optional.get(name, True)]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuses one optimizer in the place of two."""
+        """Refuses to replace the two optimizers with one."""
         if name == "optimizer" and not isinstance(value, TwoOptimizers | None):
             raise AttributeError(
                 f"A VQGAN has two optimizers; received {type(value).__name__} as its one. Give both: "

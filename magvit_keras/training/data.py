@@ -110,7 +110,7 @@ def check_clips(source: Source, recipe: Recipe, held_out: bool) -> None:
         # They are needed at the end of the first stage.
         raise ValueError(
             f"The held-out clips cannot be read, for example {error.path}: {error.reason}. "
-            "Put a readable video in the place of that file."
+            "Replace that file with a readable video."
         ) from error
     if tuple(found) != wanted:
         has, wants = ("{} frames of {} x {} pixels".format(*shape) for shape in (found, wanted))
@@ -121,7 +121,7 @@ def check_clips(source: Source, recipe: Recipe, held_out: bool) -> None:
 
 
 def some_clips(source: Source, count: int) -> np.ndarray:
-    """Clips for a look at the data, uint8 (count, T, H, W, 3): of all videos in turn, other windows in each turn."""
+    """Sample clips, uint8 (count, T, H, W, 3): from all videos in turn, with new windows in each turn."""
     drawn = (source.sample(index % len(source), index // len(source))[0]["video"] for index in range(count))
     return np.stack(list(drawn))
 

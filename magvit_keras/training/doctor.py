@@ -1,4 +1,4 @@
-"""A look at a folder of videos before a training: what is there, how well it can be learned, and how long it takes."""
+"""Examines a folder of videos before training: what it holds, how well it can be learned, and how long that takes."""
 
 import math
 import os

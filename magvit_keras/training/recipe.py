@@ -68,7 +68,7 @@ class Settings:
         transformer_steps: own videos: length of the second stage.
         minutes: own videos: how long the training may take on this machine; steps, and sizes of clips that are not
             given, are chosen by measuring a few.
-        max_steps: ends each stage after so many steps; learning rates stay those of the whole training.
+        max_steps: ends each stage after this many steps; learning rates stay those of the whole training.
         checkpoint_steps: steps between two checkpoints; by default 50, or an epoch of the recipe.
         token_passes: own videos: how many random windows of each video are tokenized for the second stage.
         tokens: a transformer's recipe: a folder that `magvit-keras tokenize` wrote, in place of the data.
@@ -308,7 +308,7 @@ def _of_the_paper(settings: Settings) -> list[ChangedRecipe]:
     if settings.perceptual_weights is not None and not recipe.losses["perceptual_weight"]:
         raise ValueError(f"{recipe.name} has no perceptual loss: its perceptual_weight is 0. Leave the file off.")
     if settings.tokens is not None and (settings.data_format or settings.reader):
-        raise ValueError("`tokens` takes the place of the data; leave `data`, `data_format` and `reader` off.")
+        raise ValueError("`tokens` replaces the data; leave `data`, `data_format` and `reader` off.")
     for where, kind in ((settings.tokenizer, "VideoTokenizer"), (settings.inflate_from, "ImageTokenizer")):
         if where is not None:
             resolve(where, kind)

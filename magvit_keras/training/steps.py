@@ -25,7 +25,7 @@ from magvit_keras.training.recipe import FREE, noted_settings
 
 
 class StopAfter(keras.callbacks.Callback):
-    """Ends `fit` after so many more batches, or after the update in which Ctrl-C comes; a second one ends it at once.
+    """Ends `fit` after a number of batches, or after the update during which Ctrl-C comes; a second ends it now.
 
     Args:
         batches: how many.

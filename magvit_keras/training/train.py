@@ -250,7 +250,7 @@ class _Run:
     def _recipe_transformer(self, changed: ChangedRecipe, data: Any) -> _Stage:
         recipe, folder = changed.recipe, self.settings.tokens
         if folder is not None and data is not None:
-            raise ValueError("`tokens` takes the place of the data; leave `data`, `data_format` and `reader` off.")
+            raise ValueError("`tokens` replaces the data; leave `data`, `data_format` and `reader` off.")
         tokenizer = load_trained(VideoTokenizer, self.settings.tokenizer)
         self.found = {"tokenizer_weights": fingerprint(tokenizer), "from_tokens": folder is not None}
         if folder is None:
@@ -483,7 +483,7 @@ class _Run:
             # As many tokens as k-means wants for the codes, of clips that fit into memory.
             tokens = math.prod(tokenizer.latent_shape(stage.recipe.video_shape))
             count = min(256, max(16, 10 * tokenizer.codebook_size // tokens))
-            self.say(f"A look at {count} clips for a start.")
+            self.say(f"Initializing from {count} clips.")
             tokenizer.adapt(some_clips(stage.data, count), self.settings.seed)
             if stage.model is not tokenizer:
                 stage.model.ema_tokenizer.set_weights(tokenizer.get_weights())

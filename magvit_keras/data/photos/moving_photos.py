@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EXTENSIONS = ("jpg", "jpeg", "png")
-_LARGEST = 12  # pictures are kept with a shorter side of at most so many frames: then a camera can go near
+_LARGEST = 12  # pictures are kept with a shorter side of at most this many frame sizes, so that a camera can go near
 _KEPT = 64 * 2**20  # pixels of pictures in memory
 
 
@@ -45,11 +45,11 @@ class MovingPhotos(Source):
         size: `(height, width)` in pixels, at least 8; an int for squares.
         seed: a non-negative int; another seed gives other clips.
         camera: some of still, pan, zoom, turn, shake.
-        layers: at most so many bodies in front, 0 to 8.
+        layers: the most bodies that pass in front, 0 to 8.
         light: how much colours, contrast and brightness differ from those of the pictures; 0 leaves them.
         cuts: the part of the clips of 16 frames with a cut, 0 to 1.
         training: clips drawn anew in each epoch.
-        on_error: `"skip"` puts the next picture in the place of a broken one, and warns; `"raise"` raises.
+        on_error: `"skip"` replaces a broken picture with the next one, and warns; `"raise"` raises.
 
     Raises:
         FileNotFoundError: the folder is missing, empty, or holds no picture.

@@ -13,7 +13,7 @@ from magvit_keras.data.photos.camera import View, camera, layer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_FINER = 4  # outlines are drawn so many times larger, for soft edges
+_FINER = 4  # outlines are drawn this much larger, for soft edges
 _USUAL_CLIP = 16  # frames, in which `cuts` of the clips have a cut
 
 
@@ -31,7 +31,7 @@ class Pyramid:
         self.size = image.size
 
     def show(self, view: View, at: int, frame: tuple[int, int], softer: int = 0) -> Image.Image:
-        """Frame number `at` of a view, (width, height); `softer` halves what is known of the picture so many times."""
+        """Frame number `at` of a view, (width, height); `softer` is how often the picture's resolution is halved."""
         level = int(np.clip(round(np.log2(view.step[at])) + softer, 0, len(self.levels) - 1))
         step, (x, y) = view.step[at] / 2**level, view.centre[at] / 2**level
         cos, sin = step * np.cos(view.angle[at]), step * np.sin(view.angle[at])

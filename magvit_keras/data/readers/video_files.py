@@ -271,7 +271,7 @@ def _info(path: str, max_pixels: int) -> VideoInfo:
 
 
 class _Remembered:
-    """What is known of the files read last, in so many bytes."""
+    """What is known of the files read last, within a budget of bytes."""
 
     def __init__(self, most_bytes: int):
         self.most_bytes, self.num_bytes = most_bytes, 0
