@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-from shipped_parts import CLIP, EARLIER, EPOCH, KernelMuon, Windows, curves, history, note_plan, plans
+from shipped_parts import CLIP, EPOCH, KernelMuon, Windows, curves, history, note_plan, note_start, plans
 from train_shipped_transformer import start_from_codes, start_from_places
 
 from magvit_keras.callbacks.checkpoint import Checkpoint
@@ -200,7 +200,7 @@ def train(options: argparse.Namespace) -> None:
     note_plan(folder, first * EPOCH, options.steps)
     if not first and options.further:
         magvit.set_weights(Magvit.from_preset(MODEL).get_weights())
-        write_text(folder / EARLIER, (SHIPPED / MODEL / "training.json").read_text())
+        note_start(folder, MODEL)
     elif not first:
         start_from_codes(magvit, options.seed)
         start_from_places(magvit)

@@ -21,7 +21,7 @@ WINDOWS = ("centre", "first")
 
 
 class StoredVideo(Protocol):
-    """One opened video: its size is known, its frames are read when they are asked for.
+    """One opened video: its size is known, its frames are read on request.
 
     Attributes:
         num_frames: how many frames it has.
@@ -44,7 +44,7 @@ class ClipSource(Source):
 
     A reader defines `num_videos`, `class_names`, `open_video(video)` and `name_of(video)`.
 
-    A training clip is a random window, one random crop and perhaps one flip, anew in each epoch; an evaluation clip
+    A training clip is a random window, one random crop and perhaps one flip, drawn again in each epoch; an evaluation clip
     is a fixed window and crop. A video that is too short is tiled. What is drawn depends on `(seed, epoch, index)`
     alone, so any process draws the same.
 

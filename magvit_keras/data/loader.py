@@ -117,7 +117,7 @@ class Loader(keras.utils.PyDataset):
             if not 0 <= step < len(self):
                 raise IndexError(f"batch {step} of {len(self)}")
             if self._in_epoch:
-                # Within `fit`, Keras shuffles the numbers that it asks for (its shuffle=True) with Python's global
+                # Within `fit`, Keras shuffles the indices that it requests (its shuffle=True) with Python's global
                 # random state. The n-th new number gets the n-th batch: the order stays our own, which a resumed run
                 # repeats and which can be prefetched.
                 step = self._steps_of.setdefault(step, len(self._steps_of))

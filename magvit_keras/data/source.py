@@ -94,7 +94,7 @@ class Source(abc.ABC):
 
     @property
     def failures(self) -> dict[int, str]:
-        """The videos that are not tried again, `{index: reason}`."""
+        """Videos not worth another try, `{index: reason}`."""
         # Made on first use, so that a subclass need not call super().__init__().
         return self.__dict__.setdefault("_failures_by_index", {})
 
@@ -113,7 +113,7 @@ class Source(abc.ABC):
     def settings(self) -> dict[str, Any]:
         """The kind of reader, and those of its arguments that it keeps as plain data under their own names.
 
-        A reader extends this by whatever else decides about its clips. A method `split` is here already, so that
+        A reader extends this by whatever else determines its clips. A method `split` is here already, so that
         readers keep an argument of this name as `split_name`.
         """
         names = {name for kind in type(self).__mro__ for name in inspect.signature(kind.__init__).parameters}
@@ -125,7 +125,7 @@ class Source(abc.ABC):
         return found
 
     def description(self) -> dict[str, Any]:
-        """What decides about the clips and their classes, as far as it can be told without reading any.
+        """What determines the clips and their classes, as far as it is known without reading any.
 
         Returns:
             Plain data: `settings`, and checksums of the names of the clips and, where they are known, of the labels.
@@ -144,7 +144,7 @@ class Source(abc.ABC):
     def __getitem__(self, index: int) -> dict:
         """One clip; in training each time another window, crop and flip, so that any data loader sees them all.
 
-        Asked for the first time it is that of epoch 0; what comes when is the same in every run.
+        The first request gets that of epoch 0; the sequence is the same in every run.
         """
         if not -len(self) <= index < len(self):
             raise IndexError(f"clip {index} of {len(self)}")
@@ -269,7 +269,7 @@ class Source(abc.ABC):
 
         Args:
             index: which process, from 0; for example `jax.process_index()`.
-            count: how many processes; for example `jax.processcheck_count()`.
+            count: how many processes; for example `jax.process_count()`.
             drop_remainder: leaves out the last clips so that all processes have equally many, which training in step
                 needs. `False` keeps them, for evaluation.
 

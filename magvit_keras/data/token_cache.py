@@ -73,7 +73,7 @@ class TokenBatches(keras.utils.PyDataset):
         return {name: array[rows].astype("int32") for name, array in self.arrays.items()}
 
     def _order(self, number: int) -> np.ndarray:
-        last = self._last_order  # that of a large cache takes longer than a batch
+        last = self._last_order  # shuffling a large cache takes longer than a batch
         if last[0] != number:
             self._last_order = last = (number, np.random.default_rng([self.seed, number]).permutation(self.count))
         return last[1]

@@ -1,4 +1,4 @@
-"""Tokens, or features, on disk: shards that are there whole or not at all, each with its checksum.
+"""Tokens, or features, on disk: shards with checksums, each either complete or ignored.
 
 FOLDER/cache.json               what they are of: tokenizer, tasks, clips
 FOLDER/pass-00000-000000.npz    arrays of some clips in one pass over the data
@@ -75,7 +75,7 @@ class TokenShards:
         self.folder = pathlib.Path(folder)
 
     def description(self) -> dict[str, Any]:
-        """What the tokens are of; empty where nothing has been written yet.
+        """What the tokens were made from; empty where nothing has been written yet.
 
         Raises:
             ValueError: the description is damaged or of another version.
@@ -92,10 +92,10 @@ class TokenShards:
         return found
 
     def describe(self, description: Mapping[str, Any], passes: int, shards_per_pass: int) -> None:
-        """Says what the tokens are of; a second time, more passes may be added and all else must be the same.
+        """Records what the tokens are made from; a second call may add passes, and all else must be the same.
 
         Args:
-            description: whatever decides about the tokens, as plain data.
+            description: everything that determines the tokens, as plain data.
             passes: passes over the data.
             shards_per_pass: shards in each.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Clips(Protocol):
-    """What loaders and workers ask of a source; see `magvit_keras.data.Source`."""
+    """What loaders and workers need of a source; see `magvit_keras.data.Source`."""
 
     class_names: Sequence[str]
     failures: dict[int, str]
