@@ -53,9 +53,7 @@ def train(
     ] = None,
     tokenizer_steps: Annotated[int, typer.Option(help="Optimizer steps of the first stage.")] = 2000,
     transformer_steps: Annotated[int, typer.Option(help="Optimizer steps of the second stage.")] = 2000,
-    max_steps: Annotated[
-        int | None, typer.Option(help="End each stage after this many steps.")
-    ] = None,
+    max_steps: Annotated[int | None, typer.Option(help="End each stage after this many steps.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Clips in a step; 4, or the recipe's.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Its peak, in place of the recipe's.")] = None,
     held_out: Annotated[float, typer.Option(help="Share, or number, of the videos that are not trained on.")] = 0.1,

@@ -44,7 +44,7 @@ class ClipSource(Source):
 
     A reader defines `num_videos`, `class_names`, `open_video(video)` and `name_of(video)`.
 
-    A training clip is a random window, one random crop and perhaps one flip, drawn again in each epoch; an evaluation clip
+    A training clip is a random window, one random crop and perhaps one flip, new in each epoch; an evaluation clip
     is a fixed window and crop. A video that is too short is tiled. What is drawn depends on `(seed, epoch, index)`
     alone, so any process draws the same.
 

@@ -26,6 +26,8 @@ from magvit_keras.visualize import save_png_strip, side_by_side
 _FPS = 12
 _CLIPS = 4
 _SHAPE = (Settings.num_frames, *Settings.size)
+# How much faster half precision must be for its numbers to be worth it.
+_WORTH_IT = 1.2
 
 
 def examine(
@@ -70,7 +72,10 @@ def examine(
 
     # Of the size of the model that has learned something already.
     settings = Settings(start_from=DEFAULT_MODEL)
-    seconds = seconds_of_steps(settings, source)
+    seconds, faster = seconds_of_steps(settings, source), _seconds_in_half_precision(settings, source)
+    half = sum(seconds) >= _WORTH_IT * sum(faster)
+    say(f"A step of each stage: {sum(seconds):.2f} s; with --precision bfloat16 {sum(faster):.2f} s.")
+    seconds = faster if half else seconds
     steps = measure.chosen_steps(seconds, 60 * minutes, settings.decoder_only)
     total = sum(n * each for n, each in zip(steps, seconds, strict=True))
     memory = measure.memory_bytes() / 1e9
@@ -80,9 +85,19 @@ def examine(
         say(f"Memory of this process: {memory:.1f} GB.")
     sizes = ["--frames", _SHAPE[0], "--size", f"{_SHAPE[1]}x{_SHAPE[2]}", "--stride", stride]
     lengths = ["--tokenizer-steps", steps[0], "--transformer-steps", steps[1]]
-    more = ["--fps", _FPS] if mixed else []
+    more = [*(["--fps", _FPS] if mixed else []), *(["--precision", "bfloat16"] if half else [])]
     name = pathlib.Path(folder).resolve().name
     return shlex.join(map(str, ["magvit-keras", "train", folder, "--out", f"runs/{name}", *sizes, *more, *lengths]))
+
+
+def _seconds_in_half_precision(settings: Settings, source: VideoFolder) -> tuple[float, float]:
+    """Of a step of each stage, as `seconds_of_steps`."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        return seconds_of_steps(settings, source)
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def _reconstructions(clips: np.ndarray, out: pathlib.Path, say: Callable[[str], None]) -> tuple[float, str]:

@@ -2,6 +2,7 @@
 
 import shlex
 
+import keras
 import pytest
 from typer.testing import CliRunner
 
@@ -20,12 +21,17 @@ def videos(tmp_path_factory):
     return folder
 
 
+def seconds(settings, source):
+    """Half a second for a step of the tokenizer, a quarter for one of the transformer; in bfloat16 half of that."""
+    return (0.25, 0.125) if keras.config.dtype_policy().name == "mixed_bfloat16" else (0.5, 0.25)
+
+
 @pytest.fixture(scope="module")
 def report(videos, tmp_path_factory):
-    """Picture, lines and command; half a second and a quarter for a step, and one tokenizer."""
+    """Picture, lines and command, with one tokenizer."""
     said, picture = [], tmp_path_factory.mktemp("report") / "doctor.png"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(doctor, "seconds_of_steps", lambda settings, source: (0.5, 0.25))
+        patch.setattr(doctor, "seconds_of_steps", seconds)
         rows = [{"class": "VideoTokenizer", "name": "3dvq_fast_natural"}]
         patch.setattr(doctor, "list_presets", lambda weights: rows)
         command = doctor.examine(videos, picture, minutes=30, say=said.append)
@@ -48,8 +54,13 @@ def test_the_command_takes_the_time_that_there_is(report):
     words = shlex.split(report[2])
     given = dict(zip(words[3::2], words[4::2], strict=True))
     assert words[:2] == ["magvit-keras", "train"]
-    assert int(given["--tokenizer-steps"]) * 0.5 + int(given["--transformer-steps"]) * 0.25 <= 30 * 60
+    assert 15 * 60 < int(given["--tokenizer-steps"]) * 0.25 + int(given["--transformer-steps"]) * 0.125 <= 30 * 60
     assert (given["--frames"], given["--size"], given["--stride"]) == ("16", "64x64", "1")
+
+
+def test_half_precision_is_recommended_where_it_is_faster(report):
+    assert "A step of each stage: 0.75 s; with --precision bfloat16 0.38 s." in report[1]
+    assert "--precision bfloat16" in report[2] and keras.config.dtype_policy().name == "float32"
 
 
 def test_the_command_parses(report, monkeypatch):
