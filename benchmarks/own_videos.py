@@ -4,7 +4,8 @@
 
 Each row is a run of the command, by RUN/MINUTES-START, with its defaults and with `--from none`; one that is there
 already is measured only. CLIPS.npy, uint8 (N, 16, 64, 64, 3), are clips of videos that are not in FOLDER. The picture
-shows some of them, as they are, as tokens hold them, and continued from their first frames.
+shows some of them, as they are, as tokens hold them, and continued from their first frames. The first row is of the
+weights that come with the package, as they are.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from page import table, write_part
 import magvit_keras as mk
 from magvit_keras.checks import to_numpy
 from magvit_keras.training.measure import block_means_psnr
+from magvit_keras.training.recipe import DEFAULT_MODEL
 from magvit_keras.visualize.notebook import picture_bytes
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
@@ -39,6 +41,9 @@ def main() -> None:
     asked.add_argument("--show", type=int, nargs="*", default=[0, 1, 2, 3], help="clips of the picture")
     options = asked.parse_args()
     clips, rows = np.load(options.judge), []
+    options.run.mkdir(parents=True, exist_ok=True)
+    untrained = measured(mk.load_run(DEFAULT_MODEL), clips, options.run / "0.json", options.show, "0")
+    rows.append(row("0", STARTS["natural"][1], "none", untrained, "0"))
     for minutes in options.minutes:
         for start, (arguments, said) in STARTS.items():
             out = options.run / f"{minutes:g}-{start}"
@@ -48,17 +53,8 @@ def main() -> None:
                 subprocess.run(command, check=True)
             found = measured(mk.load_run(out), clips, out / "measured.json", options.show, f"{minutes:g}_{start}")
             steps = json.loads((out / "settings.json").read_text())["settings"]
-            rows.append(
-                [
-                    f"{minutes:g}",
-                    said,
-                    f"{steps['tokenizer_steps']}, {steps['transformer_steps']}",
-                    f"{found['psnr_db']:.1f} dB",
-                    f"{found['codes']} of {found['of']}",
-                    f"{found['prediction_db']:.1f} dB",
-                    f"![]({'../images/' + PICTURE.format(f'{minutes:g}_{start}')})",
-                ]
-            )
+            count = f"{steps['tokenizer_steps']}, {steps['transformer_steps']}"
+            rows.append(row(f"{minutes:g}", said, count, found, f"{minutes:g}_{start}"))
     of_table = ["Minutes", "Start", "Steps", "Tokens hold", "Codes", "Continued", "True, by tokens, continued"]
     still = np.repeat(clips[:, 4:5], clips.shape[1], axis=1)
     beside = (
@@ -68,6 +64,12 @@ def main() -> None:
     )
     about = heading(f"{len(list(options.folder.rglob('*.*')))} videos, measured on {len(clips)} clips of others")
     write_part("own_videos", f"{table(of_table, rows, 3)}\n\n{beside}\n\n{about}", PAGE)
+
+
+def row(minutes: str, start: str, steps: str, found: dict, name: str) -> list[str]:
+    """Of the table."""
+    numbers = [f"{found['psnr_db']:.1f} dB", f"{found['codes']} of {found['of']}", f"{found['prediction_db']:.1f} dB"]
+    return [minutes, start, steps, *numbers, f"![](../images/{PICTURE.format(name)})"]
 
 
 def measured(magvit: mk.Magvit, clips: np.ndarray, kept: pathlib.Path, show: list[int], name: str) -> dict:

@@ -63,7 +63,8 @@ class Settings:
         reader: arguments of the reader, in addition to the recipe's or in their place.
         held_out: own videos: share of the videos kept for validation, or their number.
         batch_size: clips in a step of the tokenizer; own videos take four times as many in one of the transformer.
-        learning_rate: its peak; the recipe's, or 2e-4 for a tokenizer of one's own and 5e-4 for a transformer.
+        learning_rate: its peak; the recipe's, or 2e-4 for a tokenizer of one's own and 5e-4 for a transformer,
+            1e-4 for one that has learned already.
         tokenizer_steps: own videos: length of the first stage.
         transformer_steps: own videos: length of the second stage.
         minutes: own videos: how long the training may take on this machine; steps, and sizes of clips that are not
@@ -363,7 +364,7 @@ def _of_own_videos(settings: Settings) -> list[ChangedRecipe]:
         batch_size=4 * batch_size,
         examples=200 * batch_size,
         tasks=tasks,
-        learning_rate=5e-4 if settings.learning_rate is None else settings.learning_rate,
+        learning_rate=settings.learning_rate if settings.learning_rate is not None else 1e-4 if starts else 5e-4,
         beta_1=0.9,
         beta_2=0.96,
         weight_decay=0.045,

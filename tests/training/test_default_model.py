@@ -50,6 +50,11 @@ def test_fresh_weights_are_had_by_saying_none(tmp_path):
     assert start(tmp_path, start_from="none") == "none"
 
 
+@pytest.mark.parametrize(("start", "rate"), [(DEFAULT_MODEL, 1e-4), ("none", 5e-4)])
+def test_what_has_learned_learns_on_in_smaller_steps(start, rate):
+    assert recipes_of(Settings(start_from=start))[1].recipe.learning_rate == rate
+
+
 def test_it_comes_with_weights_and_has_the_size_of_the_defaults():
     config = resolve(DEFAULT_MODEL, "Magvit")
     assert config.preset == DEFAULT_MODEL
