@@ -22,7 +22,7 @@ from page import table, write_part
 import magvit_keras as mk
 from magvit_keras.checks import to_numpy
 from magvit_keras.training.measure import block_means_psnr
-from magvit_keras.training.recipe import DEFAULT_MODEL
+from magvit_keras.training.recipe import DEFAULT_MODEL, Settings
 from magvit_keras.visualize.notebook import picture_bytes
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
@@ -40,10 +40,13 @@ def main() -> None:
     asked.add_argument("--minutes", type=float, nargs="*", default=[5.0, 30.0, 120.0])
     asked.add_argument("--show", type=int, nargs="*", default=[0, 1, 2, 3], help="clips of the picture")
     options = asked.parse_args()
-    clips, rows = np.load(options.judge), []
+    source = mk.data.VideoFolder(options.folder, 16, (64, 64))
+    held_out, rows = source.split(Settings.held_out, seed=Settings.seed)[1], []
+    windows = [held_out.sample(index, window)[0]["video"] for index in range(len(held_out)) for window in range(6)]
+    judged = {"others": np.load(options.judge), "own": np.stack(windows)}
     options.run.mkdir(parents=True, exist_ok=True)
-    untrained = measured(mk.load_run(DEFAULT_MODEL), clips, options.run / "0.json", options.show, "0")
-    rows.append(row("0", STARTS["natural"][1], "none", untrained, "0"))
+    untrained = measured(mk.load_run(DEFAULT_MODEL), judged, options.run / "0.json", options.show, "0")
+    rows.append(row("0", STARTS["natural"][1], "none", untrained))
     for minutes in options.minutes:
         for start, (arguments, said) in STARTS.items():
             out = options.run / f"{minutes:g}-{start}"
@@ -51,45 +54,55 @@ def main() -> None:
                 command = [sys.executable, "-m", "magvit_keras", "train", str(options.folder), "--out", str(out)]
                 command += ["--minutes", f"{minutes:g}", *SIZES, *arguments, "--verbose", "2"]
                 subprocess.run(command, check=True)
-            found = measured(mk.load_run(out), clips, out / "measured.json", options.show, f"{minutes:g}_{start}")
+            found = measured(mk.load_run(out), judged, out / "measured.json", options.show, f"{minutes:g}_{start}")
             steps = json.loads((out / "settings.json").read_text())["settings"]
             count = f"{steps['tokenizer_steps']}, {steps['transformer_steps']}"
-            rows.append(row(f"{minutes:g}", said, count, found, f"{minutes:g}_{start}"))
-    of_table = ["Minutes", "Start", "Steps", "Tokens hold", "Codes", "Continued", "True, by tokens, continued"]
-    still = np.repeat(clips[:, 4:5], clips.shape[1], axis=1)
+            rows.append(row(f"{minutes:g}", said, count, found))
+    of_table = ["Minutes", "Start", "Steps", "Tokens hold, others", "Continued, others", "Tokens hold, own"]
+    of_table += ["Continued, own", "Codes, others"]
+    still = {which: np.repeat(clips[:, 4:5], clips.shape[1], axis=1) for which, clips in judged.items()}
+    repeated = [f"{psnr(still[which][:, 5:], judged[which][:, 5:]):.1f} dB" for which in ("others", "own")]
     beside = (
-        f"Means of blocks of 4x8x8 pixels reach {block_means_psnr(clips, (4, 8, 8)):.1f} dB, those of 4x4x4 "
-        f"{block_means_psnr(clips, (4, 4, 4)):.1f} dB; the last frame given, repeated in place of a continuation, "
-        f"{psnr(still[:, 5:], clips[:, 5:]):.1f} dB."
+        f"*Others*: {len(judged['others'])} clips of videos that are not in the folder; *own*: {len(judged['own'])} "
+        f"clips of the {len(held_out)} videos in it that are held out. Means of blocks of 4x8x8 pixels reach "
+        f"{block_means_psnr(judged['others'], (4, 8, 8)):.1f} dB on others, those of 4x4x4 "
+        f"{block_means_psnr(judged['others'], (4, 4, 4)):.1f} dB; the last frame given, repeated in place of a "
+        f"continuation, {repeated[0]} on others and {repeated[1]} on one's own."
     )
-    about = heading(f"{len(list(options.folder.rglob('*.*')))} videos, measured on {len(clips)} clips of others")
-    write_part("own_videos", f"{table(of_table, rows, 3)}\n\n{beside}\n\n{about}", PAGE)
+    longest = f"{max(options.minutes):g}"
+    names = {"0": "As they come with the package", f"{longest}_natural": f"These, after {longest} minutes"}
+    names[f"{longest}_none"] = f"Fresh weights, after {longest} minutes"
+    pictures = [f"{said}:\n\n![{said}](../images/{PICTURE.format(name)})" for name, said in names.items()]
+    shown = "Clips of others: true, by their tokens, and continued from their first five frames."
+    about = heading(f"{len(source)} videos in the folder")
+    parts = [table(of_table, rows, 3), beside, shown, *pictures, about]
+    write_part("own_videos", "\n\n".join(parts), PAGE)
 
 
-def row(minutes: str, start: str, steps: str, found: dict, name: str) -> list[str]:
+def row(minutes: str, start: str, steps: str, found: dict) -> list[str]:
     """Of the table."""
-    numbers = [f"{found['psnr_db']:.1f} dB", f"{found['codes']} of {found['of']}", f"{found['prediction_db']:.1f} dB"]
-    return [minutes, start, steps, *numbers, f"![](../images/{PICTURE.format(name)})"]
+    numbers = [f"{found[which][what]:.1f} dB" for which in ("others", "own") for what in ("tokens", "continued")]
+    codes = f"{found['others']['codes']} of {found['of']}"
+    return [minutes, start, steps, *numbers, codes]
 
 
-def measured(magvit: mk.Magvit, clips: np.ndarray, kept: pathlib.Path, show: list[int], name: str) -> dict:
-    """PSNR of reconstructions and of frames that continue five given ones; draws the picture."""
-    if kept.exists():
-        return json.loads(kept.read_text())
-    parts = [clips[i : i + 8] for i in range(0, len(clips), 8)]
-    tokens = [magvit.tokenizer.encode(part) for part in parts]
-    coded = np.concatenate([to_numpy(magvit.tokenizer.decode(ids)) for ids in tokens])
-    continued = magvit.generate("frame_prediction", video=clips, keep_condition="details", num_revisions=1)
-    used = len(np.unique(np.concatenate([to_numpy(ids).ravel() for ids in tokens])))
-    found = {
-        "psnr_db": psnr(coded, clips),
-        "prediction_db": psnr(continued[:, 5:], clips[:, 5:]),
-        "codes": used,
-        "of": magvit.tokenizer.codebook_size,
-    }
-    columns = [np.concatenate([x[i] for i in show], axis=1) for x in (clips / 255, coded, continued)]
-    frames = (np.concatenate(columns, axis=2) * 255).round().astype("uint8").repeat(2, axis=1).repeat(2, axis=2)
-    (DOCS / "images" / PICTURE.format(name)).write_bytes(picture_bytes(frames)[1])
+def measured(magvit: mk.Magvit, judged: dict[str, np.ndarray], kept: pathlib.Path, show: list[int], name: str) -> dict:
+    """PSNR of reconstructions and of frames that continue five given ones; draws the picture. What is kept stays."""
+    found = json.loads(kept.read_text()) if kept.exists() else {}
+    for which, clips in judged.items():
+        if which in found:
+            continue
+        parts = [clips[i : i + 8] for i in range(0, len(clips), 8)]
+        tokens = [magvit.tokenizer.encode(part) for part in parts]
+        coded = np.concatenate([to_numpy(magvit.tokenizer.decode(ids)) for ids in tokens])
+        continued = magvit.generate("frame_prediction", video=clips, keep_condition="details", num_revisions=1)
+        used = len(np.unique(np.concatenate([to_numpy(ids).ravel() for ids in tokens])))
+        found["of"] = magvit.tokenizer.codebook_size
+        found[which] = {"tokens": psnr(coded, clips), "continued": psnr(continued[:, 5:], clips[:, 5:]), "codes": used}
+        if which == "others":
+            columns = [np.concatenate([x[i] for i in show], axis=1) for x in (clips / 255, coded, continued)]
+            frames = (np.concatenate(columns, axis=2) * 255).round().astype("uint8").repeat(2, axis=1).repeat(2, axis=2)
+            (DOCS / "images" / PICTURE.format(name)).write_bytes(picture_bytes(frames)[1])
     kept.write_text(json.dumps(found))
     return found
 
