@@ -65,6 +65,7 @@ def test_half_precision_is_recommended_where_it_is_faster(report):
 
 def test_the_command_parses(report, monkeypatch):
     asked = {}
+    monkeypatch.setattr(keras.config, "set_dtype_policy", lambda policy: None)  # it would hold for other tests, too
     monkeypatch.setattr("magvit_keras.training.train.train", lambda *_, **given: asked.update(given))
     result = CliRunner().invoke(app, shlex.split(report[2])[1:])
     assert result.exit_code == 0 and asked["num_frames"] == 16, result.output
