@@ -25,6 +25,7 @@ import magvit_keras as mk
 CLIP, BATCH = (16, 64, 64), 4
 TURN = 5.0  # CPU seconds that each trains before the next does
 MEMORY, UNUSED = 0.99, 0.03
+VARIANCE = 0.06  # of pixels, by which VideoGPT's code divides the squared error: without it the codes collapse
 
 
 def main() -> None:
@@ -116,7 +117,8 @@ class Residual(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         self.inner = nn.Sequential(
-            nn.ReLU(), nn.Conv3d(width, width // 2, 3, padding=1), nn.ReLU(), nn.Conv3d(width // 2, width, 1)
+            *(nn.BatchNorm3d(width), nn.ReLU(), nn.Conv3d(width, width // 2, 3, padding=1)),
+            *(nn.BatchNorm3d(width // 2), nn.ReLU(), nn.Conv3d(width // 2, width, 1)),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -132,7 +134,7 @@ class Strided(Contestant):
         self.encoder = nn.Sequential(
             *(nn.Conv3d(3, width // 2, 4, 2, 1), nn.ReLU(), nn.Conv3d(width // 2, width, 4, 2, 1), nn.ReLU()),
             *(nn.Conv3d(width, width, (3, 4, 4), (1, 2, 2), 1), Residual(width), Residual(width)),
-            *(nn.ReLU(), nn.Conv3d(width, dim, 1)),
+            *(nn.BatchNorm3d(width), nn.ReLU(), nn.Conv3d(width, dim, 1)),
         )
         self.decoder = nn.Sequential(
             *(nn.Conv3d(dim, width, 3, padding=1), Residual(width), Residual(width), nn.ReLU()),
@@ -143,13 +145,14 @@ class Strided(Contestant):
         self.optimizer = torch.optim.Adam([*self.encoder.parameters(), *self.decoder.parameters()], 1e-3, (0.9, 0.99))
 
     def step(self, clips: np.ndarray) -> None:
+        self.encoder.train(), self.decoder.train()
         video = to_torch(clips)
         z = self.encoder(video).movedim(1, -1)  # (B, t, h, w, D)
         rows = z.detach().flatten(0, 3)
         nearest = self.nearest(rows)
         codes = self.codebook[nearest].reshape(z.shape)
         made = self.decoder((z + (codes - z).detach()).movedim(-1, 1))
-        loss = (made - video).square().mean() + 0.25 * (codes - z).square().mean()
+        loss = (made - video).square().mean() / VARIANCE + 0.25 * (codes - z).square().mean()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -168,6 +171,7 @@ class Strided(Contestant):
     @torch.no_grad()
     def reconstruct(self, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         ids, made = [], []
+        self.encoder.eval(), self.decoder.eval()
         for i in range(0, len(clips), 8):
             z = self.encoder(to_torch(clips[i : i + 8])).movedim(1, -1)
             ids.append(self.nearest(z.flatten(0, 3)))
